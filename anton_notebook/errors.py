@@ -1,0 +1,136 @@
+"""The exceptions of anton_notebook.
+
+    AntonNotebookError
+    ├── TraceError                      something on disk cannot be read as a trace
+    │   ├── PathNotFound                (also FileNotFoundError)
+    │   ├── NotATrace                   (also ValueError) a file or folder that holds no trace
+    │   └── BodyUnavailable             (also OSError) a span's text is no longer where it was read
+    ├── SpanNotFound                    (also KeyError) names near misses
+    ├── TraceNotFound                   (also KeyError) names near misses
+    ├── AmbiguousSpan                   (also KeyError) the id is in several traces, which are named
+    ├── NotRerunnable                   (also ValueError) a span from which no request can be made
+    ├── ProviderError                   a model could not be asked
+    │   ├── MissingKey                  names the environment variable
+    │   ├── UnknownProvider             (also ValueError)
+    │   └── MissingSDK                  (also ImportError)
+    ├── TranslationError                (also ValueError) a request that the other provider cannot take
+    ├── BudgetError                     (also ValueError) a limit that cannot be kept, such as an unknown price
+    ├── CheckpointError                 a checkpoint cannot be saved, found or read
+    │   └── NewerSchema                 the file was written by a newer version
+    ├── ReplayError                     (also ValueError) a replay that cannot be done
+    │   └── ReplayDivergence            the program asked for something else than the recording holds
+    └── MissingBundle                   (also FileNotFoundError) the front end has not been built
+
+Every message says what was wrong, where, what is possible, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AntonNotebookError(Exception):
+    """The root of all errors that this library raises on purpose.
+
+    >>> issubclass(SpanNotFound, AntonNotebookError)
+    True
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class TraceError(AntonNotebookError):
+    """Something on disk cannot be read as a trace."""
+
+
+class PathNotFound(TraceError, FileNotFoundError):
+    """The path does not exist."""
+
+
+class NotATrace(TraceError, ValueError):
+    """The file or folder holds no trace of a known kind."""
+
+
+class BodyUnavailable(TraceError, OSError):
+    """The text of a span is no longer at the place where it was read."""
+
+
+class SpanNotFound(AntonNotebookError, KeyError):
+    """No span has this id."""
+
+
+class TraceNotFound(AntonNotebookError, KeyError):
+    """No trace has this id."""
+
+
+class AmbiguousSpan(AntonNotebookError, KeyError):
+    """Several traces have a span of this id: give `trace_id` too."""
+
+
+class NotRerunnable(AntonNotebookError, ValueError):
+    """No request to a model can be made from this span."""
+
+
+class ProviderError(AntonNotebookError):
+    """A model could not be asked."""
+
+
+class MissingKey(ProviderError):
+    """The provider's key is not in the environment."""
+
+
+class UnknownProvider(ProviderError, ValueError):
+    """It is not known who serves this model."""
+
+
+class MissingSDK(ProviderError, ImportError):
+    """The provider's package is not installed."""
+
+
+class TranslationError(AntonNotebookError, ValueError):
+    """A request holds something that the other provider cannot take."""
+
+
+class BudgetError(AntonNotebookError, ValueError):
+    """A budget that cannot be kept, such as one for a model without a known price."""
+
+
+class CheckpointError(AntonNotebookError):
+    """A checkpoint cannot be saved, found or read."""
+
+
+class NewerSchema(CheckpointError):
+    """The file was written by a newer version of this library."""
+
+
+class ReplayError(AntonNotebookError, ValueError):
+    """A replay that cannot be done."""
+
+
+class ReplayDivergence(ReplayError):
+    """A program asked for something else than the recording holds, before the changed point.
+
+    Attributes: `step` (number of the request, from 0), `expected` and `actual` (the differing values).
+    """
+
+    def __init__(self, message: str, step: int, expected: object, actual: object) -> None:
+        super().__init__(message)
+        self.step = step
+        self.expected = expected
+        self.actual = actual
+
+
+class MissingBundle(AntonNotebookError, FileNotFoundError):
+    """The front end has not been built."""
+
+
+def near(name: str, known: Iterable[str], limit: int = 3) -> str:
+    """The end of a sentence that names the nearest known names: `"; near: 'a', 'b'"`, or `""`.
+
+    >>> near("trace_idd", ["trace_id", "height"])
+    "; did you mean 'trace_id'?"
+    """
+    found = difflib.get_close_matches(name, list(known), limit, 0.5)
+    return f"; did you mean {' or '.join(repr(n) for n in found)}?" if found else ""

@@ -1,0 +1,205 @@
+"""Everything on disk, into one store. `Reader` finds the sources under a path and reads what is new in them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Sequence
+from datetime import tzinfo
+from pathlib import Path
+from typing import Protocol
+
+from anton_notebook.errors import BodyUnavailable, NotATrace, PathNotFound
+from anton_notebook.sources.anton_jsonl import JsonlFile
+from anton_notebook.sources.conversations import description
+from anton_notebook.sources.estimate import estimate
+from anton_notebook.sources.folders import Folder, roots_of
+from anton_notebook.sources.home import home as home_of
+from anton_notebook.sources.legacy import Legacy
+from anton_notebook.sources.problems import Problems
+from anton_notebook.span import Problem
+from anton_notebook.store import Store
+
+OPEN_FILES = 128
+
+
+class SourceFile(Protocol):
+    """One followed file. `read` takes in what is new and is true where anything was."""
+
+    path: str
+
+    def read(self) -> bool:
+        """Reads what is new."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+
+
+Maker = Callable[["Reader", str], SourceFile]
+
+
+class Reader:
+    """Reads all traces under one path or several into `store`; `scan` is one pass. Not thread-safe but for `close`."""
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        store: Store,
+        *,
+        zone: tzinfo | None = None,
+        home: Path | None = None,
+        wait: bool = False,
+    ) -> None:
+        self.store = store
+        self.zone = zone
+        self.problems = Problems()
+        self.paths = [os.path.abspath(os.path.expanduser(os.fspath(p))) for p in paths]
+        if not self.paths:
+            raise NotATrace("an empty list of paths holds no trace; give at least one file or folder")
+        self.home = home if home is not None else home_of(self.paths)
+        self.legacy = Legacy(store)
+        self.legacy.estimate = estimate
+        self._wait = wait
+        self._files: dict[str, SourceFile] = {}
+        self._open: list[str] = []
+        self._folders: dict[str, Folder] = {}
+        self._scanning = threading.Lock()
+        self._closed = False
+        self._named: set[int] = set()
+        store.on_problem = self._conflict
+        for path in self.paths:
+            self._check(path)
+
+    def _check(self, path: str) -> None:
+        if os.path.exists(path):
+            if os.path.isdir(path):
+                found = any(folder.exists() for folder in roots_of(path, self.home))
+                if not found and not self._wait:
+                    raise NotATrace(
+                        f"{path} holds no traces: neither .modular-agents/traces nor *.jsonl files were found in it; "
+                        "give a repository that anton has worked on, its .modular-agents folder, a folder of *.jsonl files or a file"
+                    )
+            elif not os.path.isfile(path):
+                raise NotATrace(f"{path} is neither a regular file nor a folder; only these are read")
+            return
+        near = os.path.dirname(path)
+        for _ in range(2):
+            if self._wait and os.path.isdir(near):
+                return
+            near = os.path.dirname(near)
+        raise PathNotFound(f"{path} does not exist; give a repository, a .modular-agents or traces folder, a .jsonl file or a list of them")
+
+    def scan(self, changed: Collection[str] | None = None) -> bool:
+        """One pass over everything, or over these paths alone. True where anything was new."""
+        with self._scanning:
+            if self._closed:
+                return False
+            new = False
+            if changed is None:
+                for path in self._list():
+                    new |= self._read(path)
+            else:
+                for path in sorted(changed):
+                    new |= self._read_hint(path)
+            self.legacy.flush()
+            new |= self.store.commit()
+            self._name_traces()
+            return new
+
+    def _list(self) -> list[str]:
+        paths: dict[str, None] = {}
+        for path in self.paths:
+            if os.path.isfile(path) or (path in self._files and not os.path.isdir(path)):
+                paths[path] = None
+                continue
+            for folder in roots_of(path, self.home):
+                known = self._folders.setdefault(folder.path, folder)
+                paths.update(dict.fromkeys(known.files()))
+        extra = self._folders.setdefault(os.path.join(self.home, "traces"), Folder(os.path.join(self.home, "traces")))
+        paths.update(dict.fromkeys(extra.files()))
+        paths.update(dict.fromkeys(self._files))
+        return list(paths)
+
+    def _read_hint(self, path: str) -> bool:
+        if path in self._files or path in self.paths:
+            return self._read(path)
+        folder = self._folders.get(os.path.dirname(path))
+        if folder is not None:
+            return folder.takes(path) and self._read(path)
+        new = False
+        for found in self._list():
+            if found not in self._files:
+                new |= self._read(found)
+        return new
+
+    def _read(self, path: str) -> bool:
+        file = self._files.get(path)
+        if file is None:
+            if not os.path.isfile(path):
+                return False
+            file = self._files[path] = JsonlFile(path, self.store, self.problems.add, self.legacy, self.zone)
+        new = file.read()
+        if new:
+            if path in self._open:
+                self._open.remove(path)
+            self._open.append(path)
+            if len(self._open) > OPEN_FILES:
+                self._files[self._open.pop(0)].close()
+        return new
+
+    def _conflict(self, row: int, field: str, reason: str) -> None:
+        span = self.store.span(row)
+        source = self.store.files[span.file].path if span.file >= 0 else ""
+        line = span.line if span.line > 0 else None
+        self.problems.add(Problem(source, line, span.offset if span.offset >= 0 else None, reason, field, span.span_id[:120]))
+
+    def _name_traces(self) -> None:
+        """A run is called what its first call's prompt calls the task."""
+        store = self.store
+        with store.lock:
+            due, store.unnamed = store.unnamed, set()
+        for trace in due:
+            info = store.traces[trace]
+            if info.name and trace not in self._named:
+                continue
+            span = store.span(info.first_call)
+            try:
+                record = store.files[span.file].loader(span.offset, span.length)
+            except BodyUnavailable:
+                continue
+            messages = record.get("messages")
+            name = description(messages) if isinstance(messages, list) else None
+            if name:
+                self._named.add(trace)
+                store.describe(trace, name=name[:500])
+        if due:
+            store.commit()
+
+    def watch_roots(self) -> list[tuple[str, bool]]:
+        """The folders whose changes matter now, each with whether folders below it matter too."""
+        roots: dict[str, bool] = {}
+        for path in [*self.paths, os.path.join(self.home, "traces")]:
+            if os.path.isdir(path):
+                for folder in roots_of(path, self.home):
+                    roots[_existing(folder.path)] = False
+                roots.setdefault(path, False)
+            else:
+                roots[_existing(os.path.dirname(path))] = False
+        return list(roots.items())
+
+    def close(self) -> None:
+        """Lets go of all files; the store stays as it is."""
+        with self._scanning:
+            self._closed = True
+            for file in self._files.values():
+                file.close()
+            self._open.clear()
+
+
+def _existing(path: str) -> str:
+    while not os.path.isdir(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    return path
+
+
+__all__ = ["Reader", "SourceFile"]

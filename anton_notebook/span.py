@@ -1,0 +1,168 @@
+"""Inner typed values: what a span is between the sources, the store and everything that looks at it.
+
+Times are int64 microseconds since 1970 UTC, `NAT` where unknown. Token counts are int32, -1 where unknown.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+NAT = int(np.iinfo(np.int64).min)
+UNKNOWN = -1
+ERROR_KEPT = 4096
+
+ORCHESTRATOR = "orchestrator"
+AGENT = "agent"
+LLM = "llm"
+TOOL = "tool"
+KINDS = (ORCHESTRATOR, AGENT, LLM, TOOL)
+
+Int64 = npt.NDArray[np.int64]
+Int32 = npt.NDArray[np.int32]
+UInt8 = npt.NDArray[np.uint8]
+Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+
+class Status(enum.IntEnum):
+    """How a span ended, as the store and the wire number it."""
+
+    RUNNING = 0
+    OK = 1
+    ERROR = 2
+
+
+STATUS_NAMES = ("running", "ok", "error")
+
+
+class Flag(enum.IntFlag):
+    """What else is known of a row of the store; the lower four bits go over the wire."""
+
+    DERIVED = 1  # an agent's node: no line of a file
+    PENDING = 2  # named as a parent, not seen yet
+    ESTIMATED = 4  # tokens estimated from text
+    FILE_GONE = 8  # its file was removed, replaced or cut
+    DEAD = 16  # taken back (moved to another trace)
+    KEEP = 32  # recorded parents stand: the source names its agents itself
+    CUT = 64  # its parent would have closed a circle
+
+
+PROVENANCES = ("", "reused", "executed", "inferred", "stale")
+ORIGINS = ("run", "record", "demo", "export", "rerun", "replay")
+
+
+class SpanClass(NamedTuple):
+    """What many spans have in common; interned by the store."""
+
+    kind: str
+    agent: str = ""
+    name: str = ""
+    provider: str = ""
+    model: str = ""
+    finish_reason: str = ""
+
+
+class Usage(NamedTuple):
+    """Tokens of one call; `None` where unknown."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Own:
+    """What the `anton_notebook` key of a line that we wrote says (FORMATS.md 5)."""
+
+    origin: str = "run"
+    original_trace_id: str | None = None
+    original_span_id: str | None = None
+    checkpoint_id: str | None = None
+    provenance: str = ""
+    reason: str | None = None
+    source_kind: str | None = None
+    recorded_cost_usd: float | None = None
+    saved_usd: float | None = None
+    cost_free: bool = False
+    running: bool = False
+
+
+@dataclass(slots=True)
+class Records:
+    """A batch of spans in columns, on its way from a source into the store. All columns have one length.
+
+    `trace` and `cls` are codes given out by the store; `recorded_cost` is USD (NaN unknown); `line` counts from 1; `errors` and `own` are keyed by position in the batch.
+    """
+
+    trace: Int32
+    span_id: list[str]
+    parent_id: list[str | None]
+    cls: Int32
+    start: Int64
+    duration: Int64
+    status: UInt8
+    flags: UInt8
+    input: Int32
+    output: Int32
+    cached: Int32
+    recorded_cost: Float64
+    file: Int32
+    offset: Int64
+    length: Int32
+    line: Int32
+    errors: dict[int, str] = field(default_factory=dict)
+    own: dict[int, Own] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.span_id)
+
+
+class Span(NamedTuple):
+    """The light fields of one row, as plain Python values."""
+
+    row: int
+    trace_id: str
+    span_id: str
+    parent: int
+    kind: str
+    agent: str
+    name: str
+    provider: str
+    model: str
+    finish_reason: str
+    status: str
+    start: int
+    duration: int
+    usage: Usage
+    cost_usd: float
+    recorded_cost_usd: float
+    error: str | None
+    flags: int
+    file: int
+    offset: int
+    length: int
+    line: int
+
+
+Loader = Callable[[int, int], Mapping[str, Any]]
+"""Gives the whole record of a span back: `loader(offset, length)`; raises `BodyUnavailable`."""
+
+Pricer = Callable[[str, str, Int64, Int32, Int32, Int32], Float64]
+"""Prices of many calls of one model: `(provider, model, start, input, output, cached) -> USD`, NaN where unknown."""
+
+
+class Problem(NamedTuple):
+    """One row of `problems_df`: what could not be read, and where."""
+
+    source: str
+    line: int | None
+    offset: int | None
+    reason: str
+    field: str | None
+    excerpt: str | None

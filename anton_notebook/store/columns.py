@@ -1,0 +1,78 @@
+"""The store's columns: one numpy array a field, grown by half when full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anton_notebook.span import Float64, Int32, Int64, UInt8
+
+_FIELDS: dict[str, type[np.generic]] = {
+    "trace": np.int32,
+    "cls": np.int32,
+    "parent": np.int32,
+    "recorded_parent": np.int32,
+    "start": np.int64,
+    "duration": np.int64,
+    "status": np.uint8,
+    "flags": np.uint8,
+    "input": np.int32,
+    "output": np.int32,
+    "cached": np.int32,
+    "cost": np.float64,
+    "recorded_cost": np.float64,
+    "file": np.int32,
+    "offset": np.int64,
+    "length": np.int32,
+    "line": np.int32,
+}
+
+
+class Columns:
+    """Arrays indexed by row. Slice to the store's `size`: what lies beyond is not yet anything."""
+
+    trace: Int32
+    cls: Int32
+    parent: Int32
+    recorded_parent: Int32
+    start: Int64
+    duration: Int64
+    status: UInt8
+    flags: UInt8
+    input: Int32
+    output: Int32
+    cached: Int32
+    cost: Float64
+    recorded_cost: Float64
+    file: Int32
+    offset: Int64
+    length: Int32
+    line: Int32
+
+    def __init__(self, capacity: int = 256) -> None:
+        self.capacity = capacity
+        for name, dtype in _FIELDS.items():
+            setattr(self, name, np.empty(capacity, dtype))
+
+    def reserve(self, size: int) -> None:
+        """Makes room for `size` rows."""
+        if size <= self.capacity:
+            return
+        self.capacity = max(size, self.capacity + (self.capacity >> 1), 1024)
+        for name in _FIELDS:
+            setattr(self, name, grown(getattr(self, name), self.capacity))
+
+    def end(self, rows: Any = slice(None)) -> Int64:
+        """When the spans ended, `NAT` where that or the start is unknown."""
+        start, duration = self.start[rows], self.duration[rows]
+        nat = np.iinfo(np.int64).min
+        return np.where((start == nat) | (duration == nat), nat, start + np.where(duration == nat, 0, duration))
+
+
+def grown(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
+    """A copy with room for `capacity` elements."""
+    bigger = np.empty(capacity, array.dtype)
+    bigger[: len(array)] = array
+    return bigger

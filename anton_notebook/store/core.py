@@ -1,0 +1,386 @@
+"""The store: every span's light fields in columns, the tree above them, and a number for every change.
+
+What it holds is a function of the set of records put into it, never of their order. `put` takes a batch, `commit` joins it to
+the tree and numbers the changes; both under the one lock. Texts of spans are not here: `files` gives them back.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from anton_notebook.errors import AmbiguousSpan, SpanNotFound, near
+from anton_notebook.span import (
+    KINDS,
+    LLM,
+    NAT,
+    STATUS_NAMES,
+    Flag,
+    Float64,
+    Int32,
+    Loader,
+    Own,
+    Pricer,
+    Records,
+    Span,
+    SpanClass,
+    Usage,
+)
+from anton_notebook.store import figures, merge, tree
+from anton_notebook.store.columns import Columns, grown
+from anton_notebook.store.index import HashIndex, hashes
+from anton_notebook.store.log import ChangeLog, Changes
+from anton_notebook.store.runs import RunFigures, TraceInfo
+
+HIDDEN = np.uint8(Flag.DEAD)
+MEMOED = 4096
+
+
+@dataclass(slots=True)
+class FileInfo:
+    """Where bodies lie: a file as it was at one time. A replaced file is another entry."""
+
+    path: str
+    loader: Loader
+    kind: str = "jsonl"
+    gone: bool = False
+
+
+class Store:
+    """Spans by row. See the module's docstring; `on_problem(row, field, reason)` is told of conflicts and circles."""
+
+    def __init__(self, pricer: Pricer | None = None) -> None:
+        self.epoch = secrets.token_hex(4)
+        self.lock = threading.RLock()
+        self.size = 0
+        self.c = Columns()
+        self.ids: list[str] = []
+        self.classes: list[SpanClass] = []
+        self.class_kind = np.empty(64, np.int32)
+        self.class_agent = np.empty(64, np.int32)
+        self.agents: list[str] = []
+        self.kinds: list[str] = list(KINDS)
+        self.traces: list[TraceInfo] = []
+        self.files: list[FileInfo] = []
+        self.errors: dict[int, str] = {}
+        self.own: dict[int, Own] = {}
+        self.pricer = pricer
+        self.on_problem: Callable[[int, str, str], None] = lambda row, field, reason: None
+        self.index = HashIndex()
+        self.clashes: dict[tuple[int, str], int] = {}
+        self._log = ChangeLog()
+        self._class_code: dict[SpanClass, int] = {}
+        self._agent_code: dict[str, int] = {}
+        self._kind_code = {k: i for i, k in enumerate(KINDS)}
+        self._trace_code: dict[str, int] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._newest: int | None = None
+        self.pending = tree.Pending()
+        self.counted = 0
+        self.unnamed: set[int] = set()
+
+    @property
+    def revision(self) -> int:
+        """The number of the last change."""
+        return self._log.revision
+
+    # -- codes
+
+    def trace_code(self, trace_id: str) -> int:
+        """The code of a trace, made when it is new."""
+        code = self._trace_code.get(trace_id)
+        if code is None:
+            code = self._trace_code[trace_id] = len(self.traces)
+            self.traces.append(TraceInfo(code, trace_id))
+        return code
+
+    def trace_codes(self, trace_ids: list[str]) -> Int32:
+        """The codes of many traces."""
+        codes = list(map(self._trace_code.get, trace_ids))
+        if None in codes:
+            for trace_id in dict.fromkeys(trace_ids):
+                self.trace_code(trace_id)
+            codes = list(map(self._trace_code.get, trace_ids))
+        return np.array(codes, np.int32)
+
+    def find_trace(self, trace_id: str) -> int | None:
+        """The code of a known trace."""
+        return self._trace_code.get(trace_id)
+
+    def agent_code(self, agent: str) -> int:
+        """The code of an agent's name."""
+        code = self._agent_code.get(agent)
+        if code is None:
+            code = self._agent_code[agent] = len(self.agents)
+            self.agents.append(agent)
+        return code
+
+    def class_code(self, cls: SpanClass) -> int:
+        """The code of a class of spans."""
+        code = self._class_code.get(cls)
+        if code is None:
+            code = self._class_code[cls] = len(self.classes)
+            self.classes.append(cls)
+            if code >= len(self.class_kind):
+                self.class_kind = grown(self.class_kind, 2 * code)
+                self.class_agent = grown(self.class_agent, 2 * code)
+            if cls.kind not in self._kind_code:
+                self._kind_code[cls.kind] = len(self.kinds)
+                self.kinds.append(cls.kind)
+            self.class_kind[code] = self._kind_code[cls.kind]
+            self.class_agent[code] = self.agent_code(cls.agent)
+        return code
+
+    def add_file(self, path: str, loader: Loader, kind: str = "jsonl") -> int:
+        """Registers a file; the code is what `Records.file` holds."""
+        with self.lock:
+            self.files.append(FileInfo(path, loader, kind))
+            return len(self.files) - 1
+
+    def expect(self, rows: int) -> None:
+        """Makes room for about this many more rows."""
+        with self.lock:
+            self.c.reserve(self.size + rows)
+            self.index.expect(self.size + rows)
+
+    # -- writing
+
+    def put(self, records: Records) -> None:
+        """Takes a batch in. What is new is seen by readers after the next `commit`."""
+        if not len(records):
+            return
+        with self.lock:
+            if records.file.max(initial=-1) >= len(self.files):
+                raise IndexError("Records.file names a file that add_file has not given out")
+            traces = records.trace
+            keys = hashes(records.span_id, traces)
+            rows = self.index.find(keys)
+            for i in np.flatnonzero(rows >= 0):
+                if self.ids[rows[i]] != records.span_id[i] or self.c.trace[rows[i]] != traces[i]:
+                    rows[i] = self.clashes.get((int(traces[i]), records.span_id[i]), -1)
+            fresh = np.flatnonzero(rows < 0)
+            if len(fresh):
+                again = np.zeros(len(fresh), bool)
+                ordered = np.sort(keys[fresh])
+                if (ordered[1:] == ordered[:-1]).any():
+                    again[:] = True
+                    again[np.unique(keys[fresh], return_index=True)[1]] = False
+                merge.append(self, records, fresh[~again], keys)
+                for i in fresh[again]:
+                    rows[i] = self._row_or_clash(int(traces[i]), records.span_id[i], int(keys[i]))
+                later = np.flatnonzero(rows >= 0)
+            else:
+                later = np.arange(len(records))
+            for i in later:
+                merge.merge(self, records, int(i), int(rows[i]))
+
+    def _row_or_clash(self, trace: int, span_id: str, key: int) -> int:
+        row = self.index.find_one(key)
+        if row >= 0 and (self.ids[row] != span_id or self.c.trace[row] != trace):
+            row = self.clashes.setdefault((trace, span_id), row)
+        return row
+
+    def row(self, trace: int, span_id: str) -> int:
+        """The row of an identity, -1 where there is none (rows taken back included)."""
+        key = int(hashes([span_id], np.array([trace], np.int32))[0])
+        row = self.index.find_one(key)
+        if row >= 0 and (self.ids[row] != span_id or self.c.trace[row] != trace):
+            row = self.clashes.get((trace, span_id), -1)
+        return row
+
+    def remove(self, rows: Int32) -> None:
+        """Takes rows back: they are `gone` with the next commit."""
+        with self.lock:
+            rows = rows[(self.c.flags[rows] & HIDDEN) == 0]
+            if len(rows):
+                figures.count(self, rows, -1)
+                self.c.flags[rows] |= HIDDEN
+                self.pending.gone.extend(rows.tolist())
+                for code in np.unique(self.c.trace[rows]):
+                    self.traces[code].stale = True
+
+    def mark_file_gone(self, file: int) -> None:
+        """Marks the spans of a file that was removed, cut or replaced; they stay."""
+        with self.lock:
+            self.files[file].gone = True
+            rows = np.flatnonzero(self.c.file[: self.size] == file).astype(np.int32)
+            self.c.flags[rows] |= np.uint8(Flag.FILE_GONE)
+            self.pending.changed.extend(rows.tolist())
+
+    def describe(self, trace: int, *, name: str | None = None, verdict: str | None = None, origin: str | None = None) -> None:
+        """Sets what is known of a run beside its spans: its description, and the status its own file gives."""
+        with self.lock:
+            info = self.traces[trace]
+            before = (info.name, info.verdict, info.origin)
+            info.name = info.name if name is None else name
+            info.verdict = info.verdict if verdict is None else verdict
+            info.origin = info.origin if origin is None else origin
+            if (info.name, info.verdict, info.origin) != before:
+                self.pending.traces.add(trace)
+
+    def reprice(self) -> None:
+        """Prices every call again, after a price was set."""
+        with self.lock:
+            rows = np.flatnonzero((self.c.flags[: self.size] & HIDDEN) == 0).astype(np.int32)
+            rows = rows[self.class_kind[self.c.cls[rows]] == self._kind_code[LLM]]
+            figures.count(self, rows, -1)
+            self.price(rows)
+            figures.count(self, rows, 1)
+            self.pending.changed.extend(rows.tolist())
+
+    def price(self, rows: Int32) -> None:
+        """Fills `cost` for these rows."""
+        c = self.c
+        c.cost[rows] = np.nan
+        if self.pricer is None or not len(rows):
+            return
+        codes = c.cls[rows]
+        for code in np.unique(codes) if len(rows) > 1 else codes:
+            cls = self.classes[code]
+            if cls.kind == LLM:
+                part = rows[codes == code]
+                part = part[c.status[part] != 0]
+                if len(part):
+                    c.cost[part] = self.pricer(
+                        cls.provider, cls.model, c.start[part], c.input[part], c.output[part], c.cached[part]
+                    )
+        if self.own:
+            for row in rows.tolist():
+                own = self.own.get(row)
+                if own is not None and own.cost_free:
+                    c.cost[row] = 0.0
+
+    def commit(self) -> bool:
+        """Joins what was put to the tree, numbers the changes and tells the listeners. False where nothing changed."""
+        with self.lock:
+            changed, gone, traces = tree.join(self)
+            if not len(changed) and not len(gone) and not traces:
+                return False
+            for code in traces:
+                agent = self.traces[code].agents.get(self.traces[code].orchestrator)
+                if agent is not None and agent.row not in changed:
+                    changed = np.append(changed, np.int32(agent.row))
+            self._log.extend(changed.astype(np.int32), gone)
+            self._newest = None
+            listeners = list(self._listeners)
+        for tell in listeners:
+            tell()
+        return True
+
+    # -- reading
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back after every commit that changed something, on the committing thread. Returns the way to stop that."""
+        with self.lock:
+            self._listeners.append(callback)
+
+        def stop() -> None:
+            with self.lock:
+                if callback in self._listeners:
+                    self._listeners.remove(callback)
+
+        return stop
+
+    def changes(self, since: int, traces: Collection[int] | None = None) -> Changes:
+        """What changed after revision `since`, in these traces or in all; a snapshot where the log does not reach back."""
+        with self.lock:
+            found = self._log.since(since) if since >= 0 else None
+            if found is None:
+                rows, gone = self.live_rows(), np.empty(0, np.int32)
+            else:
+                rows, gone = found
+                rows = rows[(self.c.flags[rows] & HIDDEN) == 0]
+            if traces is not None:
+                wanted = np.fromiter(traces, np.int32, len(traces))
+                rows = rows[np.isin(self.c.trace[rows], wanted)]
+                gone = gone[np.isin(self.c.trace[gone], wanted)]
+            return Changes(-1 if found is None else since, self.revision, rows, gone)
+
+    def live_rows(self) -> Int32:
+        """Every row that has not been taken back, in order of arrival."""
+        return np.flatnonzero((self.c.flags[: self.size] & HIDDEN) == 0).astype(np.int32)
+
+    def newest_trace(self) -> int | None:
+        """The code of the run that started last; experiments only where there is nothing else."""
+        with self.lock:
+            if self._newest is None:
+                seen = [t for t in self.traces if t.spans]
+                runs = [t for t in seen if t.origin not in ("rerun", "replay")] or seen
+                self._newest = max(runs, key=lambda t: (t.start, t.trace_id)).code if runs else None
+            return self._newest
+
+    def run(self, code: int) -> RunFigures:
+        """The figures of one run."""
+        with self.lock:
+            return self.traces[code].figures()
+
+    def span_id(self, row: int) -> str:
+        """The id of a row."""
+        return self.ids[row]
+
+    def row_of(self, span_id: str, trace_id: str | None = None) -> int:
+        """The row of a span; `SpanNotFound` names near misses, `AmbiguousSpan` the traces."""
+        with self.lock:
+            if trace_id is not None:
+                code = self._trace_code.get(trace_id)
+                rows = [] if code is None else [self.row(code, span_id)]
+            elif len(self.traces) <= MEMOED:
+                rows = [self.row(code, span_id) for code in range(len(self.traces))]
+            else:
+                rows = [row for row, known in enumerate(self.ids) if known == span_id]
+            rows = [row for row in rows if row >= 0 and not self.c.flags[row] & (Flag.DEAD | Flag.PENDING)]
+            if len(rows) == 1:
+                return rows[0]
+            if rows:
+                names = ", ".join(repr(self.traces[self.c.trace[row]].trace_id) for row in rows)
+                raise AmbiguousSpan(f"span {span_id!r} is in several traces: {names}; say which with trace_id=")
+            where = f" in trace {trace_id!r}" if trace_id is not None else ""
+            raise SpanNotFound(f"no span {span_id!r}{where}{near(span_id, self.ids[:20_000]) or '; spans_df() lists them'}")
+
+    def span(self, row: int) -> Span:
+        """The light fields of a row as plain values."""
+        with self.lock:
+            c, cls = self.c, self.classes[self.c.cls[row]]
+            known = [None if v < 0 else int(v) for v in (c.input[row], c.output[row], c.cached[row])]
+            return Span(
+                row=row,
+                trace_id=self.traces[c.trace[row]].trace_id,
+                span_id=self.ids[row],
+                parent=int(c.parent[row]),
+                kind=cls.kind,
+                agent=cls.agent,
+                name=cls.name,
+                provider=cls.provider,
+                model=cls.model,
+                finish_reason=cls.finish_reason,
+                status=STATUS_NAMES[c.status[row]],
+                start=int(c.start[row]),
+                duration=int(c.duration[row]),
+                usage=Usage(*known),
+                cost_usd=float(c.cost[row]),
+                recorded_cost_usd=float(c.recorded_cost[row]),
+                error=self.errors.get(row),
+                flags=int(c.flags[row]),
+                file=int(c.file[row]),
+                offset=int(c.offset[row]),
+                length=int(c.length[row]),
+                line=int(c.line[row]),
+            )
+
+    def children(self, row: int) -> Int32:
+        """The rows below a row, by start."""
+        with self.lock:
+            below = np.flatnonzero(self.c.parent[: self.size] == row).astype(np.int32)
+            below = below[(self.c.flags[below] & HIDDEN) == 0]
+            return below[np.argsort(self.c.start[below], kind="stable")]
+
+    def totals(self) -> tuple[Float64, Float64]:
+        """Cost (USD, NaN where nothing is priced) and tokens (NaN unknown) of every row's subtree, itself included."""
+        with self.lock:
+            return figures.totals(self)
+
+

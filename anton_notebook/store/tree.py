@@ -1,0 +1,408 @@
+"""The tree: recorded parents where they stand, and one derived node per agent per trace.
+
+Rules (FORMATS.md, Agents and parents): a recorded parent of the same agent stands; a line without one, or with a parent of
+another agent, hangs under its agent's node; that node hangs under the earliest such parent, else under the orchestrator's.
+A parent that is named and not seen yet is a pending row under its first child's agent, and becomes the span when that is read.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, Bool, Flag, Int32, Int64, SpanClass
+from anton_notebook.store import figures
+from anton_notebook.store.index import hashes
+from anton_notebook.store.runs import Agent, TraceInfo
+
+if TYPE_CHECKING:
+    from anton_notebook.store.core import Store
+
+_DEAD, _PENDING, _DERIVED = np.uint8(Flag.DEAD), np.uint8(Flag.PENDING), np.uint8(Flag.DERIVED)
+_KEEP = np.uint8(Flag.KEEP)
+_NO_ROWS = np.empty(0, np.int32)
+_AGENT_KINDS = 2
+
+
+@dataclass(slots=True)
+class Pending:
+    """What `put` left for `commit` to join."""
+
+    new: list[Int32] = field(default_factory=list)
+    parents: list[str | None] = field(default_factory=list)
+    filled: dict[int, str | None] = field(default_factory=dict)
+    changed: list[int] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    traces: set[int] = field(default_factory=set)
+    waiting: dict[int, list[int]] = field(default_factory=dict)
+
+
+def agent_id(trace_id: str, agent: str) -> str:
+    """The id of a derived agent's node."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{trace_id}:agent:{agent}"))
+
+
+def join(store: Store) -> tuple[Int32, Int32, set[int]]:
+    """Joins everything pending. Returns the rows put, the rows gone, and the traces of which only the description changed."""
+    pending, c = store.pending, store.c
+    figures.count_new(store)
+    first_derived = store.size
+    rows = np.concatenate(pending.new) if pending.new else _NO_ROWS
+    parents = pending.parents
+    for row, parent in pending.filled.items():
+        rows, parents = np.append(rows, np.int32(row)), [*parents, parent]
+    if len(rows):
+        _resolve(store, rows, parents)
+    changed: list[Int32] = [rows, np.array(pending.changed, np.int32)]
+    touched = rows
+    for row in pending.filled:
+        waiting = np.array(pending.waiting.pop(row, []), np.int32)
+        touched = np.concatenate([touched, waiting])
+        changed.append(waiting)
+        store.traces[c.trace[row]].stale |= len(waiting) > 0
+    gone = np.unique(np.array(pending.gone, np.int32))
+    gone = gone[(c.flags[gone] & _DEAD) != 0]
+    stale = _stale(store, touched, pending)
+    changed.append(_attach(store, touched[~np.isin(store.c.trace[touched], stale)]))
+    stale = _stale(store, touched, pending)
+    for code in stale:
+        whole, left = _rebuild(store, code)
+        changed.append(whole)
+        gone = np.concatenate([gone, left])
+    c = store.c
+    for row in pending.ended:
+        if c.trace[row] not in stale:
+            changed.append(_ended(store, row))
+    if store.size > first_derived:
+        changed.append(np.arange(first_derived, store.size, dtype=np.int32))
+        store.counted = store.size
+    store.pending = Pending(waiting=pending.waiting)
+    put = np.unique(np.concatenate(changed))
+    return put[(c.flags[put] & _DEAD) == 0], gone, pending.traces
+
+
+def _stale(store: Store, touched: Int32, pending: Pending) -> list[int]:
+    rows = np.concatenate([touched, np.array(pending.changed + pending.gone, np.int32)])
+    return [int(t) for t in np.unique(store.c.trace[rows]) if store.traces[t].stale]
+
+
+def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
+    """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row."""
+    c = store.c
+    named = np.array([i for i, p in enumerate(parents) if p is not None], np.int64)
+    if not len(named):
+        return
+    ids = [p for p in parents if p is not None]
+    children = rows[named]
+    traces = c.trace[children]
+    found = store.index.find(hashes(ids, traces))
+    for i, (parent, row) in enumerate(zip(ids, found.tolist(), strict=True)):
+        info = store.traces[traces[i]]
+        if row >= 0 and store.ids[row] == parent and c.trace[row] == traces[i] and not c.flags[row] & _DEAD:
+            continue
+        if parent == info.trace_id:
+            found[i] = -1
+            continue
+        found[i] = _pending_row(store, int(traces[i]), parent)
+    c = store.c
+    c.recorded_parent[children] = found
+    waits = (found >= 0) & ((c.flags[found] & _PENDING) != 0)
+    for child, parent_row in zip(children[waits].tolist(), found[waits].tolist(), strict=True):
+        store.pending.waiting.setdefault(parent_row, []).append(child)
+
+
+def _pending_row(store: Store, trace: int, span_id: str) -> int:
+    row = store.row(trace, span_id)
+    if row >= 0:
+        if store.c.flags[row] & _DEAD:
+            store.c.flags[row] = _PENDING
+        return row
+    return _new_row(store, trace, span_id, SpanClass("pending"), Flag.PENDING)
+
+
+def _new_row(store: Store, trace: int, span_id: str, cls: SpanClass, flags: Flag) -> int:
+    row, c = store.size, store.c
+    c.reserve(row + 1)
+    c.trace[row], c.cls[row], c.flags[row], c.status[row] = trace, store.class_code(cls), flags, 1
+    c.parent[row] = c.recorded_parent[row] = c.file[row] = c.line[row] = c.length[row] = -1
+    c.input[row] = c.output[row] = c.cached[row] = -1
+    c.start[row] = c.duration[row] = NAT
+    c.cost[row] = c.recorded_cost[row] = np.nan
+    c.offset[row] = -1
+    store.ids.append(span_id)
+    store.index.add(hashes([span_id], np.array([trace], np.int32)), row)
+    store.size = row + 1
+    return row
+
+
+def _rebuild(store: Store, code: int) -> tuple[Int32, Int32]:
+    """Derives one trace anew from all its rows."""
+    info, c = store.traces[code], store.c
+    rows = np.flatnonzero((c.trace[: store.size] == code) & ((c.flags[: store.size] & _DEAD) == 0)).astype(np.int32)
+    nodes = rows[(c.flags[rows] & _DERIVED) != 0]
+    old = {row: _look(store, row) for row in rows.tolist()}
+    info.stale = False
+    info.agents, info.first_root, info.orchestrator = {}, None, -1
+    info.start = info.end = NAT
+    lines = rows[(c.flags[rows] & (_DERIVED | _PENDING)) == 0]
+    if len(lines):
+        starts = c.start[lines]
+        info.start = int(starts[starts != NAT].min(initial=2**62)) if (starts != NAT).any() else NAT
+        info.end = int(c.end(lines).max())
+    c.flags[nodes] |= _DEAD
+    for row in rows[(c.flags[rows] & _PENDING) != 0].tolist():
+        named = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & _DEAD]
+        if named:
+            store.pending.waiting[row] = named
+        else:
+            store.pending.waiting.pop(row, None)
+            c.flags[row] |= _DEAD
+    _attach(store, lines)
+    c = store.c
+    alive = rows[(c.flags[rows] & _DEAD) == 0]
+    changed = np.array([row for row in alive.tolist() if _look(store, row) != old[row]], np.int32)
+    return changed, rows[(c.flags[rows] & _DEAD) != 0]
+
+
+def _look(store: Store, row: int) -> tuple[int, ...]:
+    c = store.c
+    return int(c.parent[row]), int(c.status[row]), int(c.start[row]), int(c.duration[row]), int(c.cls[row])
+
+
+def _attach(store: Store, rows: Int32) -> Int32:
+    """Gives these rows their parents in the tree and brings their agents' nodes up to date. Returns the nodes touched."""
+    if not len(rows):
+        return _NO_ROWS
+    c = store.c
+    flags = c.flags[rows]
+    agents = store.class_agent[c.cls[rows]]
+    recorded = c.recorded_parent[rows]
+    has = recorded >= 0
+    recorded = np.where(has, recorded, rows)
+    pending = has & ((c.flags[recorded] & _PENDING) != 0)
+    stands = has & (
+        pending
+        | ((flags & _KEEP) != 0)
+        | (store.class_kind[c.cls[rows]] < _AGENT_KINDS)
+        | (store.class_agent[c.cls[recorded]] == agents)
+    )
+    pairs, which = _pairs(c.trace[rows], agents)
+    named = np.array([store.agents[pair & 0xFFFFFFFF] != "" for pair in pairs])
+    free = ((flags & _KEEP) != 0) | ~named[which] | (store.class_kind[c.cls[rows]] < _AGENT_KINDS)
+    c.parent[rows] = np.where(stands, recorded, -1)
+    touched = _agents(store, rows, pairs, which, ~free)
+    c = store.c
+    to_node = ~stands & ~free
+    held = [store.traces[pair >> 32].agents.get(pair & 0xFFFFFFFF) for pair in pairs]
+    nodes = np.array([n.row if n is not None else -1 for n in held], np.int32)[which]
+    c.parent[rows[to_node]] = nodes[to_node]
+    for row in dict.fromkeys(recorded[pending].tolist()):
+        _hang_pending(store, row)
+    _cut_circles(store, rows, nodes)
+    foreign = to_node & has
+    for i in np.flatnonzero(foreign):
+        store.traces[c.trace[rows[i]]].agents[int(agents[i])].foreign.add(int(recorded[i]))
+    below = (c.parent[rows] == nodes) & ~free
+    _lasts(store, rows[below], agents[below])
+    for code in np.unique(c.trace[rows]):
+        touched |= _place_nodes(store, store.traces[code])
+    return np.array(sorted(touched), np.int32)
+
+
+def _pairs(traces: Int32, agents: Int32) -> tuple[list[int], Int64]:
+    """The (trace << 32 | agent) pairs there are, and which of them each row has."""
+    if len(traces) == 1:
+        return [int(traces[0]) << 32 | int(agents[0])], np.zeros(1, np.int64)
+    width = int(agents.max()) + 1
+    keys = traces.astype(np.int64) * width + agents
+    low = int(keys.min())
+    keys -= low
+    if int(keys.max()) < 4 * len(keys) + 1024:
+        present = np.zeros(int(keys.max()) + 1, bool)
+        present[keys] = True
+        distinct, which = np.flatnonzero(present), (np.cumsum(present) - 1)[keys]
+    else:
+        distinct, which = np.unique(keys, return_inverse=True)
+    return [(k + low) // width << 32 | (k + low) % width for k in distinct.tolist()], which
+
+
+def _agents(store: Store, rows: Int32, pairs: list[int], which: Int64, derive: Bool) -> set[int]:
+    """Extends each agent's first start, end and count of running spans by these rows; makes nodes that are not there yet."""
+    c = store.c
+    touched: set[int] = set()
+    order = np.argsort(which, kind="stable")
+    bounds = np.searchsorted(which[order], np.arange(len(pairs) + 1))
+    explicit = store.class_kind[c.cls[rows]] < _AGENT_KINDS
+    for p, pair in enumerate(pairs):
+        info, code = store.traces[pair >> 32], pair & 0xFFFFFFFF
+        mine = order[bounds[p] : bounds[p + 1]]
+        part = rows[mine]
+        named = part[explicit[mine]]
+        if len(named) and store.agents[code]:
+            row = min(named.tolist(), key=lambda r: (int(c.start[r]), store.ids[r]))
+            agent = info.agents.get(code)
+            if agent is None:
+                info.agents[code] = Agent(code, row, explicit=True)
+            elif not agent.explicit or (int(c.start[row]), store.ids[row]) < (int(c.start[agent.row]), store.ids[agent.row]):
+                agent.explicit, agent.row, info.stale = True, row, True
+        part = part[derive[mine]]
+        if not len(part):
+            continue
+        agent = info.agents.get(code)
+        if agent is None:
+            agent = info.agents[code] = Agent(code)
+        starts = c.start[part]
+        first = int(starts.min())
+        if first <= agent.first[0]:
+            least = min(store.ids[r] for r in part[starts == first].tolist())
+            agent.first = min(agent.first, (first, least))
+        agent.end = max(agent.end, int(c.end(part).max()))
+        agent.running += int((c.status[part] == 0).sum())
+        roots = part[c.recorded_parent[part] < 0]
+        if len(roots):
+            start = int(c.start[roots].min())
+            if info.first_root is None or start <= info.first_root[0]:
+                least = min(store.ids[r] for r in roots[c.start[roots] == start].tolist())
+                info.first_root = min(info.first_root or (2**63 - 1, "", 0), (start, least, code))
+        if not agent.explicit:
+            if agent.row < 0:
+                agent.row = _derived(store, info, code)
+            touched.add(agent.row)
+        c = store.c
+    return touched
+
+
+def _derived(store: Store, info: TraceInfo, code: int) -> int:
+    name = store.agents[code]
+    cls = SpanClass(ORCHESTRATOR if name == ORCHESTRATOR else AGENT, name, name)
+    span_id = agent_id(info.trace_id, name)
+    row = store.row(info.code, span_id)
+    if row < 0:
+        return _new_row(store, info.code, span_id, cls, Flag.DERIVED)
+    store.c.flags[row] = _DERIVED
+    return row
+
+
+def _hang_pending(store: Store, row: int) -> None:
+    """A pending parent hangs where its first child's agent has its node."""
+    c = store.c
+    children = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & _DEAD]
+    if not children:
+        return
+    child = min(children, key=lambda r: (int(c.start[r]), store.ids[r]))
+    agent = store.traces[c.trace[row]].agents.get(int(store.class_agent[c.cls[child]]))
+    parent = agent.row if agent is not None and not c.flags[child] & _KEEP else -1
+    c.parent[row] = parent if parent != row else -1
+    c.start[row] = c.start[child]
+
+
+def _cut_circles(store: Store, rows: Int32, nodes: Int32) -> None:
+    """Where recorded parents close a circle, its earliest span hangs under its agent's node instead."""
+    c = store.c
+    up = c.parent[rows]
+    for _ in range(64):
+        up = np.where(up >= 0, c.parent[up], -1)
+        if (up < 0).all():
+            return
+    cleared: set[int] = set()
+    for row in rows[up >= 0].tolist():
+        path: dict[int, int] = {}
+        at = row
+        while at >= 0 and at not in cleared and at not in path:
+            path[at] = len(path)
+            at = int(c.parent[at])
+        if at >= 0 and at in path:
+            circle = list(path)[path[at] :]
+            cut = min(circle, key=lambda r: (int(c.start[r]), store.ids[r]))
+            agent = store.traces[c.trace[cut]].agents.get(int(store.class_agent[c.cls[cut]]))
+            node = agent.row if agent is not None and not c.flags[cut] & _KEEP and agent.row not in circle else -1
+            c.parent[cut] = node
+            c.flags[cut] |= np.uint8(Flag.CUT)
+            store.on_problem(cut, "parent_id", "its parents form a circle; it is shown without its recorded parent")
+        cleared.update(path)
+
+
+def _lasts(store: Store, rows: Int32, agents: Int32) -> None:
+    """Keeps, for each agent, the call right below its node that ended last."""
+    c = store.c
+    done = c.status[rows] != 0
+    rows, agents = rows[done], agents[done]
+    if not len(rows):
+        return
+    ends, traces = c.end(rows), c.trace[rows]
+    order = np.lexsort((ends, agents, traces))
+    rows, ends, agents, traces = rows[order], ends[order], agents[order], traces[order]
+    changes = (agents[1:] != agents[:-1]) | (traces[1:] != traces[:-1])
+    for stop in np.flatnonzero(np.append(changes, True)).tolist():
+        agent = store.traces[traces[stop]].agents[int(agents[stop])]
+        at = stop
+        while at >= 0 and ends[at] == ends[stop] and agents[at] == agents[stop] and traces[at] == traces[stop]:
+            row = int(rows[at])
+            agent.last = max(agent.last, (int(ends[at]), store.ids[row], int(c.status[row])))
+            at -= 1
+
+
+def _place_nodes(store: Store, info: TraceInfo) -> set[int]:
+    """Times, status and parents of one trace's derived nodes. Returns those that changed."""
+    c = store.c
+    named = next((a for a in info.agents if store.agents[a] == ORCHESTRATOR), None)
+    root = named if named is not None else (info.first_root[2] if info.first_root else -1)
+    info.orchestrator = root
+    nodes = sorted(info.agents.values(), key=lambda a: (a.first, store.agents[a.code]))
+    derived = [a for a in nodes if not a.explicit and a.row >= 0]
+    before = {a.row: _look(store, a.row) for a in derived}
+    top = info.agents[root].row if root in info.agents else -1
+    for agent in derived:
+        name = store.agents[agent.code]
+        c.cls[agent.row] = store.class_code(SpanClass(ORCHESTRATOR if agent.code == root else AGENT, name, name))
+        c.start[agent.row] = agent.first[0] if agent.first[0] != 2**63 - 1 else NAT
+        c.parent[agent.row] = -1 if agent.row == top else top
+    for agent in derived:
+        if agent.code != root and agent.foreign:
+            real = [p for p in agent.foreign if not c.flags[p] & (_DEAD | _PENDING)]
+            parent = min(real, key=lambda r: (int(c.start[r]), store.ids[r]), default=-1)
+            if parent >= 0 and not _is_above(store, agent.row, parent):
+                c.parent[agent.row] = parent
+    busy = {a.row for a in nodes if a.running}
+    for row in list(busy):
+        at = int(c.parent[row])
+        while at >= 0 and at not in busy:
+            if c.flags[at] & _DERIVED:
+                busy.add(at)
+            at = int(c.parent[at])
+    for agent in derived:
+        runs = agent.row in busy
+        c.status[agent.row] = 0 if runs else agent.last[2]
+        start = int(c.start[agent.row])
+        c.duration[agent.row] = NAT if runs or start == NAT or agent.end == NAT else agent.end - start
+    return {row for row, look in before.items() if _look(store, row) != look}
+
+
+def _is_above(store: Store, row: int, below: int) -> bool:
+    parent, at = store.c.parent, below
+    while at >= 0:
+        if at == row:
+            return True
+        at = int(parent[at])
+    return False
+
+
+def _ended(store: Store, row: int) -> Int32:
+    """A span that ran has ended: its agent's node follows."""
+    c = store.c
+    info = store.traces[c.trace[row]]
+    agent = info.agents.get(int(store.class_agent[c.cls[row]]))
+    if agent is None or store.class_kind[c.cls[row]] < _AGENT_KINDS or c.flags[row] & _KEEP:
+        return _NO_ROWS
+    agent.running -= 1
+    rows = np.array([row], np.int32)
+    agent.end = max(agent.end, int(c.end(rows)[0]))
+    if c.parent[row] == agent.row:
+        _lasts(store, rows, np.array([agent.code], np.int32))
+    return np.array(sorted(_place_nodes(store, info)), np.int32)
+
+

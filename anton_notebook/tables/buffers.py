@@ -1,0 +1,152 @@
+"""Columns that grow at their end without being copied, as pandas arrays.
+
+A frame that was handed out looks at the first rows of these buffers. So rows beyond may be added at any time, but a row that a
+frame can see is never written: `patch` and `insert` work on a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+Array = npt.NDArray[Any]
+TEXT = pd.StringDtype(storage="python", na_value=np.nan)
+
+
+class Buffer:
+    """A growing numpy array of `size` elements."""
+
+    def __init__(self, values: Array) -> None:
+        self._array = values
+        self.size = len(values)
+
+    @property
+    def view(self) -> Array:
+        """The elements, not copied."""
+        return self._array[: self.size]
+
+    def append(self, values: Array) -> None:
+        """Adds at the end."""
+        total = self.size + len(values)
+        if total > len(self._array):
+            bigger = np.empty(max(total + 1024, total + (total >> 3)), self._array.dtype)
+            bigger[: self.size] = self.view
+            self._array = bigger
+        self._array[self.size : total] = values
+        self.size = total
+
+    def patch(self, at: Array, values: Array) -> None:
+        """Sets elements, in a copy; a column that stays equal is left alone."""
+        old = self._array[at]
+        if old.dtype.kind == "f":
+            equal = bool(((old == values) | (np.isnan(old) & np.isnan(values))).all())
+        else:
+            equal = bool((old == values).all())
+        if not equal:
+            fresh = self._array.copy()
+            fresh[at] = values
+            self._array = fresh
+
+    def insert(self, at: Array, values: Array) -> None:
+        """Puts each value before the element that stands at its place, in a copy."""
+        self._array = np.insert(self.view, at, values)
+        self.size = len(self._array)
+
+
+class Held:
+    """One column of a frame: raw values in buffers, and how they become a pandas array."""
+
+    def __init__(self, make: Callable[[list[Array]], Any]) -> None:
+        self._make = make
+        self._buffers: list[Buffer] = []
+
+    def fill(self, parts: list[Array]) -> None:
+        """Starts anew with these values (one array a buffer)."""
+        self._buffers = [Buffer(part) for part in parts]
+
+    def append(self, parts: list[Array]) -> None:
+        """Adds rows at the end."""
+        for buffer, part in zip(self._buffers, parts, strict=True):
+            buffer.append(part)
+
+    def patch(self, at: Array, parts: list[Array]) -> None:
+        """Sets rows."""
+        for buffer, part in zip(self._buffers, parts, strict=True):
+            buffer.patch(at, part)
+
+    def insert(self, at: Array, parts: list[Array]) -> None:
+        """Puts rows in between."""
+        for buffer, part in zip(self._buffers, parts, strict=True):
+            buffer.insert(at, part)
+
+    def array(self) -> Any:
+        """The pandas array."""
+        return self._make([buffer.view for buffer in self._buffers])
+
+
+class Words:
+    """The categories of a column, in the order in which they came up; its dtype is made anew only when one is added."""
+
+    def __init__(self, words: list[str] | None = None) -> None:
+        self.words = list(words or [])
+        self._codes = {word: i for i, word in enumerate(self.words)}
+        self._dtype: pd.CategoricalDtype | None = None
+
+    def code(self, word: str | None) -> int:
+        """The code of a word, -1 for none."""
+        if not word:
+            return -1
+        code = self._codes.get(word)
+        if code is None:
+            code = self._codes[word] = len(self.words)
+            self.words.append(word)
+            self._dtype = None
+        return code
+
+    def array(self, parts: list[Array]) -> pd.Categorical:
+        """Codes as a categorical."""
+        if self._dtype is None or len(self._dtype.categories) != len(self.words):
+            self._dtype = pd.CategoricalDtype(pd.Index(self.words, dtype=TEXT))
+        return pd.Categorical.from_codes(parts[0], dtype=self._dtype, validate=False)
+
+    @property
+    def width(self) -> type[np.signedinteger[Any]]:
+        """The smallest type of code that pandas would choose."""
+        n = len(self.words)
+        return np.int8 if n < 128 else np.int16 if n < 32768 else np.int32
+
+
+def text(parts: list[Array]) -> Any:
+    """Python strings as a text column."""
+    return pd.array(parts[0], dtype=TEXT, copy=False)
+
+
+def time(parts: list[Array]) -> Any:
+    """Microseconds since 1970 as UTC times."""
+    return pd.DatetimeIndex(parts[0].view("M8[us]")).tz_localize("UTC").array
+
+
+def integer(parts: list[Array]) -> Any:
+    """Values and a mask as nullable integers."""
+    return pd.arrays.IntegerArray(parts[0], parts[1], copy=False)
+
+
+def plain(parts: list[Array]) -> Any:
+    """Numbers as they are."""
+    return parts[0]
+
+
+def masked(values: Array, unknown: Array) -> list[Array]:
+    """The two buffers of a nullable integer."""
+    return [np.where(unknown, 0, values).astype(np.int64), unknown.astype(bool)]
+
+
+def texts(values: list[str | None]) -> Array:
+    """Strings as an object array, NaN for None."""
+    out = np.empty(len(values), object)
+    out[:] = [np.nan if v is None else v for v in values] if None in values else values
+    return out

@@ -1,0 +1,242 @@
+"""The columns of `spans_df`, as data: name, how it is stored, where it comes from, what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anton_notebook.span import LLM, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
+from anton_notebook.store import PICO, Store
+from anton_notebook.tables.buffers import Array, Held, Words, integer, masked, plain, text, texts, time
+
+CostSource = Callable[[str, str], str]
+"""Where the price of a model comes from: `(provider, model) -> word`."""
+
+
+class Sums:
+    """Depths and sums up the tree by row of the store, as whole numbers."""
+
+    depth: Int32
+    cost: Int64
+    tokens: Int64
+    priced: Int64
+    known: Int64
+
+
+class Context:
+    """What the columns are made from: the store, and the sums over it."""
+
+    def __init__(self, store: Store, cost_source: CostSource) -> None:
+        self.store = store
+        self.sums = Sums()
+        self.cost_source = cost_source
+        self.words: dict[str, Words] = {}
+        self._by_class: dict[str, Array] = {}
+
+    def vocabulary(self, column: str) -> Words:
+        """The words of a categorical column."""
+        return self.words.setdefault(column, Words())
+
+    def by_class(self, column: str, word: Callable[[SpanClass], str | None], rows: Int32) -> Array:
+        """Codes of a column that depends on the class of a span alone."""
+        words, classes = self.vocabulary(column), self.store.classes
+        table = self._by_class.get(column)
+        if table is None or len(table) < len(classes):
+            table = np.array([words.code(word(cls)) for cls in classes], np.int32)
+            self._by_class[column] = table
+        return table[self.store.c.cls[rows]]
+
+    def forget(self) -> None:
+        """Drops what was derived from prices."""
+        self._by_class.pop("cost_source", None)
+
+
+class Column(NamedTuple):
+    """One column. `make(context, rows)` gives its raw values, `kind` says what becomes of them."""
+
+    name: str
+    kind: str
+    meaning: str
+    make: Callable[[Context, Int32], list[Array]]
+
+    def held(self, context: Context) -> Held:
+        """An empty column."""
+        if self.kind == "category":
+            return Held(context.vocabulary(self.name).array)
+        return Held({"text": text, "time": time, "integer": integer, "number": plain, "flag": plain}[self.kind])
+
+    def values(self, context: Context, rows: Int32) -> list[Array]:
+        """The raw values of these rows, in the types that the buffers hold."""
+        parts = self.make(context, rows)
+        if self.kind == "category":
+            return [parts[0].astype(context.vocabulary(self.name).width)]
+        return parts
+
+
+def _by_class(name: str, meaning: str, word: Callable[[SpanClass], str | None]) -> Column:
+    return Column(name, "category", meaning, lambda ctx, rows: [ctx.by_class(name, word, rows)])
+
+
+def _trace(ctx: Context, rows: Int32) -> list[Array]:
+    words, traces = ctx.vocabulary("trace_id"), ctx.store.traces
+    for info in traces[len(words.words) :]:
+        words.code(info.trace_id)
+    return [ctx.store.c.trace[rows]]
+
+
+def _ids(ctx: Context, rows: Int32) -> list[Array]:
+    ids = ctx.store.ids
+    if len(rows) == len(ids) and len(rows) and rows[0] == 0 and (np.diff(rows) == 1).all():
+        return [texts(list(ids))]
+    return [texts([ids[row] for row in rows.tolist()])]
+
+
+def _parents(ctx: Context, rows: Int32) -> list[Array]:
+    ids = ctx.store.ids
+    return [texts([ids[p] if p >= 0 else None for p in ctx.store.c.parent[rows].tolist()])]
+
+
+def _status(ctx: Context, rows: Int32) -> list[Array]:
+    words = ctx.vocabulary("status")
+    if not words.words:
+        for name in STATUS_NAMES:
+            words.code(name)
+    return [ctx.store.c.status[rows]]
+
+
+def _duration(ctx: Context, rows: Int32) -> list[Array]:
+    duration = ctx.store.c.duration[rows]
+    return [np.where(duration == NAT, np.nan, duration / 1000.0)]
+
+
+def _count(name: str) -> Callable[[Context, Int32], list[Array]]:
+    def make(ctx: Context, rows: Int32) -> list[Array]:
+        values = getattr(ctx.store.c, name)[rows]
+        return masked(values, values == UNKNOWN)
+
+    return make
+
+
+def _cost_source(ctx: Context, rows: Int32) -> list[Array]:
+    words = ctx.vocabulary("cost_source")
+    codes = ctx.by_class("cost_source", lambda cls: ctx.cost_source(cls.provider, cls.model) if cls.kind == LLM else None, rows)
+    unpriced = (codes >= 0) & np.isnan(ctx.store.c.cost[rows]) & (ctx.store.c.status[rows] != 0)
+    return [np.where(unpriced, words.code("unpriced"), codes)]
+
+
+def _own(name: str) -> Callable[[Context, Int32], list[str | None]]:
+    def find(ctx: Context, rows: Int32) -> list[str | None]:
+        own = ctx.store.own
+        if not own:
+            return [None] * len(rows)
+        return [getattr(own[row], name) or None if row in own else None for row in rows.tolist()]
+
+    return find
+
+
+def _own_words(name: str) -> Callable[[Context, Int32], list[Array]]:
+    find = _own(name)
+
+    def make(ctx: Context, rows: Int32) -> list[Array]:
+        words = ctx.vocabulary(name)
+        if name == "provenance" and not words.words:
+            for word in PROVENANCES[1:]:
+                words.code(word)
+        if not ctx.store.own:
+            return [np.full(len(rows), -1)]
+        return [np.array([words.code(word) for word in find(ctx, rows)], np.int32)]
+
+    return make
+
+
+def _saved(ctx: Context, rows: Int32) -> list[Array]:
+    own = ctx.store.own
+    values = np.full(len(rows), np.nan)
+    if own:
+        for i, row in enumerate(rows.tolist()):
+            if row in own and own[row].saved_usd is not None:
+                values[i] = own[row].saved_usd
+    return [values]
+
+
+def _errors(ctx: Context, rows: Int32) -> list[Array]:
+    errors = ctx.store.errors
+    out = np.empty(len(rows), object)
+    out[:] = np.nan
+    if errors:
+        for i in np.flatnonzero(ctx.store.c.status[rows] == 2):
+            found = errors.get(int(rows[i]))
+            if found is not None:
+                out[i] = found
+    return [out]
+
+
+def _no_words(ctx: Context, rows: Int32) -> list[Array]:
+    return [np.full(len(rows), -1)]
+
+
+def _no_text(ctx: Context, rows: Int32) -> list[Array]:
+    out = np.empty(len(rows), object)
+    out[:] = np.nan
+    return [out]
+
+
+def _source(ctx: Context, rows: Int32) -> list[Array]:
+    words, store = ctx.vocabulary("source"), ctx.store
+    table = np.array([*(words.code(file.path) for file in store.files), -1], np.int32)
+    return [table[store.c.file[rows]]]
+
+
+def _line(ctx: Context, rows: Int32) -> list[Array]:
+    line = ctx.store.c.line[rows]
+    return masked(line, line < 1)
+
+
+def _total_cost(ctx: Context, rows: Int32) -> list[Array]:
+    return [np.where(ctx.sums.priced[rows] > 0, ctx.sums.cost[rows] / PICO, np.nan)]
+
+
+def _total_tokens(ctx: Context, rows: Int32) -> list[Array]:
+    return masked(ctx.sums.tokens[rows], ctx.sums.known[rows] == 0)
+
+
+def _estimated(ctx: Context, rows: Int32) -> list[Array]:
+    return [(ctx.store.c.flags[rows] & np.uint8(Flag.ESTIMATED)) != 0]
+
+
+SPANS: tuple[Column, ...] = (
+    Column("trace_id", "category", "the run", _trace),
+    Column("span_id", "text", "the span; unique within its run", _ids),
+    Column("parent_id", "text", "its parent in the tree", _parents),
+    _by_class("kind", "orchestrator, agent, llm, tool, or the source's own word", lambda cls: cls.kind),
+    _by_class("agent", "the agent that it belongs to", lambda cls: cls.agent),
+    _by_class("name", "the model, the tool or the agent", lambda cls: cls.name),
+    Column("status", "category", "running, ok or error", _status),
+    Column("start", "time", "when it began, UTC", lambda ctx, rows: [ctx.store.c.start[rows]]),
+    Column("end", "time", "when it ended, UTC", lambda ctx, rows: [ctx.store.c.end(rows)]),
+    Column("duration_ms", "number", "milliseconds", _duration),
+    _by_class("provider", "who served the model, as recorded", lambda cls: cls.provider),
+    _by_class("model", "the model, as recorded", lambda cls: cls.model),
+    Column("input_tokens", "integer", "tokens of the request", _count("input")),
+    Column("output_tokens", "integer", "tokens of the answer", _count("output")),
+    Column("cached_tokens", "integer", "tokens of the request that came from the provider's cache", _count("cached")),
+    Column("tokens_estimated", "flag", "the tokens are guessed from the text", _estimated),
+    Column("cost_usd", "number", "US dollars, recomputed; NaN where no price is known", lambda ctx, rows: [ctx.store.c.cost[rows]]),
+    Column("recorded_cost_usd", "number", "US dollars, as recorded", lambda ctx, rows: [ctx.store.c.recorded_cost[rows]]),
+    Column("cost_source", "category", "where the price comes from", _cost_source),
+    Column("saved_usd", "number", "US dollars that a reused or cached answer did not cost", _saved),
+    Column("total_cost_usd", "number", "US dollars of the span and all below it", _total_cost),
+    Column("total_tokens", "integer", "input and output tokens of the span and all below it", _total_tokens),
+    _by_class("finish_reason", "why the model stopped", lambda cls: cls.finish_reason),
+    Column("error", "text", "what went wrong", _errors),
+    Column("depth", "number", "steps to the root", lambda ctx, rows: [ctx.sums.depth[rows]]),
+    Column("provenance", "category", "how a replayed answer came about", _own_words("provenance")),
+    Column("original_trace_id", "category", "the run that this one was made from", _own_words("original_trace_id")),
+    Column("original_span_id", "text", "the span that this one was made from", lambda ctx, rows: [texts(_own("original_span_id")(ctx, rows))]),
+    Column("mark", "category", "the user's mark", _no_words),
+    Column("note", "text", "the user's note", _no_text),
+    Column("source", "category", "the file", _source),
+    Column("line", "integer", "the line in the file, from 1", _line),
+)

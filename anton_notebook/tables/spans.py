@@ -1,0 +1,215 @@
+"""`spans_df`, kept between calls: what it costs follows what changed."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pandas as pd
+
+from anton_notebook.span import NAT, Bool, Flag, Int32, Int64
+from anton_notebook.store import Store
+from anton_notebook.store.figures import depths, levels, pico
+from anton_notebook.tables.buffers import Array
+from anton_notebook.tables.columns import SPANS, Context, CostSource
+
+_UNSEEN = np.uint8(Flag.DEAD | Flag.PENDING)
+_MANY = 4096
+_LAST = np.iinfo(np.int64).max
+
+
+class SpansFrame:
+    """The frame of all spans of a store, by start; spans without one last."""
+
+    def __init__(self, store: Store, cost_source: CostSource) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._context = Context(store, cost_source)
+        self._columns = [(column, column.held(self._context)) for column in SPANS]
+        self._revision = -1
+        self._rows: Int32 = np.empty(0, np.int32)
+        self._starts: Int64 = np.empty(0, np.int64)
+        self._place: Int32 = np.empty(0, np.int32)
+        self._parent: Int32 = np.empty(0, np.int32)
+        self._own: tuple[Int64, Int64] = (np.empty(0, np.int64), np.empty(0, np.int64))
+        self._frame: pd.DataFrame | None = None
+
+    def frame(self) -> pd.DataFrame:
+        """The frame as of now. Changing it changes nothing else."""
+        with self._lock, self._store.lock:
+            if self._frame is None or self._store.revision != self._revision:
+                self._update()
+                arrays = {column.name: held.array() for column, held in self._columns}
+                self._frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(len(self._rows)))
+            return self._frame.copy(deep=False)
+
+    def row_numbers(self) -> Int32:
+        """The store's row of each row of the frame."""
+        with self._lock:
+            return self._rows
+
+    def _update(self) -> None:
+        store = self._store
+        changes = store.changes(self._revision)
+        self._revision = changes.revision
+        seen = (store.c.flags[changes.rows] & _UNSEEN) == 0
+        small = changes.since >= 0 and not len(changes.gone) and len(changes.rows) <= _MANY
+        if not (small and self._little(changes.rows, seen)):
+            self._whole()
+
+    def _whole(self) -> None:
+        store, c = self._store, self._store.c
+        live = store.live_rows()
+        rows = live[(c.flags[live] & _UNSEEN) == 0]
+        starts = np.where(c.start[rows] == NAT, _LAST, c.start[rows])
+        order = self._ordered(rows, starts)
+        self._rows, self._starts = rows[order], starts[order]
+        self._place = np.full(store.size, -1, np.int32)
+        self._place[self._rows] = np.arange(len(rows), dtype=np.int32)
+        self._sum_all()
+        self._context.forget()
+        for column, held in self._columns:
+            held.fill(column.values(self._context, self._rows))
+
+    def _ordered(self, rows: Int32, starts: Int64) -> Array:
+        if len(starts) < 2:
+            return np.arange(len(starts))
+        order = np.arange(len(starts)) if (starts[1:] >= starts[:-1]).all() else np.argsort(starts, kind="stable")
+        ordered = starts[order]
+        tied = np.flatnonzero(ordered[1:] == ordered[:-1])
+        if len(tied):
+            ids, traces = self._store.ids, self._store.traces
+            at = 0
+            while at < len(tied):
+                stop = at
+                while stop + 1 < len(tied) and tied[stop + 1] == tied[stop] + 1:
+                    stop += 1
+                first, last = int(tied[at]), int(tied[stop]) + 2
+                part = order[first:last].tolist()
+                part.sort(key=lambda i: (traces[self._store.c.trace[rows[i]]].trace_id, ids[rows[i]]))
+                order[first:last] = part
+                at = stop + 1
+        return order
+
+    def _sum_all(self) -> None:
+        store, c, n = self._store, self._store.c, self._store.size
+        sums = self._context.sums
+        self._parent = c.parent[:n].copy()
+        cost, tokens = self._shares(np.arange(n, dtype=np.int32))
+        self._own = cost, tokens
+        sums.depth = depths(self._parent)
+        sums.cost, sums.tokens = np.maximum(cost, 0), np.maximum(tokens, 0)
+        sums.priced, sums.known = (cost >= 0).astype(np.int64), (tokens >= 0).astype(np.int64)
+        shown: Bool = (c.flags[:n] & np.uint8(Flag.DEAD)) == 0
+        for rows in reversed(levels(self._parent, shown)[1:]):
+            above = self._parent[rows]
+            for column in (sums.cost, sums.tokens, sums.priced, sums.known):
+                np.add.at(column, above, column[rows])
+
+    def _shares(self, rows: Int32) -> tuple[Int64, Int64]:
+        """What each row itself brings to the sums: cost and tokens, -1 for nothing."""
+        c = self._store.c
+        shown = (c.flags[rows] & np.uint8(Flag.DEAD)) == 0
+        cost = np.where(shown & ~np.isnan(c.cost[rows]), pico(c.cost[rows]), -1)
+        given, made = c.input[rows].astype(np.int64), c.output[rows].astype(np.int64)
+        known = shown & ((given >= 0) | (made >= 0))
+        return cost, np.where(known, np.maximum(given, 0) + np.maximum(made, 0), -1)
+
+    def _little(self, rows: Int32, seen: Bool) -> bool:
+        """Takes a few changed rows in. False where only starting anew will do."""
+        store, c = self._store, self._store.c
+        known = len(self._place)
+        if store.size > known:
+            grow = store.size - known
+            self._place = np.append(self._place, np.full(grow, -1, np.int32))
+            self._parent = np.append(self._parent, np.full(grow, -2, np.int32))
+            self._own = (np.append(self._own[0], np.full(grow, -1)), np.append(self._own[1], np.full(grow, -1)))
+            sums = self._context.sums
+            for name in ("depth", "cost", "tokens", "priced", "known"):
+                column = getattr(sums, name)
+                setattr(sums, name, np.append(column, np.zeros(grow, column.dtype)))
+        touched = self._sum(rows)
+        if touched is None:
+            return False
+        rows = rows[seen]
+        old = rows[self._place[rows] >= 0]
+        if (np.where(c.start[old] == NAT, _LAST, c.start[old]) != self._starts[self._place[old]]).any():
+            return False
+        new = rows[self._place[rows] < 0]
+        widths = [self._context.vocabulary(col.name).width for col, _ in self._columns if col.kind == "category"]
+        starts = np.where(c.start[new] == NAT, _LAST, c.start[new])
+        order = self._ordered(new, starts)
+        new, starts = new[order], starts[order]
+        parts = [column.values(self._context, new) for column, _ in self._columns]
+        if widths != [self._context.vocabulary(col.name).width for col, _ in self._columns if col.kind == "category"]:
+            return False
+        if len(new):
+            self._add(new, starts, parts)
+        changed = np.array(sorted(touched | set(old.tolist())), np.int32)
+        changed = changed[self._place[changed] >= 0]
+        if len(changed):
+            at = self._place[changed]
+            for column, held in self._columns:
+                held.patch(at, column.values(self._context, changed))
+        return True
+
+    def _add(self, new: Int32, starts: Int64, parts: list[list[Array]]) -> None:
+        n = len(self._rows)
+        if not n or starts[0] > self._starts[-1]:
+            self._rows = np.append(self._rows, new)
+            self._starts = np.append(self._starts, starts)
+            self._place[new] = np.arange(n, n + len(new), dtype=np.int32)
+            for (_, held), part in zip(self._columns, parts, strict=True):
+                held.append(part)
+            return
+        at = np.searchsorted(self._starts, starts, side="right")
+        self._rows = np.insert(self._rows, at, new)
+        self._starts = np.insert(self._starts, at, starts)
+        self._place[self._rows] = np.arange(len(self._rows), dtype=np.int32)
+        for (_, held), part in zip(self._columns, parts, strict=True):
+            held.insert(at, part)
+
+    def _sum(self, rows: Int32) -> set[int] | None:
+        """Brings depths and sums up to date for these rows. Returns the rows above them, None where a whole part of the tree moved."""
+        sums, parents = self._context.sums, self._store.c.parent
+        costs, tokens = self._shares(rows)
+        touched: set[int] = set()
+        fresh = [int(row) for row in rows if self._parent[row] == -2]
+        for row in rows.tolist():
+            if self._parent[row] not in (-2, parents[row]):
+                return None
+        self._parent[rows] = parents[rows]
+        for row in self._by_depth(fresh):
+            above = int(self._parent[row])
+            sums.depth[row] = sums.depth[above] + 1 if above >= 0 else 0
+        for i, row in enumerate(rows.tolist()):
+            cost = max(int(costs[i]), 0) - max(int(self._own[0][row]), 0)
+            count = max(int(tokens[i]), 0) - max(int(self._own[1][row]), 0)
+            priced = int(costs[i] >= 0) - int(self._own[0][row] >= 0)
+            known = int(tokens[i] >= 0) - int(self._own[1][row] >= 0)
+            self._own[0][row], self._own[1][row] = costs[i], tokens[i]
+            if not (cost or count or priced or known):
+                continue
+            at = row
+            while at >= 0:
+                sums.cost[at] += cost
+                sums.tokens[at] += count
+                sums.priced[at] += priced
+                sums.known[at] += known
+                touched.add(at)
+                at = int(self._parent[at])
+        return touched
+
+    def _by_depth(self, rows: list[int]) -> list[int]:
+        """Parents before their children."""
+        inside, done, out = set(rows), set(), []
+        for row in rows:
+            chain: list[int] = []
+            at = row
+            while at in inside and at not in done:
+                done.add(at)
+                chain.append(at)
+                at = int(self._parent[at])
+            out += reversed(chain)
+        return out
+
