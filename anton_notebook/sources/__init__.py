@@ -21,6 +21,7 @@ from anton_notebook.span import Problem
 from anton_notebook.store import Store
 
 OPEN_FILES = 128
+HEAD = 4096
 
 
 class SourceFile(Protocol):
@@ -137,7 +138,10 @@ class Reader:
         if file is None:
             if not os.path.isfile(path):
                 return False
-            file = self._files[path] = JsonlFile(path, self.store, self.problems.add, self.legacy, self.zone)
+            kind = recognise(path)
+            if kind is None:
+                return False
+            file = self._files[path] = MAKERS[kind](self, path)
         new = file.read()
         if new:
             if path in self._open:
@@ -194,6 +198,26 @@ class Reader:
             for file in self._files.values():
                 file.close()
             self._open.clear()
+
+
+def recognise(path: str) -> str | None:
+    """What kind of source a file is, by its first bytes; None while it is empty or cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            head = os.read(fd, HEAD)
+        finally:
+            os.close(fd)
+    except OSError:
+        return "jsonl"
+    return "jsonl" if head else None
+
+
+def _jsonl(reader: Reader, path: str) -> SourceFile:
+    return JsonlFile(path, reader.store, reader.problems.add, reader.legacy, reader.zone)
+
+
+MAKERS: dict[str, Maker] = {"jsonl": _jsonl}
 
 
 def _existing(path: str) -> str:

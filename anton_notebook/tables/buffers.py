@@ -13,16 +13,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from anton_notebook.store.columns import grown
+
 Array = npt.NDArray[Any]
+_SPARE = 1 << 18
 TEXT = pd.StringDtype(storage="python", na_value=np.nan)
+_SOME_TEXT = pd.arrays.StringArray(np.array(["text"], object), dtype=TEXT)
 
 
 class Buffer:
     """A growing numpy array of `size` elements."""
 
     def __init__(self, values: Array) -> None:
-        self._array = values
         self.size = len(values)
+        self._array = grown(values, self.size + 1024 + (self.size >> 3)) if self.size <= _SPARE else values
 
     @property
     def view(self) -> Array:
@@ -121,8 +125,13 @@ class Words:
 
 
 def text(parts: list[Array]) -> Any:
-    """Python strings as a text column."""
-    return pd.array(parts[0], dtype=TEXT, copy=False)
+    """Python strings as a text column.
+
+    What is in the buffer is text or NaN by how it was made; checking a hundred thousand objects again for every frame would
+    cost more than all else of it.
+    """
+    unchecked = getattr(_SOME_TEXT, "_from_backing_data", None)
+    return unchecked(parts[0]) if unchecked is not None else pd.arrays.StringArray(parts[0], dtype=TEXT)
 
 
 def time(parts: list[Array]) -> Any:

@@ -15,6 +15,9 @@ CostSource = Callable[[str, str], str]
 """Where the price of a model comes from: `(provider, model) -> word`."""
 
 
+SUMS = ("depth", "cost", "tokens", "priced", "known")
+
+
 class Sums:
     """Depths and sums up the tree by row of the store, as whole numbers."""
 

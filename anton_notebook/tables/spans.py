@@ -9,9 +9,10 @@ import pandas as pd
 
 from anton_notebook.span import NAT, Bool, Flag, Int32, Int64
 from anton_notebook.store import Store
+from anton_notebook.store.columns import grown
 from anton_notebook.store.figures import depths, levels, pico
-from anton_notebook.tables.buffers import Array
-from anton_notebook.tables.columns import SPANS, Context, CostSource
+from anton_notebook.tables.buffers import Array, Buffer
+from anton_notebook.tables.columns import SPANS, SUMS, Context, CostSource
 
 _UNSEEN = np.uint8(Flag.DEAD | Flag.PENDING)
 _MANY = 4096
@@ -27,11 +28,13 @@ class SpansFrame:
         self._context = Context(store, cost_source)
         self._columns = [(column, column.held(self._context)) for column in SPANS]
         self._revision = -1
-        self._rows: Int32 = np.empty(0, np.int32)
-        self._starts: Int64 = np.empty(0, np.int64)
+        self._order = Buffer(np.empty(0, np.int32))
+        self._times = Buffer(np.empty(0, np.int64))
+        self._known = 0
         self._place: Int32 = np.empty(0, np.int32)
         self._parent: Int32 = np.empty(0, np.int32)
-        self._own: tuple[Int64, Int64] = (np.empty(0, np.int64), np.empty(0, np.int64))
+        self._own_cost: Int64 = np.empty(0, np.int64)
+        self._own_tokens: Int64 = np.empty(0, np.int64)
         self._frame: pd.DataFrame | None = None
 
     def frame(self) -> pd.DataFrame:
@@ -40,13 +43,13 @@ class SpansFrame:
             if self._frame is None or self._store.revision != self._revision:
                 self._update()
                 arrays = {column.name: held.array() for column, held in self._columns}
-                self._frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(len(self._rows)))
+                self._frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(self._order.size))
             return self._frame.copy(deep=False)
 
     def row_numbers(self) -> Int32:
         """The store's row of each row of the frame."""
         with self._lock:
-            return self._rows
+            return self._order.view
 
     def _update(self) -> None:
         store = self._store
@@ -62,33 +65,32 @@ class SpansFrame:
         live = store.live_rows()
         rows = live[(c.flags[live] & _UNSEEN) == 0]
         starts = np.where(c.start[rows] == NAT, _LAST, c.start[rows])
-        order = self._ordered(rows, starts)
-        self._rows, self._starts = rows[order], starts[order]
-        self._place = np.full(store.size, -1, np.int32)
-        self._place[self._rows] = np.arange(len(rows), dtype=np.int32)
         self._sum_all()
+        order = self._ordered(rows, starts)
+        self._order, self._times = Buffer(rows[order]), Buffer(starts[order])
+        self._place = np.full(store.size, -1, np.int32)
+        self._place[self._order.view] = np.arange(len(rows), dtype=np.int32)
+        self._known = store.size
         self._context.forget()
         for column, held in self._columns:
-            held.fill(column.values(self._context, self._rows))
+            held.fill(column.values(self._context, self._order.view))
 
     def _ordered(self, rows: Int32, starts: Int64) -> Array:
+        """By start, then the tree's upper spans first, then by trace and id: an order that arrival does not change."""
         if len(starts) < 2:
             return np.arange(len(starts))
-        order = np.arange(len(starts)) if (starts[1:] >= starts[:-1]).all() else np.argsort(starts, kind="stable")
-        ordered = starts[order]
-        tied = np.flatnonzero(ordered[1:] == ordered[:-1])
-        if len(tied):
-            ids, traces = self._store.ids, self._store.traces
-            at = 0
-            while at < len(tied):
-                stop = at
-                while stop + 1 < len(tied) and tied[stop + 1] == tied[stop] + 1:
-                    stop += 1
-                first, last = int(tied[at]), int(tied[stop]) + 2
-                part = order[first:last].tolist()
-                part.sort(key=lambda i: (traces[self._store.c.trace[rows[i]]].trace_id, ids[rows[i]]))
-                order[first:last] = part
-                at = stop + 1
+        if (starts[1:] > starts[:-1]).all():
+            return np.arange(len(starts))
+        depth = self._context.sums.depth[rows]
+        order = np.lexsort((depth, starts))
+        ordered, deep = starts[order], depth[order]
+        tied = np.flatnonzero((ordered[1:] == ordered[:-1]) & (deep[1:] == deep[:-1]))
+        ids, traces, trace = self._store.ids, self._store.traces, self._store.c.trace
+        for group in np.split(tied, np.flatnonzero(np.diff(tied) != 1) + 1) if len(tied) else []:
+            first, last = int(group[0]), int(group[-1]) + 2
+            part = order[first:last].tolist()
+            part.sort(key=lambda i: (traces[trace[rows[i]]].trace_id, ids[rows[i]]))
+            order[first:last] = part
         return order
 
     def _sum_all(self) -> None:
@@ -96,7 +98,7 @@ class SpansFrame:
         sums = self._context.sums
         self._parent = c.parent[:n].copy()
         cost, tokens = self._shares(np.arange(n, dtype=np.int32))
-        self._own = cost, tokens
+        self._own_cost, self._own_tokens = cost, tokens
         sums.depth = depths(self._parent)
         sums.cost, sums.tokens = np.maximum(cost, 0), np.maximum(tokens, 0)
         sums.priced, sums.known = (cost >= 0).astype(np.int64), (tokens >= 0).astype(np.int64)
@@ -118,28 +120,22 @@ class SpansFrame:
     def _little(self, rows: Int32, seen: Bool) -> bool:
         """Takes a few changed rows in. False where only starting anew will do."""
         store, c = self._store, self._store.c
-        known = len(self._place)
-        if store.size > known:
-            grow = store.size - known
-            self._place = np.append(self._place, np.full(grow, -1, np.int32))
-            self._parent = np.append(self._parent, np.full(grow, -2, np.int32))
-            self._own = (np.append(self._own[0], np.full(grow, -1)), np.append(self._own[1], np.full(grow, -1)))
-            sums = self._context.sums
-            for name in ("depth", "cost", "tokens", "priced", "known"):
-                column = getattr(sums, name)
-                setattr(sums, name, np.append(column, np.zeros(grow, column.dtype)))
+        self._make_room()
         touched = self._sum(rows)
         if touched is None:
             return False
         rows = rows[seen]
         old = rows[self._place[rows] >= 0]
-        if (np.where(c.start[old] == NAT, _LAST, c.start[old]) != self._starts[self._place[old]]).any():
+        if (np.where(c.start[old] == NAT, _LAST, c.start[old]) != self._times.view[self._place[old]]).any():
             return False
         new = rows[self._place[rows] < 0]
         widths = [self._context.vocabulary(col.name).width for col, _ in self._columns if col.kind == "category"]
         starts = np.where(c.start[new] == NAT, _LAST, c.start[new])
         order = self._ordered(new, starts)
         new, starts = new[order], starts[order]
+        times = self._times.view
+        if (times[np.minimum(np.searchsorted(times, starts), len(times) - 1)] == starts).any():
+            return False
         parts = [column.values(self._context, new) for column, _ in self._columns]
         if widths != [self._context.vocabulary(col.name).width for col, _ in self._columns if col.kind == "category"]:
             return False
@@ -153,19 +149,33 @@ class SpansFrame:
                 held.patch(at, column.values(self._context, changed))
         return True
 
+    def _make_room(self) -> None:
+        size, known = self._store.size, self._known
+        if size > len(self._place):
+            room = size + 1024 + (size >> 3)
+            self._place, self._parent = grown(self._place, room), grown(self._parent, room)
+            self._own_cost, self._own_tokens = grown(self._own_cost, room), grown(self._own_tokens, room)
+            for name in SUMS:
+                setattr(self._context.sums, name, grown(getattr(self._context.sums, name), room))
+        for array, empty in ((self._place, -1), (self._parent, -2), (self._own_cost, -1), (self._own_tokens, -1)):
+            array[known:size] = empty
+        for name in SUMS:
+            getattr(self._context.sums, name)[known:size] = 0
+        self._known = size
+
     def _add(self, new: Int32, starts: Int64, parts: list[list[Array]]) -> None:
-        n = len(self._rows)
-        if not n or starts[0] > self._starts[-1]:
-            self._rows = np.append(self._rows, new)
-            self._starts = np.append(self._starts, starts)
+        n, times = self._order.size, self._times.view
+        if not n or starts[0] > times[-1]:
+            self._order.append(new)
+            self._times.append(starts)
             self._place[new] = np.arange(n, n + len(new), dtype=np.int32)
             for (_, held), part in zip(self._columns, parts, strict=True):
                 held.append(part)
             return
-        at = np.searchsorted(self._starts, starts, side="right")
-        self._rows = np.insert(self._rows, at, new)
-        self._starts = np.insert(self._starts, at, starts)
-        self._place[self._rows] = np.arange(len(self._rows), dtype=np.int32)
+        at = np.searchsorted(times, starts)
+        self._order.insert(at, new)
+        self._times.insert(at, starts)
+        self._place[self._order.view] = np.arange(self._order.size, dtype=np.int32)
         for (_, held), part in zip(self._columns, parts, strict=True):
             held.insert(at, part)
 
@@ -183,11 +193,11 @@ class SpansFrame:
             above = int(self._parent[row])
             sums.depth[row] = sums.depth[above] + 1 if above >= 0 else 0
         for i, row in enumerate(rows.tolist()):
-            cost = max(int(costs[i]), 0) - max(int(self._own[0][row]), 0)
-            count = max(int(tokens[i]), 0) - max(int(self._own[1][row]), 0)
-            priced = int(costs[i] >= 0) - int(self._own[0][row] >= 0)
-            known = int(tokens[i] >= 0) - int(self._own[1][row] >= 0)
-            self._own[0][row], self._own[1][row] = costs[i], tokens[i]
+            cost = max(int(costs[i]), 0) - max(int(self._own_cost[row]), 0)
+            count = max(int(tokens[i]), 0) - max(int(self._own_tokens[row]), 0)
+            priced = int(costs[i] >= 0) - int(self._own_cost[row] >= 0)
+            known = int(tokens[i] >= 0) - int(self._own_tokens[row] >= 0)
+            self._own_cost[row], self._own_tokens[row] = costs[i], tokens[i]
             if not (cost or count or priced or known):
                 continue
             at = row
