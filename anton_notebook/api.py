@@ -182,6 +182,10 @@ class Trace:
         frame = self._traces.spans_df(experiments=True)
         return frame[frame["trace_id"] == self.trace_id].reset_index(drop=True)
 
+    def messages_df(self) -> pd.DataFrame:
+        """The rows of `Traces.messages_df` that are this run's."""
+        return self._traces.messages_df(self.trace_id)
+
     def __repr__(self) -> str:
         run = self.figures
         cost = "" if run["cost_usd"] is None else f", {'≥ ' if run['unpriced_calls'] else ''}${run['cost_usd']:,.4f}"

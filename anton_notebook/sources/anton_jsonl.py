@@ -140,7 +140,9 @@ class JsonlFile:
         ids = [line.span_id for line in lines]
         traces = [line.trace_id for line in lines]
         times = [line.timestamp for line in lines]
-        if not lines or None in ids or None in traces or None in times or "" in ids or "" in traces:
+        events = [line.event_type for line in lines]
+        named = None not in ids and None not in traces and None not in times and "" not in ids and "" not in traces
+        if not lines or not named or events.count(None) < len(events):
             found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
             good = np.array([line is not None for line in found], bool)
             lines = [line for line in found if line is not None]

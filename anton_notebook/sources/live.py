@@ -1,7 +1,7 @@
 """The one thread that follows a reader's files: woken by `watch`, one pass of the reader at a time.
 
-Between passes the thread knows its reader only weakly, so it ends when nobody else holds the reader any more. Nothing that a
-pass raises ends it: the exception is kept in `error`, and the next sweep tries again.
+Between passes the thread knows its reader only weakly, so it ends when nobody else holds the reader any more.
+Nothing that a pass raises ends it: the exception is kept in `error`, and the next sweep tries again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class Live:
         return "off" if self.closed else self._watcher.following
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back, on the live thread, when `following` or `error` changes, and at the end. Returns the way to stop that."""
+        """Calls back, on the live thread, when anything was new, when `following` or `error` changes, and at the end.
+
+        Returns the way to stop that.
+        """
         self._listeners.append(callback)
 
         def stop() -> None:
@@ -110,22 +113,22 @@ class Live:
             with self._watcher:
                 self._look_around()
                 for changed in self._watcher.events():
-                    self._pass(changed)
+                    new = self._pass(changed)
                     now = (self._watcher.following, type(self.error))
-                    if now != before:
+                    if new or now != before:
                         before = now
                         self._tell()
         finally:
             _running.discard(self)
             self._tell()
 
-    def _pass(self, changed: Collection[str] | None) -> None:
-        reader = self._reader()
+    def _pass(self, changed: Collection[str] | None) -> bool:
+        reader, new = self._reader(), False
         if reader is None:
             self._watcher.stop()
-            return
+            return False
         try:
-            reader.scan(changed)
+            new = reader.scan(changed)
             self.error = None
         except BaseException as error:  # not even a MemoryError or an exit from a callback ends the following
             if type(error) is not type(self.error):
@@ -137,6 +140,7 @@ class Live:
             with self._passed:
                 self._passes += 1
                 self._passed.notify_all()
+        return new
 
     def _look_around(self) -> None:
         """Has the folders watched that matter now: they appear, vanish and are replaced."""
@@ -160,7 +164,7 @@ _running: weakref.WeakSet[Live] = weakref.WeakSet()
 
 
 def follow(reader: Followed, *, poll: float = 0.5) -> Live:
-    """Follows what `reader` reads, in a thread of its own, until `close`, the end of the process or the end of the reader.
+    """Follows what `reader` reads in a thread, until `close`, the end of the process or the end of the reader.
 
     `poll`: seconds between two sweeps over everything. The thread makes the first pass at once.
     """

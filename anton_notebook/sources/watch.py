@@ -1,8 +1,8 @@
 """The only door to watchdog: which files changed, as soon as the system says so.
 
-Events are a hint, never the truth. A burst overflows inotify's queue and loses half of it, other file systems say nothing at
-all, and a folder may be replaced under its watch; so every `poll` seconds there is a sweep (`None`: look at everything).
-What the system's events bring on top is speed: a written line is known well within a millisecond.
+Events are a hint, never the truth. A burst overflows inotify's queue and loses half of it, other file systems say
+nothing at all, and a folder may be replaced under its watch; so every `poll` seconds there is a sweep (`None`: look
+at everything). What the system's events bring on top is speed: a written line is known well within a millisecond.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ HEARD = frozenset(("created", "modified", "moved", "deleted", "closed"))
 def new_observer(hear: Callable[[str, FileSystemEvent], None]) -> BaseObserver:
     """An observer that delivers at once; `hear(folder, event)` is called on a thread of its own.
 
-    watchdog holds every event behind a rename back for half a second, in the hope of pairing it with a second one; by default
-    it reports each opening of a file, our own readings included; and it passes events from thread to thread to thread. Here
-    the first two are not asked of the system, and the last thread is left out.
+    watchdog holds every event behind a rename back for half a second, in the hope of pairing it with a second one; by
+    default it reports each opening of a file, our own readings included; and it passes events from thread to thread to
+    thread. Here the first two are not asked of the system, and the last thread is left out.
     """
     observer = Observer()
     if sys.platform == "linux":
@@ -171,7 +171,7 @@ class Watcher:
                 self._bell.wait_for(lambda: self._stopped, BREATH)
 
     def watch(self, roots: Iterable[tuple[str, bool]]) -> None:
-        """Watches these folders (path, whether with all below) and no others. A folder that is not there is left out."""
+        """Watches these folders (path, whether with all below) and no others; what is not there is left out."""
         wanted = dict(roots)
         if self._stopped or not wanted:
             return

@@ -82,6 +82,7 @@ class Store:
         self.pending = tree.Pending()
         self.counted = 0
         self.unnamed: set[int] = set()
+        self.reported: set[int] = set()
 
     @property
     def revision(self) -> int:

@@ -120,7 +120,10 @@ def depths(parent: Int32) -> Int32:
     """The depth of every row, roots 0, by doubling: as many steps as the depth has binary digits."""
     up = parent.copy()
     depth = (up >= 0).astype(np.int32)
-    while (inner := np.flatnonzero(up >= 0)).size:
+    for _ in range(40):
+        inner = np.flatnonzero(up >= 0)
+        if not inner.size:
+            break
         depth[inner] += depth[up[inner]]
         up[inner] = up[up[inner]]
     return depth

@@ -140,7 +140,9 @@ def _replace(store: Store, records: Records, i: int, row: int, cls: int, *, fres
         store.pending.filled[row] = records.parent_id[i]
         return
     store.pending.changed.append(row)
-    if simple and int(c.start[row]) == start:
+    if row >= store.counted:
+        info.stale = stale
+    elif simple and int(c.start[row]) == start:
         info.stale = stale
         store.pending.ended.append(row)
     else:

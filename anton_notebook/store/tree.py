@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anton_notebook.store.core import Store
 
 _DEAD, _PENDING, _DERIVED = np.uint8(Flag.DEAD), np.uint8(Flag.PENDING), np.uint8(Flag.DERIVED)
-_KEEP = np.uint8(Flag.KEEP)
+_KEEP, _CUT = np.uint8(Flag.KEEP), np.uint8(Flag.CUT)
 _NO_ROWS = np.empty(0, np.int32)
 _AGENT_KINDS = 2
 
@@ -58,17 +58,13 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     if len(rows):
         _resolve(store, rows, parents)
     changed: list[Int32] = [rows, np.array(pending.changed, np.int32)]
-    touched = rows
     for row in pending.filled:
-        waiting = np.array(pending.waiting.pop(row, []), np.int32)
-        touched = np.concatenate([touched, waiting])
-        changed.append(waiting)
-        store.traces[c.trace[row]].stale |= len(waiting) > 0
+        _seen(store, row)
     gone = np.unique(np.array(pending.gone, np.int32))
     gone = gone[(c.flags[gone] & _DEAD) != 0]
-    stale = _stale(store, touched, pending)
-    changed.append(_attach(store, touched[~np.isin(store.c.trace[touched], stale)]))
-    stale = _stale(store, touched, pending)
+    stale = _stale(store, rows, pending)
+    changed.append(_attach(store, rows[~np.isin(store.c.trace[rows], stale)] if stale else rows))
+    stale = _stale(store, rows, pending)
     for code in stale:
         whole, left = _rebuild(store, code)
         changed.append(whole)
@@ -85,8 +81,19 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     return put[(c.flags[put] & _DEAD) == 0], gone, pending.traces
 
 
-def _stale(store: Store, touched: Int32, pending: Pending) -> list[int]:
-    rows = np.concatenate([touched, np.array(pending.changed + pending.gone, np.int32)])
+def _seen(store: Store, row: int) -> None:
+    """A parent that was waited for is there: its children of another agent have to move to their own agent's node."""
+    c = store.c
+    waiting = np.array(store.pending.waiting.pop(row, []), np.int32)
+    waiting = waiting[(c.flags[waiting] & _DEAD) == 0]
+    agents = store.class_agent[c.cls[waiting]]
+    moves = (agents != store.class_agent[c.cls[row]]) & ((c.flags[waiting] & _KEEP) == 0)
+    if (moves & (store.class_kind[c.cls[waiting]] >= _AGENT_KINDS)).any():
+        store.traces[c.trace[row]].stale = True
+
+
+def _stale(store: Store, rows: Int32, pending: Pending) -> list[int]:
+    rows = np.concatenate([rows, np.array(pending.changed + pending.gone, np.int32)])
     return [int(t) for t in np.unique(store.c.trace[rows]) if store.traces[t].stale]
 
 
@@ -154,6 +161,7 @@ def _rebuild(store: Store, code: int) -> tuple[Int32, Int32]:
         info.start = int(starts[starts != NAT].min(initial=2**62)) if (starts != NAT).any() else NAT
         info.end = int(c.end(lines).max())
     c.flags[nodes] |= _DEAD
+    c.flags[lines] &= ~_CUT
     for row in rows[(c.flags[rows] & _PENDING) != 0].tolist():
         named = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & _DEAD]
         if named:
@@ -202,7 +210,8 @@ def _attach(store: Store, rows: Int32) -> Int32:
     c.parent[rows[to_node]] = nodes[to_node]
     for row in dict.fromkeys(recorded[pending].tolist()):
         _hang_pending(store, row)
-    _cut_circles(store, rows, nodes)
+        touched.add(row)
+    touched |= _cut_circles(store, rows)
     foreign = to_node & has
     for i in np.flatnonzero(foreign):
         store.traces[c.trace[rows[i]]].agents[int(agents[i])].foreign.add(int(recorded[i]))
@@ -295,35 +304,47 @@ def _hang_pending(store: Store, row: int) -> None:
         return
     child = min(children, key=lambda r: (int(c.start[r]), store.ids[r]))
     agent = store.traces[c.trace[row]].agents.get(int(store.class_agent[c.cls[child]]))
-    parent = agent.row if agent is not None and not c.flags[child] & _KEEP else -1
-    c.parent[row] = parent if parent != row else -1
+    c.parent[row] = agent.row if agent is not None and not agent.explicit and not c.flags[child] & _KEEP else -1
     c.start[row] = c.start[child]
 
 
-def _cut_circles(store: Store, rows: Int32, nodes: Int32) -> None:
-    """Where recorded parents close a circle, its earliest span hangs under its agent's node instead."""
+def _cut_circles(store: Store, rows: Int32) -> set[int]:
+    """Where lines name each other as parents in a circle, the earliest of them hangs under its agent's node instead.
+
+    Derived nodes end the walk: where they hang is decided afterwards, over what the lines say. Returns the rows cut.
+    """
     c = store.c
-    up = c.parent[rows]
+
+    def above(of: Int32) -> Int32:
+        up = np.where(of >= 0, c.parent[of], -1)
+        return np.where((up >= 0) & ((c.flags[up] & _DERIVED) != 0), -1, up).astype(np.int32)
+
+    up = above(rows)
     for _ in range(64):
-        up = np.where(up >= 0, c.parent[up], -1)
         if (up < 0).all():
-            return
+            return set()
+        up = above(up)
     cleared: set[int] = set()
+    cuts: set[int] = set()
     for row in rows[up >= 0].tolist():
         path: dict[int, int] = {}
         at = row
-        while at >= 0 and at not in cleared and at not in path:
+        while at >= 0 and at not in cleared and at not in path and not c.flags[at] & _DERIVED:
             path[at] = len(path)
             at = int(c.parent[at])
-        if at >= 0 and at in path:
+        if at in path:
             circle = list(path)[path[at] :]
             cut = min(circle, key=lambda r: (int(c.start[r]), store.ids[r]))
             agent = store.traces[c.trace[cut]].agents.get(int(store.class_agent[c.cls[cut]]))
-            node = agent.row if agent is not None and not c.flags[cut] & _KEEP and agent.row not in circle else -1
-            c.parent[cut] = node
-            c.flags[cut] |= np.uint8(Flag.CUT)
-            store.on_problem(cut, "parent_id", "its parents form a circle; it is shown without its recorded parent")
+            free = agent is None or agent.explicit or c.flags[cut] & _KEEP
+            c.parent[cut] = -1 if agent is None or free else agent.row
+            c.flags[cut] |= _CUT
+            cuts.add(cut)
+            if cut not in store.reported:
+                store.reported.add(cut)
+                store.on_problem(cut, "parent_id", "its parents form a circle; it is shown without its recorded parent")
         cleared.update(path)
+    return cuts
 
 
 def _lasts(store: Store, rows: Int32, agents: Int32) -> None:
@@ -360,13 +381,13 @@ def _place_nodes(store: Store, info: TraceInfo) -> set[int]:
         name = store.agents[agent.code]
         c.cls[agent.row] = store.class_code(SpanClass(ORCHESTRATOR if agent.code == root else AGENT, name, name))
         c.start[agent.row] = agent.first[0] if agent.first[0] != 2**63 - 1 else NAT
-        c.parent[agent.row] = -1 if agent.row == top else top
+        c.parent[agent.row] = -1
     for agent in derived:
-        if agent.code != root and agent.foreign:
-            real = [p for p in agent.foreign if not c.flags[p] & (_DEAD | _PENDING)]
-            parent = min(real, key=lambda r: (int(c.start[r]), store.ids[r]), default=-1)
-            if parent >= 0 and not _is_above(store, agent.row, parent):
-                c.parent[agent.row] = parent
+        if agent.code == root:
+            continue
+        real = [p for p in agent.foreign if not c.flags[p] & (_DEAD | _PENDING)]
+        wanted = (min(real, key=lambda r: (int(c.start[r]), store.ids[r]), default=-1), top)
+        c.parent[agent.row] = next((p for p in wanted if p >= 0 and not _is_above(store, agent.row, p)), -1)
     busy = {a.row for a in nodes if a.running}
     for row in list(busy):
         at = int(c.parent[row])

@@ -1,0 +1,55 @@
+# make demo     a run of agents, live in JupyterLab
+# make test     everything that is checked
+# make bench    the measured figures beside their bars
+# make nightly  the long versions of the tests
+#
+# Each does all it needs: a virtual environment, the dependencies, the bundle. PYTHON=python3.12 picks another Python.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+# Versions for what is installed and for what builds it; a relative path, so that folders with spaces work.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test bench nightly install chromium
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+demo: install
+	$(BIN)/anton-notebook demo $(ARGS)
+
+test: install chromium
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install chromium
+	$(BIN)/python tests/benchmarks $(ARGS)
+
+nightly: install chromium
+	$(BIN)/python -m pytest --nightly $(ARGS)
+
+install: $(BIN)/python
+	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || { \
+	  echo "Node.js 20 or newer is needed to build the widget; found: $$(node --version 2>/dev/null || echo none)." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is older or missing. Another one: make PYTHON=python3.12 test" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# The browser tests use the Chromium of the machine, or Debian's. Without one they are skipped, and say so.
+chromium:
+	@for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do \
+	  command -v $$name >/dev/null 2>&1 && exit 0; done; \
+	if [ -n "$$CHROMIUM" ]; then exit 0; fi; \
+	as=; [ "$$(id -u)" = 0 ] || as="sudo -n"; \
+	if command -v apt-get >/dev/null 2>&1 && { [ -z "$$as" ] || $$as true 2>/dev/null; }; then \
+	  echo "No Chromium found: installing Debian's."; \
+	  $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq chromium >/dev/null && exit 0; fi; \
+	echo "No Chromium found, and it cannot be installed from here: the browser tests will be skipped." >&2; \
+	echo "Install Chromium (or Chrome), or point CHROMIUM at one." >&2

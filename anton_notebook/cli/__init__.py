@@ -1,0 +1,48 @@
+"""The command line: `anton-notebook COMMAND`. Each command is a module with `HELP`, `EXAMPLE`, `options` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from anton_notebook import __version__
+from anton_notebook.cli import demo
+from anton_notebook.errors import AntonNotebookError
+
+COMMANDS = {"demo": demo}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    made = argparse.ArgumentParser(
+        prog="anton-notebook", description="Watch, question, re-run and fork runs of LLM agents, in a notebook."
+    )
+    made.add_argument("--version", action="version", version=f"anton-notebook {__version__}")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=f"example: {module.EXAMPLE}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.options(one)
+        one.set_defaults(run=module.run)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 an error that is said on stderr, 2 wrong usage, 130 Ctrl-C."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except AntonNotebookError as error:
+        print(f"anton-notebook {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+__all__ = ["main", "parser"]

@@ -1,0 +1,139 @@
+"""`anton-notebook demo`: a simulated run of agents, and JupyterLab with a notebook that watches it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from anton_notebook.cli.jupyter import Lab, check
+from anton_notebook.simulate import TRACES
+from anton_notebook.sources.writer import make_folder
+
+HELP = "watch a simulated run of agents grow as a graph in JupyterLab; needs no key and no network"
+EXAMPLE = "anton-notebook demo --port 8899 --no-browser"
+NOTEBOOK = "live_trace.ipynb"
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--port", type=int, default=None, metavar="N", help="JupyterLab's port (default: a free one)")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    parser.add_argument("--path", default=None, metavar="DIR", help="work in this folder (default: a temporary one)")
+    parser.add_argument("--speed", type=_speed, metavar="X", default=1.0, help="how many times faster the agents work (default: 1)")
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < math.inf:
+        raise ValueError
+    return speed
+
+
+def run(options: argparse.Namespace) -> int:
+    """Starts everything, prints the address, and ends everything on Ctrl-C or SIGTERM."""
+    check()
+    stop = threading.Event()
+    with (
+        _signals(stop),
+        _folder(options.path) as folder,
+        tempfile.TemporaryDirectory(prefix="anton-notebook-lab-") as state,
+    ):
+        _copy(folder)
+        print(f"Starting JupyterLab on {folder} …", flush=True)
+        with Lab(folder, Path(state), options.port) as lab:
+            lab.wait(stop.is_set)
+            with _simulation(folder, options.speed, stop):
+                if not stop.is_set():
+                    _show(lab, options.no_browser)
+                while not stop.wait(0.25):
+                    if not lab.alive():
+                        print("JupyterLab was closed; the demo ends.", flush=True)
+                        break
+            print("\nEnding JupyterLab and the simulated run.", flush=True)
+    return 0
+
+
+def _show(lab: Lab, quiet: bool) -> None:
+    try:
+        lab.run(NOTEBOOK)
+    except Exception as error:  # the notebook can be run by hand just as well
+        print(f"The notebook could not be run beforehand ({type(error).__name__}: {error}); run its cells.", flush=True)
+    url = lab.url(NOTEBOOK)
+    print(f"\n  {url}\n\nCtrl-C ends the demo and all that it started.", flush=True)
+    if not quiet and _has_display():
+        webbrowser.open(url)
+
+
+def _has_display() -> bool:
+    """Without one, `webbrowser` would open a text browser in this terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _folder(path: str | None) -> Iterator[Path]:
+    if path is not None:
+        folder = Path(path).expanduser().resolve()
+        make_folder(folder)
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="anton-notebook-demo-", ignore_cleanup_errors=True) as made:
+        yield Path(made).resolve()
+
+
+def examples() -> Path:
+    """Where the example notebooks lie: in the installed package, or in the checkout that it was installed from."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "examples"
+    return inside if inside.is_dir() else package.parent / "examples"
+
+
+def _copy(folder: Path) -> None:
+    """A copy of the notebook, unless one of the user's is there already."""
+    if not (folder / NOTEBOOK).exists():
+        shutil.copyfile(examples() / NOTEBOOK, folder / NOTEBOOK)
+
+
+@contextmanager
+def _simulation(folder: Path, speed: float, stop: threading.Event) -> Iterator[None]:
+    """The agents, a process of its own on a leash: it ends with this one, however this one ends."""
+    known = set((folder / TRACES).glob("*.jsonl"))
+    command = [sys.executable, "-m", "anton_notebook.simulate", "--path", str(folder), "--leashed"]
+    command += ["--speed", str(speed), "--spans", "90", "--runs", "3", "--pause", "15"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    try:
+        for _ in range(200):
+            if process.poll() is not None or set((folder / TRACES).glob("*.jsonl")) - known or stop.wait(0.05):
+                break
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+        if process.stdin is not None:
+            process.stdin.close()

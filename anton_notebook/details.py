@@ -1,0 +1,135 @@
+"""Inner: all that a page shows of one span, its texts read from disk when somebody looks."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from anton_notebook import pricing
+from anton_notebook.api import Span, Traces
+from anton_notebook.errors import BodyUnavailable
+from anton_notebook.span import Flag
+
+PIECE = 65_536  # characters of a text that come with the details, or in one piece afterwards
+_LABELS = (("tools", "Tools"), ("parameters", "Parameters"), ("response", "Response"), ("result", "Result"))
+
+
+def details(traces: Traces, row: int) -> dict[str, Any]:
+    """The fields of a span and the beginnings of its texts, as `Details` in `js/src/protocol.ts` names them."""
+    span = span_of(traces, row)
+    problems: list[str] = []
+    try:
+        record = span.record
+    except BodyUnavailable as error:
+        record = {}
+        problems.append(str(error))
+    problems += [str(fault) for fault in record.get("_faults", ())]
+    light = traces.store.span(row)
+    return {
+        "row": row,
+        "span_id": span.span_id,
+        "trace_id": span.trace_id,
+        "kind": span.kind,
+        "agent": span.agent or "",
+        "name": span.name or "",
+        "status": span.status,
+        "start": _ms(span.start),
+        "end": _ms(span.end),
+        "duration_ms": span.duration_ms,
+        "provider": span.provider,
+        "model": span.model,
+        "input_tokens": span.input_tokens,
+        "output_tokens": span.output_tokens,
+        "cached_tokens": span.cached_tokens,
+        "tokens_estimated": span.tokens_estimated,
+        "cost_usd": _finite(span.cost_usd),
+        "recorded_cost_usd": _finite(span.recorded_cost_usd),
+        "cost_source": _cost_source(span),
+        "finish_reason": span.finish_reason,
+        "error": span.error,
+        "source": traces.store.files[light.file].path if light.file >= 0 else None,
+        "line": light.line if light.line > 0 else None,
+        "depth": _depth(traces, row),
+        "bodies": [
+            {"part": part, "label": label, "role": role, "kind": kind, "text": text[:PIECE], "chars": len(text)}
+            for part, label, role, kind, text in _bodies(record, span)
+        ],
+        "problems": problems,
+    }
+
+
+def piece(traces: Traces, row: int, part: str, offset: int) -> dict[str, Any]:
+    """A piece of one of a span's texts from `offset` on, and where the next begins (None at the end)."""
+    span = span_of(traces, row)
+    for name, _, _, _, text in _bodies(span.record, span):
+        if name == part:
+            end = min(offset + PIECE, len(text))
+            following = end if end < len(text) else None
+            return {"text": text[offset:end], "offset": offset, "next_offset": following, "chars": len(text)}
+    raise ValueError(f"span {span.span_id!r} has no text {part[:80]!r}")
+
+
+def span_of(traces: Traces, row: int) -> Span:
+    """The span of a row; ValueError where there is none, or none any more."""
+    store = traces.store
+    if not 0 <= row < store.size or store.c.flags[row] & (Flag.DEAD | Flag.PENDING):
+        raise ValueError(f"row {row} is no span of this store now; what the page shows is older than the files")
+    return Span(traces, row)
+
+
+def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, str | None, str, str]]:
+    """Part, label, role, kind and text of each of a span's texts, in reading order."""
+    system, messages, response = record.get("system_prompt"), record.get("messages"), record.get("response")
+    if system not in (None, ""):
+        yield ("system", "System", "system", *_text(system))
+    messages = messages if isinstance(messages, list) else []
+    last = messages[-1] if messages else None
+    if isinstance(last, Mapping) and last.get("role") == "assistant" and last.get("content") == response != "":
+        messages = messages[:-1]  # anton's own history ends with the answer
+    for i, message in enumerate(messages):
+        role = message.get("role") if isinstance(message, Mapping) else None
+        role = role if isinstance(role, str) else None
+        plain = isinstance(message, Mapping) and set(message) <= {"role", "content", "timestamp"}
+        yield (
+            f"messages/{i}",
+            (role or "message").capitalize(),
+            role,
+            *_text(message["content"] if plain and "content" in message else message),
+        )
+    for part, label in _LABELS:
+        value = record.get(part)
+        if value not in (None, "", [], {}) or (part == "result" and part in record):
+            yield (part, label, "assistant" if part == "response" else None, *_text(value))
+    if span.error:
+        whole = record.get("error")
+        yield ("error", "Error", None, *_text(whole if isinstance(whole, str) and whole else span.error))
+
+
+def _text(value: Any) -> tuple[str, str]:
+    if isinstance(value, str):
+        return "text", value
+    return "json", json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _cost_source(span: Span) -> str | None:
+    return (
+        pricing.cost_source(span.provider or "", span.model, span.start) if span.kind == "llm" and span.model else None
+    )
+
+
+def _ms(when: datetime | None) -> float | None:
+    return None if when is None else when.timestamp() * 1000
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _depth(traces: Traces, row: int) -> int:
+    depth, parent = 0, traces.store.c.parent
+    while (row := int(parent[row])) >= 0:
+        depth += 1
+    return depth

@@ -1,0 +1,279 @@
+"""The price of a usage at a time, in US dollars. Nothing here ever goes over the network.
+
+Prices come from the bundled table of `genai-prices`, corrected by `published.json` (prices that vendors have published
+and the table lacks), and overridden by `set_price`. A price is found once per (provider, model) as a schedule of the
+times at which it changes; after that a cost is a multiplication. An unknown price is `None`, an unknown cost is `NaN`,
+never 0.
+
+**What `input_tokens` means.** It is what the record says, and vendors say different things. APIs in Anthropic's style
+(Claude itself, Bedrock, Claude on Vertex) report cached tokens *beside* the input tokens; all others report them as
+*part* of them. `cached_in_input` is the one place that knows, and every function here takes tokens as recorded. Where
+more tokens are cached than were put in, the record must be of the first kind, and is taken so.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from anton_notebook.pricing import library
+from anton_notebook.pricing.library import cached_in_input
+from anton_notebook.pricing.schedule import NAN, Price, Rates, Rule, Schedule, as_datetime, micros, moment, rates_of
+from anton_notebook.span import Float64, Int32, Int64
+
+__all__ = [
+    "Price",
+    "Prices",
+    "Rates",
+    "cached_in_input",
+    "context_window",
+    "cost",
+    "cost_array",
+    "cost_source",
+    "max_output",
+    "nearest",
+    "price_of",
+    "provider_of",
+    "reset_prices",
+    "set_price",
+    "version",
+]
+
+
+class Prices:
+    """An immutable set of one's own prices over the library's; safe to share between threads.
+
+    >>> mine = Prices.of({"llama3*": {"input": 0.1, "output": 0.2}})
+    >>> round(mine.cost("ollama", "llama3.2:3b", None, 1_000_000, 0), 6)
+    0.1
+    """
+
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+        self._rules = tuple(rules)
+        self._schedules: dict[tuple[str, str], Schedule | None] = {}
+
+    @classmethod
+    def of(cls, prices: Prices | Mapping[str, Mapping[str, Any]] | None = None) -> Prices:
+        """`prices` as users give them for one call: `{model: {"input": 0.15, "output": 0.6, ...}}` with the keywords
+        of `set_price`, before those already set. `None` gives the prices that are set now."""
+        if isinstance(prices, Prices):
+            return prices
+        found = _current
+        for model, fields in (prices or {}).items():
+            found = found.having(_rule(model, **fields))
+        return found
+
+    def having(self, rule: Rule) -> Prices:
+        """These prices and one more; the same model, provider and start replace."""
+        return Prices([*(old for old in self._rules if old.key != rule.key), rule])
+
+    def schedule(self, provider: str, model: str) -> Schedule | None:
+        key = (provider, model)
+        try:
+            return self._schedules[key]
+        except KeyError:
+            if len(self._schedules) > 10_000:
+                self._schedules.clear()
+            made = self._schedules[key] = library.schedule(provider, model, self._own(provider, model))
+            return made
+
+    def _own(self, provider: str, model: str) -> list[Rule]:
+        found = library.find(provider, model)
+        names = [library.plain(model), library.plain(model).rpartition("/")[2], *([found.name] if found else [])]
+        providers = [provider.lower().strip(), library.provider_name(provider), *([found.provider] if found else [])]
+        return [rule for rule in self._rules if rule.matches(providers, names)]
+
+    def price_of(self, provider: str, model: str, when: datetime | int | None = None) -> Price | None:
+        """The price of a model at a time (a `datetime`, microseconds since 1970, or `None`: now); `None` if unknown."""
+        schedule = self.schedule(provider, model)
+        return None if schedule is None else schedule.find(micros(when))
+
+    def cost(
+        self,
+        provider: str,
+        model: str,
+        when: datetime | int | None,
+        input_tokens: int | None,
+        output_tokens: int | None,
+        cached_tokens: int | None = 0,
+        cache_write_tokens: int | None = 0,
+        reasoning_tokens: int | None = 0,
+    ) -> float:
+        """US dollars of one call; `NaN` if the price, the input or the output is unknown (`None` or negative).
+
+        `reasoning_tokens` are part of the output; they matter only where a vendor prices them apart.
+        """
+        schedule = self.schedule(provider, model)
+        if schedule is None or input_tokens is None or output_tokens is None:
+            return NAN
+        moment = micros(when) if schedule.dated else 0
+        extra = cached_tokens or 0, cache_write_tokens or 0, reasoning_tokens or 0
+        return schedule.cost(moment, input_tokens, output_tokens, *extra)
+
+    def cost_array(self, provider: str, model: str, when: Int64, input: Int32, output: Int32, cached: Int32) -> Float64:
+        """US dollars of many calls of one model. `when`: microseconds since 1970 (`NAT`: now); tokens -1 where
+        unknown."""
+        schedule = self.schedule(provider, model)
+        return np.full(len(input), NAN) if schedule is None else schedule.costs(when, input, output, cached)
+
+    def cost_source(self, provider: str, model: str, when: datetime | int | None = None) -> str:
+        """Where the price comes from: `"genai-prices <version>"`, `"published"`, `"override"` or `"unpriced"`."""
+        price = self.price_of(provider, model, when)
+        return "unpriced" if price is None else price.source
+
+    def limit(self, provider: str, model: str, field: str) -> int | None:
+        own = [getattr(rule, field) for rule in self._own(provider, model)]
+        return next((value for value in reversed(own) if value is not None), None)
+
+
+version = 0
+"""Rises with every `set_price` and `reset_prices`: what has been priced under another version is out of date."""
+
+_current = Prices()
+_lock = threading.Lock()
+
+
+def set_price(
+    model: str,
+    *,
+    input: float,
+    output: float,
+    cached: float | None = None,
+    cache_write: float | None = None,
+    provider: str | None = None,
+    since: datetime | date | str | None = None,
+    context_window: int | None = None,
+    max_output: int | None = None,
+) -> None:
+    """Sets one's own price of a model, in US dollars per *million* tokens, for everything that is priced from now on.
+
+    `model` may be a pattern (`llama3*`). `cached` and `cache_write` are those of `input` unless given. With `since`
+    (UTC) the price holds from then on, and what is known otherwise holds before. Of several that fit, an exact name
+    goes before a pattern, then the later `since`, then the one set last. Raises `ValueError` for a price that is
+    negative or not a number.
+
+    >>> set_price("my-model", input=0.15, output=0.6)
+    >>> cost("ollama", "my-model", None, 1_000_000, 1_000_000)
+    0.75
+    >>> reset_prices()
+    """
+    rule = _rule(
+        model,
+        input=input,
+        output=output,
+        cached=cached,
+        cache_write=cache_write,
+        provider=provider,
+        since=since,
+        context_window=context_window,
+        max_output=max_output,
+    )
+    _become(lambda old: old.having(rule))
+
+
+def reset_prices() -> None:
+    """Forgets everything that `set_price` has set."""
+    _become(lambda old: Prices())
+
+
+def _become(change: Callable[[Prices], Prices]) -> None:
+    global _current, version
+    with _lock:
+        _current = change(_current)
+        version += 1
+
+
+def price_of(provider: str, model: str, when: datetime | int | None = None) -> Price | None:
+    """The price of a model at a time (default: now), or `None` where it is not known.
+
+    >>> price_of("openai", "o3", datetime(2025, 5, 1)).output * 1e6
+    40.0
+    >>> price_of("ollama", "llama3.2:3b") is None
+    True
+    """
+    return _current.price_of(provider, model, when)
+
+
+def cost(
+    provider: str,
+    model: str,
+    when: datetime | int | None,
+    input_tokens: int | None,
+    output_tokens: int | None,
+    cached_tokens: int | None = 0,
+    cache_write_tokens: int | None = 0,
+    reasoning_tokens: int | None = 0,
+) -> float:
+    """US dollars of one call, `NaN` where unknown; see `Prices.cost`."""
+    tokens = input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens
+    return _current.cost(provider, model, when, *tokens)
+
+
+def cost_array(provider: str, model: str, when: Int64, input: Int32, output: Int32, cached: Int32) -> Float64:
+    """US dollars of many calls of one model, `NaN` where unknown; see `Prices.cost_array`. It is a `span.Pricer`."""
+    return _current.cost_array(provider, model, when, input, output, cached)
+
+
+def cost_source(provider: str, model: str, when: datetime | int | None = None) -> str:
+    """Where a price comes from; see `Prices.cost_source`."""
+    return _current.cost_source(provider, model, when)
+
+
+def provider_of(provider: str, model: str) -> str:
+    """Who serves a model, as the library names it: what was recorded, else what the model's name says, else `""`.
+
+    >>> provider_of("claude", "x"), provider_of("unknown", "gpt-4o"), provider_of("unknown", "llama3.2:3b")
+    ('anthropic', 'openai', '')
+    """
+    said = library.provider_name(provider)
+    if said:
+        return said
+    found = library.find(provider, model)
+    return found.provider if found else ""
+
+
+def context_window(provider: str, model: str) -> int | None:
+    """How many tokens the model takes, or `None` where that is not known."""
+    own = _current.limit(provider, model, "context_window")
+    found = library.find(provider, model)
+    return own if own is not None else found.model.context_window if found else None
+
+
+def max_output(provider: str, model: str) -> int | None:
+    """How many tokens the model writes at most, as `set_price` said it; the library does not know, so else `None`."""
+    return _current.limit(provider, model, "max_output")
+
+
+@lru_cache(1024)
+def nearest(model: str, limit: int = 3) -> list[str]:
+    """The known names that are most like this one, best first; for the sentence that says a price is unknown."""
+    return difflib.get_close_matches(library.plain(model).rpartition("/")[2], library.names(), limit, 0.6)
+
+
+def _rule(
+    model: str,
+    *,
+    input: float,
+    output: float,
+    cached: float | None = None,
+    cache_write: float | None = None,
+    provider: str | None = None,
+    since: datetime | date | str | None = None,
+    context_window: int | None = None,
+    max_output: int | None = None,
+) -> Rule:
+    for field, value in (("input", input), ("output", output), ("cached", cached), ("cache_write", cache_write)):
+        if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+            text = f"{field}={value!r} for {model!r} is not a price; give US dollars per million tokens, 0 or more"
+            raise ValueError(text)
+    start = None if since is None else moment(since)
+    price = Price(rates_of(input, output, cached, cache_write), model=model, since=as_datetime(start))
+    who = None if provider is None else library.provider_name(provider) or provider.lower()
+    return Rule((library.plain(model),), who, price, start, None, (), context_window, max_output)

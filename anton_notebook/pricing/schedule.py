@@ -1,0 +1,221 @@
+"""How a price changes over time, and the arithmetic of a cost: a price found once is a multiplication ever after."""
+
+from __future__ import annotations
+
+import math
+import time
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anton_notebook.span import NAT, Float64, Int32, Int64
+
+NAN = math.nan
+DAY = 86_400_000_000
+MILLION = 1_000_000
+BLOCK = 1 << 15
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Rates(NamedTuple):
+    """US dollars a token; `NaN` where no price is published for that sort."""
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write: float
+    reasoning: float
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one model costs, in US dollars a token, between `since` and `until` (`None`: always).
+
+    `tiers` are `(tokens, rates)`: above that many input tokens (cached ones counted) *all* tokens of the call cost
+    those rates. `request` is a fixed price of each call. `source` is `"genai-prices <version>"`, `"published"`
+    (`prices.json`) or `"override"`; `model` is the name of the entry that matched.
+    """
+
+    rates: Rates
+    tiers: tuple[tuple[int, Rates], ...] = ()
+    request: float = 0.0
+    source: str = "override"
+    provider: str = ""
+    model: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def input(self) -> float:
+        return self.rates.input
+
+    @property
+    def output(self) -> float:
+        return self.rates.output
+
+    @property
+    def cache_read(self) -> float:
+        return self.rates.cache_read
+
+    @property
+    def cache_write(self) -> float:
+        return self.rates.cache_write
+
+    def at(self, input_tokens: int) -> Rates:
+        """The rates of a call with so many input tokens."""
+        rates = self.rates
+        for start, tier in self.tiers:
+            if input_tokens > start:
+                rates = tier
+        return rates
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A price that goes before the library's: one's own, or a correction."""
+
+    patterns: tuple[str, ...]
+    provider: str | None
+    price: Price
+    since: int | None = None
+    until: int | None = None
+    hours: tuple[tuple[int, int], ...] = ()
+    context_window: int | None = None
+    max_output: int | None = None
+
+    def matches(self, providers: Sequence[str], names: Sequence[str]) -> bool:
+        if self.provider is not None and self.provider not in providers:
+            return False
+        return any(fnmatchcase(name, pattern) for name in names for pattern in self.patterns)
+
+    def active(self, when: int, of_day: int) -> bool:
+        if (self.since is not None and when < self.since) or (self.until is not None and when >= self.until):
+            return False
+        return not self.hours or any(start <= of_day < end for start, end in self.hours)
+
+    @property
+    def key(self) -> tuple[tuple[str, ...], str | None, int | None]:
+        return self.patterns, self.provider, self.since
+
+    @property
+    def rank(self) -> tuple[bool, int, bool]:
+        exact = not any(c in "*?[" for pattern in self.patterns for c in pattern)
+        return exact, NAT if self.since is None else self.since, bool(self.hours)
+
+
+class Schedule:
+    """All prices of one (provider, model): a cell per stretch of time between changes, and within it per stretch of
+    the day."""
+
+    def __init__(self, starts: list[int], cuts: list[int], cells: list[Price | None], included: bool) -> None:
+        self.starts, self.cuts, self.cells, self.included = starts, cuts, cells, included
+        self.dated = len(cells) > 1
+        self.depth = max((len(cell.tiers) for cell in cells if cell), default=0)
+        width = self.depth + 1
+        unknown = Rates(NAN, NAN, NAN, NAN, NAN)
+        self._steps = np.full((self.depth, len(cells)), np.inf)
+        self._rates = np.full((4, len(cells) * width), NAN)
+        for i, cell in enumerate(cells):
+            for j in range(width):
+                rates = unknown if cell is None else ((0, cell.rates), *cell.tiers)[min(j, len(cell.tiers))][1]
+                request = NAN if cell is None else cell.request
+                self._rates[:, i * width + j] = rates.input, rates.cache_read, rates.output, request
+            for j, (start, _) in enumerate(cell.tiers if cell else ()):
+                self._steps[j, i] = start
+        self._holes = bool(np.isnan(self._rates).any())
+        self._starts, self._cuts = np.array(starts, np.int64), np.array(cuts, np.int64)
+
+    def find(self, when: int) -> Price | None:
+        if not self.dated:
+            return self.cells[0]
+        day = bisect_right(self.cuts, when % DAY) - 1
+        return self.cells[bisect_right(self.starts, when) * len(self.cuts) + day]
+
+    def cost(self, when: int, input: int, output: int, cached: int, written: int, reasoning: int) -> float:
+        price = self.find(when)
+        if price is None or input < 0 or output < 0:
+            return NAN
+        cached, written, reasoning = max(cached, 0), max(written, 0), min(max(reasoning, 0), output)
+        fresh = input - cached - written if self.included else input
+        if fresh < 0:
+            fresh = input
+        rates = price.at(fresh + cached + written)
+        total = _times(fresh, rates.input) + _times(cached, rates.cache_read) + _times(written, rates.cache_write)
+        return total + _times(output - reasoning, rates.output) + _times(reasoning, rates.reasoning) + price.request
+
+    def costs(self, when: Int64, input: Int32, output: Int32, cached: Int32) -> Float64:
+        n = len(input)
+        if n <= 8:
+            unknown = now() if self.dated else 0
+            times = [unknown if t == NAT else t for t in when.tolist()]
+            rows = zip(times, input.tolist(), output.tolist(), cached.tolist(), strict=True)
+            return np.array([self.cost(t, i, o, c, 0, 0) for t, i, o, c in rows], np.float64)
+        result = np.empty(n, np.float64)
+        for at in range(0, n, BLOCK):
+            part = slice(at, at + BLOCK)
+            self._block(when[part], input[part], output[part], cached[part], result[part])
+        return result
+
+    def _block(self, when: Int64, input: Int32, output: Int32, cached: Int32, result: Float64) -> None:
+        cached = np.maximum(cached, 0)
+        fresh = input
+        if self.included:
+            fresh = input - cached
+            np.copyto(fresh, input, where=fresh < 0)
+        place: Any = 0
+        if self.dated:
+            when = np.where(when == NAT, now(), when)
+            place = np.searchsorted(self._starts, when, side="right") * len(self._cuts)
+            if len(self._cuts) > 1:
+                place += np.searchsorted(self._cuts, when % DAY, side="right") - 1
+        cell = place
+        if self.depth:
+            total = fresh.astype(np.float64) + cached
+            place = place * (self.depth + 1) + (total > self._steps[0][cell])
+            for step in self._steps[1:]:
+                place += total > step[cell]
+        rates = self._rates.take(place, axis=1)
+        np.multiply(fresh, rates[0], out=result)
+        for count, rate in ((cached, rates[1]), (output, rates[2])):
+            result += count * rate
+        result += rates[3]
+        if self._holes:
+            parts = ((fresh, rates[0]), (cached, rates[1]), (output, rates[2]))
+            result[:] = sum(np.where(count == 0, 0.0, count * rate) for count, rate in parts) + rates[3]
+        result[(input < 0) | (output < 0)] = NAN
+
+
+def rates_of(input: float, output: float, cached: float | None = None, cache_write: float | None = None) -> Rates:
+    values = input, output, input if cached is None else cached, input if cache_write is None else cache_write, output
+    return Rates(*(value / MILLION for value in values))
+
+
+def _times(count: int, rate: float) -> float:
+    return count * rate if count else 0.0
+
+
+def now() -> int:
+    return time.time_ns() // 1000
+
+
+def micros(when: datetime | int | None) -> int:
+    if when is None or when == NAT:
+        return now()
+    return when if isinstance(when, int) else moment(when)
+
+
+def moment(when: datetime | date | str) -> int:
+    if isinstance(when, str):
+        when = datetime.fromisoformat(when)
+    if not isinstance(when, datetime):
+        when = datetime(when.year, when.month, when.day)
+    return ((when if when.tzinfo else when.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
+
+
+def as_datetime(micros: int | None) -> datetime | None:
+    return None if micros is None else EPOCH + timedelta(microseconds=micros)

@@ -1,0 +1,229 @@
+"""What was spent on what: `costs` over any grouping, in parts that can be made anywhere and put together.
+
+A frame is first brought to a small part, parts are put together and finished (`parts`). So pandas and Dask run the same
+code and come to the same cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from anton_notebook import pricing
+from anton_notebook.span import Float64
+from anton_notebook.tables.groups import Codes
+from anton_notebook.tables.parts import COUNTED, HALF, MONEY, PICO, TOKENS, Part, combined, part_of
+
+COLUMNS = (
+    "calls",
+    "tool_calls",
+    "runs",
+    *TOKENS,
+    "cost_usd",
+    "share",
+    "cumulated_share",
+    "cost_per_run",
+    "recorded_cost_usd",
+    "saved_usd",
+    "unpriced_calls",
+    "estimated_calls",
+    "p50_ms",
+    "p95_ms",
+    "errors",
+    "retries",
+)
+KEY = "anton_notebook"
+"""Where in a table's `attrs` it says what it is."""
+
+Table = Mapping[str, Any]
+
+
+def costs(
+    x: Any,
+    by: str | Sequence[str] = ("agent", "model"),
+    *,
+    subagents: bool = False,
+    experiments: bool = False,
+    prices: pricing.Prices | Mapping[str, Mapping[str, Any]] | None = None,
+    sort: Literal["cost", "key"] = "cost",
+) -> pd.DataFrame:
+    """What was spent, grouped `by` any columns of `spans_df` or `run`, `tool`, `hour`, `day`, `phase`; dearest first.
+
+    `x` is anything with `spans_df()`, or a spans frame of pandas or Dask. With `subagents` an agent has what the
+    agents under it spent too, so that its groups overlap. Reruns and replays are left out unless `experiments`.
+    `prices` (as for `set_price`: `{model: {"input": ..., "output": ...}}`, US dollars per million tokens) prices every
+    call anew.
+
+    Columns: those of `by` (missing where a span has none, so that every grouping has the same total), `calls` to
+    models, `tool_calls`, `runs`, tokens, `cost_usd` (`NaN` where no call of the group is priced), its `share` and
+    `cumulated_share` of the whole, `cost_per_run`, `recorded_cost_usd`, `saved_usd`, `unpriced_calls`,
+    `estimated_calls`, `p50_ms` and `p95_ms` (of calls to models; of tools where there is none), `errors`, `retries`
+    (calls after a failed one of the same agent). `attrs["anton_notebook"]` has the totals, and each model with calls
+    of unknown cost: why, and the nearest known names.
+
+    >>> import anton_notebook.tables.costs as c
+    >>> c.costs(c.EMPTY, by="agent").columns[:2].tolist()
+    ['agent', 'calls']
+    """
+    names = [by] if isinstance(by, str) else list(by)
+    spans = spans_of(x, experiments)
+    if hasattr(spans, "map_partitions"):
+        if subagents:
+            raise ValueError("subagents=True needs whole runs in memory: give costs() the frame's .compute()")
+        meta = pd.DataFrame({"part": pd.Series(dtype=object)})
+        made = spans.map_partitions(_boxed, names, experiments, prices, meta=meta).compute()
+        parts = list(made["part"])
+    else:
+        parts = [part_of(spans, names, subagents, prices)]
+    return finished(combined(parts), names, sort)
+
+
+EMPTY = pd.DataFrame(
+    {
+        **{
+            name: pd.Series(dtype="str")
+            for name in (
+                "trace_id",
+                "span_id",
+                "parent_id",
+                "kind",
+                "agent",
+                "name",
+                "status",
+                "provider",
+                "model",
+                "original_trace_id",
+            )
+        },
+        "start": pd.Series(dtype="datetime64[us, UTC]"),
+        **{name: pd.Series(dtype="Int64") for name in TOKENS},
+        **{name: pd.Series(dtype="float64") for name in ("duration_ms", *MONEY)},
+        "tokens_estimated": pd.Series(dtype="bool"),
+    }
+)
+
+
+def spans_of(x: Any, experiments: bool = True) -> Any:
+    """The spans frame of a frame, a run or all traces, without reruns and replays unless `experiments`.
+
+    A frame tells them by `original_trace_id`; one run is always whole. Raises `TypeError` for anything that holds no
+    spans.
+    """
+    if isinstance(x, pd.DataFrame):
+        return without_experiments(x, experiments)
+    if hasattr(x, "map_partitions"):
+        return x
+    if callable(getattr(x, "spans_df", None)):
+        return x.spans_df(experiments=experiments) if hasattr(x, "runs_df") else x.spans_df()
+    text = f"a {type(x).__name__} holds no spans; give traces, one run, or a frame of spans_df()"
+    raise TypeError(text)
+
+
+def without_experiments(frame: pd.DataFrame, experiments: bool) -> pd.DataFrame:
+    """The rows that belong to no rerun or replay, which are about another run; all of them if `experiments`."""
+    if experiments or "original_trace_id" not in frame.columns:
+        return frame
+    about = frame["original_trace_id"].notna().to_numpy(dtype=bool)
+    return frame[~about] if about.any() else frame
+
+
+def _boxed(frame: pd.DataFrame, by: list[str], experiments: bool, prices: Any) -> pd.DataFrame:
+    box = np.empty(1, object)
+    box[0] = part_of(without_experiments(frame, experiments), by, False, prices)
+    return pd.DataFrame({"part": pd.Series(box, dtype=object)})
+
+
+def finished(part: Part, by: Sequence[str], sort: str) -> pd.DataFrame:
+    """The table of a part: dearest group first, or in order of the keys."""
+    sums, count = part.sums, part.size
+    whole = part.total["cost_usd"]
+    pico = sums["cost_usd:hi"] * HALF + sums["cost_usd:lo"]
+    cost = np.where((sums["cost_usd:known"] == 0) & (sums["calls"] > 0), np.nan, pico / PICO)
+    runs = np.bincount(part.runs[0], minlength=count)
+    share = pico / whole if whole else np.full(count, np.nan)
+    p50, p95 = _quantiles(part.durations, count, (0.5, 0.95))
+    data: dict[str, Any] = {name: _tidy(column).array for name, column in zip(by, part.keys, strict=True)}
+    figures = {
+        "runs": runs.astype(np.int64),
+        "cost_usd": cost,
+        "share": share,
+        "cumulated_share": share,
+        "cost_per_run": np.divide(cost, runs, out=np.full(count, np.nan), where=runs > 0),
+        "recorded_cost_usd": _or_nan(sums, "recorded_cost_usd"),
+        "saved_usd": (sums["saved_usd:hi"] * HALF + sums["saved_usd:lo"]) / PICO,
+        "p50_ms": p50,
+        "p95_ms": p95,
+        **{name: sums[name].astype(np.int64) for name in COUNTED},
+        **{name: pd.array(np.where(sums[f"{name}:known"] > 0, sums[name], np.nan)).astype("Int64") for name in TOKENS},
+    }
+    table = pd.DataFrame({**data, **{name: figures[name] for name in COLUMNS}})
+    if by:
+        table = table[sums["rows"] > 0]
+        pico = pico[sums["rows"] > 0]
+    order = table.assign(**{"\0cost": -pico}).sort_values(
+        ["\0cost", *by] if sort == "cost" else list(by) or ["\0cost"], kind="stable", na_position="last", key=_sortable
+    )
+    table = table.loc[order.index].reset_index(drop=True)
+    table["cumulated_share"] = table["share"].cumsum()
+    table.attrs[KEY] = {
+        "table": "costs",
+        "by": list(by),
+        "total_cost_usd": whole / PICO,
+        "total_recorded_cost_usd": part.total["recorded_cost_usd"] / PICO,
+        "total_saved_usd": part.total["saved_usd"] / PICO,
+        "unpriced_calls": part.total["unpriced_calls"],
+        "unpriced": [
+            {"provider": provider, "model": model, "calls": calls, **_why_unpriced(provider, model)}
+            for (provider, model), calls in sorted(part.unpriced.items())
+        ],
+    }
+    return table
+
+
+def _why_unpriced(provider: str, model: str) -> dict[str, Any]:
+    if pricing.price_of(provider, model) is not None:
+        return {"reason": "tokens unknown", "nearest": []}
+    return {"reason": "price unknown", "nearest": pricing.nearest(model)}
+
+
+def _tidy(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Texts as pandas' own string type, whether there are any or not."""
+    if column.dtype != object:
+        return column
+    return column.astype("str") if column.isna().all() else column.infer_objects()
+
+
+def _sortable(column: pd.Series[Any]) -> pd.Series[Any]:
+    return column.astype(object).map(str, na_action="ignore") if column.dtype == object else column
+
+
+def _or_nan(sums: Mapping[str, Float64], name: str) -> Float64:
+    return np.where(sums[f"{name}:known"] > 0, (sums[f"{name}:hi"] * HALF + sums[f"{name}:lo"]) / PICO, np.nan)
+
+
+def _quantiles(durations: tuple[Codes, Float64], count: int, at: Sequence[float]) -> list[Float64]:
+    """Quantiles of each group's calls to models (even numbers), or of its tools (odd numbers) where there is none."""
+    group, values = durations
+    small = group.astype(np.uint16) if count < 1 << 15 else group  # a radix sort, several times faster
+    order = np.argsort(small, kind="stable") if count < 1 << 15 else np.lexsort((values, group))
+    values = values[order]
+    edges = np.searchsorted(small[order], np.arange(2 * count + 1).astype(small.dtype))
+    use = np.where(edges[1::2] > edges[:-1:2], np.arange(0, 2 * count, 2), np.arange(1, 2 * count, 2))
+    first, size = edges[use], edges[use + 1] - edges[use]
+    if count < 1 << 15:
+        for a, n in zip(first.tolist(), size.tolist(), strict=True):
+            if n > 1:
+                values[a : a + n].partition(sorted({min(int((n - 1) * q) + i, n - 1) for q in at for i in (0, 1)}))
+    if not len(values):
+        return [np.full(count, np.nan) for _ in at]
+    found = []
+    for q in at:
+        place = np.maximum(size - 1, 0) * q
+        low = np.floor(place).astype(np.intp)
+        a = values[np.minimum(first + low, len(values) - 1)]
+        b = values[np.minimum(first + np.minimum(low + 1, np.maximum(size - 1, 0)), len(values) - 1)]
+        found.append(np.where(size > 0, a + (b - a) * (place - low), np.nan))
+    return found

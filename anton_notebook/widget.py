@@ -1,0 +1,254 @@
+"""`TraceGraph`: the live graph in a notebook cell.
+
+Its traits are small and public; spans go through `sync`, requests come through `commands`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anywidget
+import ipywidgets  # type: ignore[import-untyped]
+import pandas as pd
+import traitlets.traitlets as t
+
+from anton_notebook import commands
+from anton_notebook.api import PathLike, Span, Traces, open_traces
+from anton_notebook.details import details, piece, span_of
+from anton_notebook.errors import AmbiguousSpan, MissingBundle, near
+from anton_notebook.protocol import Known, Message, Status
+from anton_notebook.sync import Stream
+
+STATIC = pathlib.Path(__file__).parent / "static"
+LAYOUTS = ("time", "order")
+
+
+class TraceGraph(commands.Prompt, anywidget.AnyWidget):
+    """A graph of agents' runs that grows while they work.
+
+    `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
+    `height`: px. `layout`: what x means, `"time"` or `"order"`. `allow_rerun`, `allow_replay`: whether the page may
+    start these; `budget`: US dollars for all that it starts (None: 1.00). No message of a page can change these
+    three.
+
+    Traits to observe and set: `trace_id`, `selected_span_id`, `height`, `layout`. Raises `PathNotFound`, `NotATrace`,
+    `MissingBundle`; TypeError for an argument that it does not know.
+
+    >>> import anton_notebook as anb
+    >>> graph = anb.TraceGraph(".", height=400)  # doctest: +SKIP
+    >>> graph.observe(lambda change: print(graph.selected_span), "selected_span_id")  # doctest: +SKIP
+    """
+
+    # Traits with the files' text, where anywidget takes paths too: for a path it would hold every widget for ever.
+    _esm = t.Unicode().tag(sync=True)
+    _css = t.Unicode().tag(sync=True)
+    trace_id = t.Unicode(None, allow_none=True).tag(sync=True)
+    selected_span_id = t.Unicode(None, allow_none=True).tag(sync=True)
+    height = t.Int(560, min=120, max=10_000).tag(sync=True)
+    # ipywidgets' own synced `layout` is a widget, and a page would take ours for one: it crosses as `_layout`.
+    layout = t.Enum(LAYOUTS, "time")
+    _layout = t.Enum(LAYOUTS, "time").tag(sync=True)
+    _selected_row = t.Int(-1).tag(sync=True)
+    _commands = t.Instance(commands.Commands, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
+    _error = t.Unicode("").tag(sync=True)
+
+    def __init__(
+        self,
+        path_or_traces: PathLike | Sequence[PathLike] | Traces,
+        trace_id: str | None = None,
+        *,
+        allow_rerun: bool = False,
+        allow_replay: bool = False,
+        budget: float | None = None,
+        height: int = 560,
+        layout: str = "time",
+        **unknown: Any,
+    ) -> None:
+        for name in unknown:
+            known = ("trace_id", "allow_rerun", "allow_replay", "budget", "height", "layout")
+            raise TypeError(f"TraceGraph has no argument {name!r}{near(name, known) or '; it has ' + ', '.join(known)}")
+        script, style = _bundled("widget.js"), _bundled("widget.css")
+        self.allow_rerun, self.allow_replay, self.budget = allow_rerun, allow_replay, _budget(budget)
+        given = path_or_traces
+        self.traces = given.hold() if isinstance(given, Traces) else open_traces(given, following=True)
+        self._ends: list[Callable[[], object]] = [self.traces.close]
+        try:
+            self._stream = Stream(self.traces.store, self._send_changes, self._status)
+            self._ends.append(self._stream.close)
+            self._stream.choose(trace_id)
+            ops: dict[str, commands.Op] = {
+                "hello": self._on_hello,
+                "alive": self._on_alive,
+                "bye": lambda args: self._stream.bye(commands.text(args, "client")),
+                "select": self._on_select,
+                "show": self._on_show,
+                "details": lambda args: details(self.traces, self._row(args)),
+                "text": lambda args: piece(
+                    self.traces, self._row(args), commands.text(args, "part"), commands.number(args, "offset")
+                ),
+            }
+            channel = commands.Commands(ops)
+            self._ends.append(channel.close)
+            looks = {"height": height, "layout": layout, "_layout": layout, "_esm": script, "_css": style}
+            super().__init__(trace_id=trace_id, _commands=channel, **looks)
+            self.on_msg(lambda widget, content, buffers: commands.answer(self, content, ops))  # hosts with one comm
+            self.comm.on_close(lambda message: self.close())
+            if self.traces.live is not None:
+                self._ends.append(self.traces.live.subscribe(self._on_live))
+            self._ends.append(commands.one_a_cell(self))
+        except BaseException:
+            self.close()
+            raise
+
+    # -- what users see
+
+    @property
+    def selected_span(self) -> Span | None:
+        """The span that is selected, in the page or by `selected_span_id`."""
+        return None if self._selected_row < 0 else span_of(self.traces, self._selected_row)
+
+    @property
+    def selected_df(self) -> pd.DataFrame:
+        """The selected span's row of `spans_df()`; no row where nothing is selected."""
+        frame, span = self.traces.spans_df(), self.selected_span
+        if span is None:
+            return frame.iloc[:0]
+        return frame[(frame["span_id"] == span.span_id) & (frame["trace_id"] == span.trace_id)]
+
+    def close(self) -> None:
+        """Takes the graph off the page and lets go of its traces; the last one ends their thread. Idempotent."""
+        ends = self.__dict__.pop("_ends", [])
+        for end in reversed(ends):
+            with contextlib.suppress(Exception):
+                end()
+        super().close()
+
+    def __repr__(self) -> str:
+        where = ", ".join(self.traces.reader.paths)
+        following = self.traces.live.following if self.traces.live is not None else "off"
+        return f"<TraceGraph of {where}: {len(self.traces)} runs, following {following}>"
+
+    # -- traits
+
+    @t.validate("selected_span_id")
+    def _known_span(self, proposal: dict[str, Any]) -> str | None:
+        span_id: str | None = proposal["value"]
+        if span_id is not None and (self._selected_row < 0 or self.traces.store.span_id(self._selected_row) != span_id):
+            self._find(span_id)
+        return span_id
+
+    @t.observe("selected_span_id")
+    def _selected(self, change: dict[str, Any]) -> None:
+        row = -1 if change["new"] is None else self._find(change["new"])
+        self._selected_row = row
+        if row >= 0:
+            trace_id = self.traces.store.span(row).trace_id
+            if trace_id not in self._stream.shown():
+                self.trace_id = trace_id
+
+    def _find(self, span_id: str) -> int:
+        """The row of an id; of several traces that have it, the one on the screen."""
+        store, row = self.traces.store, self._selected_row
+        if row >= 0 and store.span_id(row) == span_id:
+            return row
+        try:
+            return store.row_of(span_id)
+        except AmbiguousSpan:
+            for trace_id in self._stream.shown():
+                with contextlib.suppress(KeyError):
+                    return store.row_of(span_id, trace_id)
+            raise
+
+    @t.observe("trace_id")
+    def _chosen(self, change: dict[str, Any]) -> None:
+        self._stream.choose(change["new"])
+
+    @t.observe("layout", "_layout")
+    def _arranged(self, change: dict[str, Any]) -> None:
+        self.layout = self._layout = change["new"]
+
+    # -- the page
+
+    def _send_changes(self, message: Message) -> None:
+        self.send(message.header, message.buffers)
+
+    def _status(self) -> Status:
+        live, problems = self.traces.live, self.traces.reader.problems
+        following = live.following if live is not None else "off"
+        waits = self._stream.waits_for()
+        said = [f"waiting for the run {waits!r}"] if waits else []
+        return Status(
+            live=following != "off",
+            following=following,
+            problems=problems.count,
+            sentence="; ".join([*said, problems.sentence()] if problems.count else said),
+        )
+
+    def _on_live(self) -> None:
+        error = self.traces.live.error if self.traces.live is not None else None
+        # Only its kind: a message may quote a trace, and traits are saved in notebooks.
+        said = (
+            f"Reading the traces failed ({type(error).__name__}); graph.traces.live.error says more." if error else ""
+        )
+        if said != self._error:
+            self._error = said
+        self._stream.ring()
+
+    def _on_hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        epoch = commands.text(args, "epoch") if args.get("epoch") is not None else ""
+        scope, revision = commands.number(args, "scope", -1), commands.number(args, "revision", -1)
+        known = Known(epoch, scope, revision, commands.number(args, "strings"), commands.number(args, "classes"))
+        self._stream.hello(commands.text(args, "client"), known)
+        return {"subshell": commands.on_subshell()}
+
+    def _on_alive(self, args: Mapping[str, Any]) -> None:
+        if not self._stream.alive(commands.text(args, "client")):
+            raise LookupError("this page was forgotten: say hello")
+
+    def _on_select(self, args: Mapping[str, Any]) -> None:
+        if args.get("row") is None:
+            self.selected_span_id = None
+            return
+        span = span_of(self.traces, commands.number(args, "row"))
+        if self._selected_row != span.row:
+            self.set_trait("_selected_row", span.row)
+            self.selected_span_id = span.span_id
+
+    def _on_show(self, args: Mapping[str, Any]) -> None:
+        trace_id = None if args.get("trace_id") is None else commands.text(args, "trace_id")
+        code = None if trace_id is None else self._stream.code_of(trace_id)
+        self.trace_id = trace_id if code is None else self.traces.store.traces[code].trace_id
+
+    def _row(self, args: Mapping[str, Any]) -> int:
+        if args.get("epoch") != self.traces.store.epoch:
+            raise ValueError("the page shows another reading of the traces: it will be brought up to date")
+        return commands.number(args, "row")
+
+
+def _budget(budget: float | None) -> float | None:
+    if budget is not None and (
+        isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 <= budget < 1e9
+    ):
+        raise ValueError(f"budget must be US dollars from 0 on, or None for 1.00; got {budget!r}")
+    return budget
+
+
+def _bundled(name: str) -> str:
+    """The text of a file of the front end; one copy in memory, read again after a build."""
+    path = STATIC / name
+    try:
+        changed = path.stat().st_mtime_ns
+        if _texts.get(name, (0, ""))[0] != changed:
+            _texts[name] = (changed, path.read_text("utf-8"))
+        return _texts[name][1]
+    except OSError as error:
+        raise MissingBundle(
+            f"the front end is missing ({path}: {error.strerror}). In a clone run `npm ci --prefix js && npm run build "
+            "--prefix js`, else `pip install --force-reinstall anton-notebook`, and then this cell again"
+        ) from error
+
+
+_texts: dict[str, tuple[int, str]] = {}

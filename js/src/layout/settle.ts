@@ -1,0 +1,95 @@
+/** Moves colliding nodes a little apart, while they are few. Their place in time and band stays what holds them. */
+import { forceCollide, forceSimulation, forceX, forceY, type Simulation } from "d3-force";
+import type { Layout } from "./layout";
+
+export const MOST_SETTLED = 1_000;
+const RADIUS = 27;
+/** A model call is wider than it is high; x is pressed together so that circles keep them apart. */
+const PRESSED = RADIUS / 33;
+
+interface Body {
+  slot: number;
+  index?: number;
+  x: number;
+  y: number;
+  vx?: number;
+  vy?: number;
+  fx?: number | null;
+  fy?: number | null;
+  homeX: number;
+  homeY: number;
+}
+
+export class Settler {
+  private readonly bodies = new Map<number, Body>();
+  private simulation: Simulation<Body, undefined> | null = null;
+  private shown: readonly number[] = [];
+  private resting = false;
+
+  constructor(private readonly layout: Layout) {}
+
+  reset(): void {
+    this.bodies.clear();
+    this.simulation = null;
+    this.shown = [];
+    this.resting = false;
+  }
+
+  tick(visible: readonly number[]): boolean {
+    if (visible.length >= MOST_SETTLED || visible.length === 0) return false;
+    if (!this.same(visible)) this.begin(visible);
+    const { simulation } = this;
+    if (simulation === null || this.resting) return false;
+    simulation.tick();
+    for (const body of simulation.nodes()) {
+      if (body.fx !== undefined && body.fx !== null) continue;
+      const x = body.x / this.press();
+      const aside = Math.abs(x - body.homeX) > 0.5 || Math.abs(body.y - body.homeY) > 0.5;
+      if (aside || this.layout.x[body.slot] !== Math.fround(body.homeX)) this.layout.moveAside(body.slot, x, body.y);
+    }
+    if (simulation.alpha() >= simulation.alphaMin()) return true;
+    // Who has come to rest stays there; only who comes later has to find a place.
+    for (const body of simulation.nodes()) {
+      body.fx = body.x;
+      body.fy = body.y;
+    }
+    this.resting = true;
+    return false;
+  }
+
+  private press(): number {
+    return PRESSED / Math.max(this.layout.unit, 1e-6);
+  }
+
+  private same(visible: readonly number[]): boolean {
+    const { shown } = this;
+    return shown.length === visible.length && shown.every((slot, i) => visible[i] === slot);
+  }
+
+  private begin(visible: readonly number[]): void {
+    const { layout } = this;
+    const press = this.press();
+    const nodes = visible.map((slot) => {
+      const [homeX, homeY] = [layout.homeX(slot), layout.homeY(slot)];
+      const known = this.bodies.get(slot);
+      if (known !== undefined && known.homeX === homeX && known.homeY === homeY) return known;
+      const body: Body = { slot, x: layout.x[slot]! * press, y: layout.y[slot]!, homeX, homeY };
+      this.bodies.set(slot, body);
+      return body;
+    });
+    for (const body of nodes) {
+      if (!layout.pinned(body.slot)) continue;
+      body.fx = body.x = layout.x[body.slot]! * press;
+      body.fy = body.y = layout.y[body.slot]!;
+    }
+    this.shown = visible.slice();
+    this.resting = nodes.every((body) => body.fx !== undefined && body.fx !== null);
+    this.simulation = forceSimulation(nodes)
+      .stop()
+      .alphaDecay(0.06)
+      .velocityDecay(0.5)
+      .force("x", forceX<Body>((body) => body.homeX * press).strength(0.25))
+      .force("y", forceY<Body>((body) => body.homeY).strength(0.35))
+      .force("apart", forceCollide<Body>(RADIUS).strength(0.7).iterations(2));
+  }
+}
