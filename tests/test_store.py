@@ -65,7 +65,7 @@ def read(folder: Path, rounds: list[list[tuple[str, dict[str, Any]]]]) -> Store:
     return store
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_order_and_any_moments_of_reading_give_the_same_store(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     lines = data.draw(span_lines())
@@ -79,7 +79,7 @@ def test_any_order_and_any_moments_of_reading_give_the_same_store(tmp_path_facto
     assert state(read(tmp / "again", parts))["runs"] == state(at_once)["runs"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.data())
 def test_snapshot_and_changes_are_everything(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     lines = data.draw(span_lines())

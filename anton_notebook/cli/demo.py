@@ -32,7 +32,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=None, metavar="N", help="JupyterLab's port (default: a free one)")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--path", default=None, metavar="DIR", help="work in this folder (default: a temporary one)")
-    parser.add_argument("--speed", type=_speed, metavar="X", default=1.0, help="how many times faster the agents work (default: 1)")
+    parser.add_argument(
+        "--speed", type=_speed, metavar="X", default=1.0, help="how many times faster the agents work (default: 1)"
+    )
 
 
 def _speed(text: str) -> float:

@@ -21,6 +21,7 @@ from typing import Any
 from anton_notebook.errors import AntonNotebookError
 
 HOST = "127.0.0.1"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NEEDED = ("jupyterlab", "ipykernel")
 _NO_NEWS = Path("@jupyterlab", "apputils-extension", "notification.jupyterlab-settings")
 
@@ -110,7 +111,7 @@ class Lab:
         return self._process.poll() is None
 
     def run(self, notebook: str, seconds: float = 60.0) -> None:
-        """Runs a notebook's cells in the kernel that its page will meet, and saves what they show."""
+        """Runs a notebook's cells down to its first widget, in the kernel that its page will meet, and saves their outputs."""
         import nbformat
         from jupyter_client.blocking.client import BlockingKernelClient
 
@@ -139,9 +140,13 @@ class Lab:
                         cell.source, allow_stdin=False, timeout=seconds, output_hook=keep
                     )
                     cell.execution_count = reply["content"]["execution_count"]
+                    if reply["content"]["status"] != "ok" or any(WIDGET in output.get("data", {}) for output in kept):
+                        break
         finally:
             client.stop_channels()
         nbformat.write(pages, path)
+        # The outputs are ours: without this the page would show them as those of a stranger, without the widget.
+        self._ask("POST", f"api/contents/{notebook}/trust")
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         request = urllib.request.Request(
@@ -152,7 +157,8 @@ class Lab:
         )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=30) as answer:
-            return json.load(answer)
+            text = answer.read()
+        return json.loads(text) if text else None
 
     def _tail(self) -> str:
         text = self._log.read_text(errors="replace")[-2000:]

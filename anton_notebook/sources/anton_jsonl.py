@@ -175,6 +175,8 @@ class JsonlFile:
         if line.event_type is not None:
             self._event(line, text, number, offset)
         if line.span_id and line.trace_id:
+            if not line.timestamp and all(fault.field != "timestamp" for fault in faults):
+                self._tell("expected a time, found none", number, offset, "timestamp", text)
             return line
         if line.agent_name is not None and line.timestamp is not None and line.span_id is None and line.trace_id is None:
             self._legacy_call(line, text, number, offset)
@@ -235,6 +237,8 @@ class JsonlFile:
         codes = np.array(coded, np.int32)
         start = parse_times(held.times, self._zone)
         for i in np.flatnonzero(start == NAT):
+            if not held.times[i]:
+                continue
             self._tell(f"expected a time, found {held.times[i]!r}", int(number[i]), int(offset[i]), "timestamp")
         texts = [line.error for line in lines]
         errors = {} if texts.count(None) == n else {i: t[:ERROR_KEPT] for i, t in enumerate(texts) if t}

@@ -89,7 +89,7 @@ class Tail:
             now = os.stat(self.path)
         except FileNotFoundError:
             if self._fd >= 0:
-                yield from self._drain()
+                yield from self._catch_up()
                 self.close()
             self.gone = self.gone or self._id is not None
             self._seen = None
@@ -108,7 +108,7 @@ class Tail:
             return
         if self._id is not None and not same:
             if self._fd >= 0:
-                yield from self._drain()
+                yield from self._catch_up()
             self.close()
             yield from self._restart(None)
         if self._fd < 0:
@@ -120,6 +120,11 @@ class Tail:
             if self._id is not None and self._id != (opened.st_dev, opened.st_ino):
                 yield from self._restart(None)
             self._id = (opened.st_dev, opened.st_ino)
+        yield from self._catch_up()
+        self._seen = seen
+
+    def _catch_up(self) -> Iterator[Lines | Notice]:
+        """What the open file holds beyond what was read, after a look whether it is still the same."""
         size = os.fstat(self._fd).st_size
         if size < self.offset + self.waiting:
             unread = (self._seen[0] if self._seen else 0) - self.offset
@@ -127,7 +132,6 @@ class Tail:
         elif self._prefix and os.pread(self._fd, len(self._prefix), 0) != self._prefix:
             yield from self._restart("was written anew in place")
         yield from self._drain()
-        self._seen = seen
 
     def _restart(self, reason: str | None, lost: int = 0) -> Iterator[Notice]:
         if self.waiting and not lost:
@@ -158,11 +162,24 @@ class Tail:
             lines = data.split(b"\n")
             lines[0] = self.partial + lines[0] if self.partial else lines[0]
             self.partial = lines.pop()
-            if lines:
+            if lines and (len(lines[0]) > self.limit or self.limit < CHUNK):
+                yield from self._sifted(lines)
+            elif lines:
                 yield Lines(lines, self.offset, self.number)
-                self.offset = at - len(self.partial)
                 self.number += len(lines)
+            self.offset = at - len(self.partial)
             if len(self.partial) > self.limit:
                 self._skipped, self.partial = len(self.partial), b""
             if len(data) < CHUNK and at >= os.fstat(self._fd).st_size:
                 break
+
+    def _sifted(self, lines: list[bytes]) -> Iterator[Lines | Notice]:
+        """Whole lines one by one, without those over the limit."""
+        at = self.offset
+        for line in lines:
+            if len(line) > self.limit:
+                yield Notice(f"a line of {len(line)} bytes is over the limit of {self.limit} and was skipped", self.number, at)
+            else:
+                yield Lines([line], at, self.number)
+            at += len(line) + 1
+            self.number += 1

@@ -1,13 +1,13 @@
 /**
  * Figures of the model and the layout without a browser: first layout, one append while live, collecting what a frame
  * shows while panning and zooming, bytes held for a span. Prints a table beside the bars.
- * Run: npx esbuild bench/layout.bench.ts --bundle --platform=node --format=esm | node --input-type=module
+ * Run: npx esbuild bench/layout.bench.ts --bundle --platform=node --format=esm | node --expose-gc --input-type=module
  */
 import { Layout } from "../src/layout/layout";
 import { collectMarks, Marks } from "../src/layout/pixels";
 import { Mirror } from "../src/mirror";
 import type { Delta, Model } from "../src/model";
-import { type ClassCodes, NONE, pack, type Puts, unpack } from "../src/protocol";
+import { type ClassCodes, NONE, type Puts, pack, unpack } from "../src/protocol";
 import type { Span } from "../src/testing/kernel";
 import { figures, makeRun } from "../src/testing/runs";
 
@@ -75,7 +75,8 @@ function columns(spans: Span[], words: Words, firstRow: number): Puts {
 
 const ms = (value: number): string => value.toFixed(value < 10 ? 2 : 0).padStart(9);
 const mean = (values: number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-const high = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.95)] as number;
+const high = (values: number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.95)] as number;
 
 function timed(run: () => void): number {
   const start = performance.now();
@@ -83,7 +84,8 @@ function timed(run: () => void): number {
   return performance.now() - start;
 }
 
-function measure(size: number, mode: "time" | "order"): void {
+/** Everything made for one size; the million objects are let go before anything is measured. */
+function prepare(size: number) {
   const spans = makeRun({ spans: size + 300, seed: 7 });
   const words = new Words();
   for (const span of spans) words.of(span);
@@ -92,11 +94,25 @@ function measure(size: number, mode: "time" | "order"): void {
   const PART = 25_000;
   for (let at = 0; at < size; at += PART) parts.push(pack(columns(old.slice(at, at + PART), words, at)));
   const sizes = parts.map((_, i) => Math.min(PART, size - i * PART));
+  const changed = Array.from({ length: 100 }, (_, i) => Math.floor((i / 100) * size));
+  return {
+    words,
+    parts,
+    sizes,
+    run: figures(old.slice(0, 1), "run-1"),
+    tail: spans.slice(size),
+    changed: changed.map((row) => [row, spans[row] as Span] as const),
+    now: (old[size - 1] as Span).start + 5_000,
+  };
+}
+
+function measure(size: number, mode: "time" | "order"): void {
+  const { words, parts, sizes, run, tail, changed, now } = prepare(size);
+  globalThis.gc?.();
   const model = new Fed();
   model.teach(words.strings, words.classes);
-  model.runs.set("run-1", { ...figures(old.slice(0, 1), "run-1"), status: "running", end: null });
+  model.runs.set("run-1", { ...run, status: "running", end: null });
   const unpacked = timed(() => model.feed(parts.map((part, i) => unpack({ puts: sizes[i] as number, gone: 0 }, part))));
-  const now = (old[size - 1] as Span).start + 5_000;
   let layout!: Layout;
   const first = timed(() => {
     layout = new Layout(model as unknown as Model, { mode, now });
@@ -108,26 +124,32 @@ function measure(size: number, mode: "time" | "order"): void {
   let most = 0;
   for (let frame = 0; frame < 240; frame++) {
     const zoom = fit * 2 ** ((frame % 80) / 8);
-    const left = bounds.x0 + ((frame * 37) % 97) / 97 * Math.max(0, bounds.x1 - bounds.x0 - WIDTH / zoom);
+    const left = bounds.x0 + (((frame * 37) % 97) / 97) * Math.max(0, bounds.x1 - bounds.x0 - WIDTH / zoom);
     const ky = Math.min(1, Math.max(zoom, HEIGHT / (bounds.y1 - bounds.y0)));
-    const top = frame % 80 < 10 ? bounds.y0 : ((frame * 13) % 89) / 89 * Math.max(0, bounds.y1 - HEIGHT / ky);
-    const view = { x0: left, x1: left + WIDTH / zoom, y0: top, y1: top + HEIGHT / (frame % 80 < 10 ? 0.001 : ky), kx: zoom };
+    const top = frame % 80 < 10 ? bounds.y0 : (((frame * 13) % 89) / 89) * Math.max(0, bounds.y1 - HEIGHT / ky);
+    const view = {
+      x0: left,
+      x1: left + WIDTH / zoom,
+      y0: top,
+      y1: top + HEIGHT / (frame % 80 < 10 ? 0.001 : ky),
+      kx: zoom,
+    };
     frames.push(
       timed(() => {
-        if (layout.count(view.x0, view.y0, view.x1, view.y1) < 1_500) layout.query(view.x0, view.y0, view.x1, view.y1, () => most);
+        if (layout.count(view.x0, view.y0, view.x1, view.y1) < 1_500)
+          layout.query(view.x0, view.y0, view.x1, view.y1, () => most);
         else most = Math.max(most, collectMarks(layout, view, marks).n);
       }),
     );
   }
   const appends: number[] = [];
-  for (let i = size; i < spans.length; i++) {
-    const one = unpack({ puts: 1, gone: 0 }, pack(columns([spans[i] as Span], words, i)));
+  tail.forEach((span, i) => {
+    const one = unpack({ puts: 1, gone: 0 }, pack(columns([span], words, size + i)));
     appends.push(timed(() => layout.update(model.feed([one]))));
-  }
+  });
   const changes: number[] = [];
-  for (let i = 0; i < 100; i++) {
-    const row = Math.floor((i / 100) * size);
-    const one = columns([{ ...(spans[row] as Span), status: 2 }], words, row);
+  for (const [row, span] of changed) {
+    const one = columns([{ ...span, status: 2 }], words, row);
     changes.push(timed(() => layout.update(model.feed([one]))));
   }
   const bytes = (model.bytes + layout.bytes) / model.size;
@@ -137,5 +159,7 @@ function measure(size: number, mode: "time" | "order"): void {
   );
 }
 
-console.log("    spans mode     unpack    layout  frame ms       p95       max   marks    append       max    change  B/span");
+console.log(
+  "    spans mode     unpack    layout  frame ms       p95       max   marks    append       max    change  B/span",
+);
 for (const mode of ["time", "order"] as const) for (const size of SIZES) measure(size, mode);

@@ -147,10 +147,11 @@ export class Mirror {
     this.reserve(first + n);
     for (let i = 0; i < n; i++) {
       const row = puts.row[i] as number;
-      let slot = this.slotOf(row);
+      const page = this.pageOf(row);
+      let slot = (page[row & (PAGE - 1)] as number) - 1;
       if (slot < 0) {
         slot = this.size++;
-        this.setSlot(row, slot + 1);
+        page[row & (PAGE - 1)] = slot + 1;
       } else if (slot < added) changed.add(slot);
       slots[i] = slot;
     }
@@ -173,7 +174,6 @@ export class Mirror {
       const slot = slots[i] as number;
       const row = puts.row[i] as number;
       const parentRow = puts.parent[i] as number;
-      // A snapshot brings most parents before their children.
       const parent = parentRow === NONE || parentRow === row ? -1 : this.slotOf(parentRow);
       if (this.waitsFor.size > 0) this.waitsFor.delete(slot);
       if (parent < 0 && parentRow !== NONE && parentRow !== row) this.wait(slot, parentRow);
@@ -210,7 +210,7 @@ export class Mirror {
     }
     this.setParent(slot, -1);
     this.waitsFor.delete(slot);
-    this.setSlot(row, 0);
+    this.pageOf(row)[row & (PAGE - 1)] = 0;
     this.alive[slot] = 0;
     if (slot < added) changed.add(slot);
   }
@@ -236,13 +236,14 @@ export class Mirror {
     this.lastChild[parent] = slot;
   }
 
-  private setSlot(row: number, slotPlusOne: number): void {
-    let page = this.pages[row >>> PAGE_BITS];
+  private pageOf(row: number): Int32Array {
+    const number = row >>> PAGE_BITS;
+    let page = this.pages[number];
     if (page === undefined) {
       page = new Int32Array(PAGE);
-      this.pages[row >>> PAGE_BITS] = page;
+      this.pages[number] = page;
     }
-    page[row & (PAGE - 1)] = slotPlusOne;
+    return page;
   }
 
   /** Bytes that the columns hold, for the memory's benchmark. */

@@ -4,18 +4,16 @@
  * join is kept for a while, and `hello` asks for what lies between.
  */
 import type { Connection } from "./connection";
+import { type Message, Parts } from "./parts";
 import type { ChangesHeader } from "./protocol";
+
+export type { Message } from "./parts";
 
 /**
  * connecting: no snapshot yet; live: in step with the kernel; waiting: the kernel does not answer now (a busy cell);
  * lost: nobody can answer ("not connected: run the cell again"). What is known stays on the screen in every state.
  */
 export type Link = "connecting" | "live" | "waiting" | "lost";
-
-export interface Message {
-  header: ChangesHeader;
-  buffers: DataView[];
-}
 
 export interface Place {
   epoch: string;
@@ -47,20 +45,16 @@ export const TIMING: Timing = {
 };
 
 const KEPT_MESSAGES = 64;
-const KEPT_COLLECTIONS = 3;
-
-interface Collection {
-  key: string;
-  parts: (Message | undefined)[];
-  missing: number;
-}
+/** So many answers without a message mean that nothing is missing. */
+const ANSWERS_IN_VAIN = 3;
 
 type Timer = ReturnType<typeof setTimeout>;
 
 export class Sync {
   link: Link = "connecting";
   private ahead: Message[] = [];
-  private collections: Collection[] = [];
+  private readonly parts = new Parts();
+  private inVain = 0;
   /** Something is known to be missing. */
   private behind = true;
   private asking = 0;
@@ -95,7 +89,7 @@ export class Sync {
     for (const off of this.undo.splice(0)) off();
     this.stopTimers();
     this.ahead = [];
-    this.collections = [];
+    this.parts.clear();
     if (this.connection.connected()) this.connection.request("bye", this.me(), 5_000).catch(() => undefined);
   }
 
@@ -106,30 +100,10 @@ export class Sync {
   private receive(message: Message): void {
     const { header } = message;
     if (this.closed || (header.for !== null && header.for !== this.connection.client)) return;
-    const whole = header.parts > 1 ? this.collect(message) : [message];
+    const whole = this.parts.collect(message);
     if (whole !== null) this.consider(whole);
-  }
-
-  /** Holds the parts of a change until all have come, in whatever order; null until then. */
-  private collect(message: Message): Message[] | null {
-    const { header } = message;
-    const key = `${header.epoch} ${header.scope} ${header.from} ${header.to} ${header.parts}`;
-    let found = this.collections.find((one) => one.key === key);
-    if (found === undefined) {
-      found = { key, parts: new Array(header.parts), missing: header.parts };
-      this.collections.push(found);
-      if (this.collections.length > KEPT_COLLECTIONS) this.collections.shift();
-    }
-    if (header.part < 0 || header.part >= header.parts) return null;
-    if (found.parts[header.part] === undefined) found.missing--;
-    found.parts[header.part] = message;
-    if (found.missing > 0) {
-      // A snapshot that is on its way is no reason to ask for it again.
-      if (this.behind) this.askLater();
-      return null;
-    }
-    this.collections = this.collections.filter((one) => one !== found);
-    return found.parts as Message[];
+    // A snapshot that is on its way is no reason to ask for it again.
+    else if (this.behind) this.askLater();
   }
 
   private consider(messages: Message[]): void {
@@ -142,17 +116,16 @@ export class Sync {
       if (moved || header.to > revision) this.take(messages);
       else this.confirmed(header);
     } else if (moved) this.fellBehind();
-    else if (header.to <= revision) {
-      this.confirmed(header);
-    } else if (header.from <= revision) this.take(messages);
-    else {
+    else if (header.from > revision) {
       if (messages.length === 1) this.ahead.push(messages[0] as Message);
       if (this.ahead.length > KEPT_MESSAGES) this.ahead.shift();
       this.fellBehind();
-    }
+    } else if (header.to > revision || (header.from === revision && header.status !== null)) this.take(messages);
+    else this.confirmed(header);
   }
 
   private take(messages: Message[]): void {
+    const before = this.target.place.revision;
     let applied = false;
     try {
       applied = this.target.apply(messages);
@@ -165,8 +138,8 @@ export class Sync {
       return;
     }
     this.inStep();
-    this.askWhenQuiet();
     const { epoch, scope, revision } = this.target.place;
+    if (revision !== before) this.askWhenQuiet();
     this.ahead = this.ahead.filter(
       ({ header }) => header.epoch === epoch && header.scope === scope && header.to > revision,
     );
@@ -187,6 +160,7 @@ export class Sync {
   private inStep(): void {
     this.behind = false;
     this.attempt = 0;
+    this.inVain = 0;
     this.asking++;
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
@@ -210,9 +184,9 @@ export class Sync {
     this.lastAlive = Date.now();
     this.connection.request("hello", { ...this.me(), ...known }, patience).then(
       () => {
-        if (this.closed || this.behind || asked !== this.asking) return;
-        this.attempt = 0;
-        this.setLink("live");
+        if (this.closed || asked !== this.asking) return;
+        if (this.behind && (revision < 0 || ++this.inVain < ANSWERS_IN_VAIN)) return;
+        this.inStep();
       },
       () => {
         if (this.closed || asked !== this.asking) return;

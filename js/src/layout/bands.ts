@@ -79,6 +79,12 @@ export class Bands {
     return Math.max(0, this.model.shown.indexOf(id));
   }
 
+  /** Number of the trace, by class. */
+  traces(): Uint32Array {
+    const { classes, strings, shown } = this.model;
+    return Uint32Array.from(classes, (codes) => Math.max(0, shown.indexOf(strings[codes?.[0] ?? 0] ?? "")));
+  }
+
   of(slot: number): Band {
     const cls = this.model.cls[slot] as number;
     let band = this.byClass[cls];

@@ -3,7 +3,10 @@
  * spans share a pixel, whole blocks of the line's summary are taken in one step.
  */
 import type { Layout } from "./layout";
-import type { Row, SpanColumns } from "./row";
+import { addMark, Marks } from "./marks";
+import type { KeptMarks, Row, SpanColumns } from "./row";
+
+export { Marks } from "./marks";
 
 export interface Viewport {
   /** World rectangle that is seen. */
@@ -18,40 +21,10 @@ export interface Viewport {
 }
 
 const BITS = 3;
-
-/**
- * The marks of one frame, in columns that the next frame uses again; only the first `n` count. Draw them in order of
- * `worst`, so that an error is not covered where lines are less than a pixel high.
- */
-export class Marks {
-  n = 0;
-  /** First and last pixel column, from the window's left edge. */
-  px0 = new Int32Array(1024);
-  px1 = new Int32Array(1024);
-  /** World y of the line. */
-  y = new Float32Array(1024);
-  /** 0 ok, 1 running, 2 error: the worst in it. */
-  worst = new Uint8Array(1024);
-  /** Kind code: 0 orchestrator, 1 agent, 2 llm, 3 tool, 4 other. */
-  kind = new Uint8Array(1024);
-  /** 0 = the trace looked at. */
-  trace = new Uint16Array(1024);
-  /** Summed cost in USD of what is priced; number of spans that begin in the mark. */
-  cost = new Float32Array(1024);
-  count = new Uint32Array(1024);
-  /** The first span of the mark. */
-  slot = new Int32Array(1024);
-
-  grow(): void {
-    const more = this.px0.length * 2;
-    for (const name of ["px0", "px1", "y", "worst", "kind", "trace", "cost", "count", "slot"] as const) {
-      const old = this[name];
-      const next = new (old.constructor as new (length: number) => typeof old)(more);
-      next.set(old);
-      (this[name] as typeof old) = next;
-    }
-  }
-}
+/** A line this many px wide at most is kept as marks, so that panning and zooming need not look at its spans again. */
+const KEPT_PIXELS = 4_096;
+/** Last column of a bar whose span still runs. */
+const OPEN = 1 << 30;
 
 export function collectMarks(layout: Layout, view: Viewport, marks: Marks): Marks {
   marks.n = 0;
@@ -67,41 +40,86 @@ export function collectMarks(layout: Layout, view: Viewport, marks: Marks): Mark
   for (let i = low; i < rows.length && (rows[i] as Row).y <= view.y1; i++) {
     const row = rows[i] as Row;
     if (row.n === 0 || (row.keys[0] as number) > view.x1 || Math.max(row.trueEnd, row.lastKey) < view.x0) continue;
-    collectRow(row, columns, view, layout.nowX(row.trace), marks);
+    const now = layout.nowX(row.trace);
+    const known = view.costs === true ? null : kept(row, columns, view.kx);
+    if (known === null) collectRow(row, columns, view, now, marks);
+    else showKept(row, known, view, now, marks);
   }
   return marks;
 }
 
 /** What is taken together from one pixel on; one object for all rows, no object for each mark. */
 const taken = { worst: 0, cost: 0, end: 0 };
+const scratch = new Marks();
 
 function collectRow(row: Row, columns: SpanColumns, view: Viewport, now: number, marks: Marks): void {
   const { keys, slots } = row;
   const { x0, x1, kx } = view;
   const lastPixel = Math.floor((x1 - x0) * kx);
   const first = marks.n;
+  const costs = view.costs === true;
   let at = row.lowerBound(x0);
   if (at > 0) {
-    const reach = Math.min(
-      row.farthest(at, columns),
-      now === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : Math.max(now, x0 - 1),
-    );
+    const reach = row.farthest(at, columns);
+    const end = reach === Number.POSITIVE_INFINITY ? now : reach;
+    const last = Math.min(lastPixel, Math.floor((end - x0) * kx));
     const slot = slots[at - 1] as number;
-    const end = row.farthest(at, columns) === Number.POSITIVE_INFINITY ? reach : row.farthest(at, columns);
-    if (end >= x0) {
-      const last = Math.min(lastPixel, Math.floor((end - x0) * kx));
-      add(marks, first, row, 0, last, row.ranks[at - 1] as number, 0, 0, slot);
-    }
+    if (last >= 0) addMark(marks, first, row, 0, last, row.ranks[at - 1] as number, 0, 0, slot);
   }
   while (at < row.n) {
     const pixel = Math.floor(((keys[at] as number) - x0) * kx);
     if (pixel > lastPixel) break;
-    const edge = x0 + (pixel + 1) / kx;
     const begin = at;
-    at = takePixel(row, columns, at, edge, view.costs === true);
+    at = takePixel(row, columns, at, x0 + (pixel + 1) / kx, costs);
     const end = taken.end === Number.POSITIVE_INFINITY ? now : taken.end;
     const last = Math.min(lastPixel, Math.max(pixel, Math.floor((end - x0) * kx)));
-    add(marks, first, row, pixel, last, taken.worst, taken.cost, at - begin, slots[begin] as number);
+    addMark(marks, first, row, pixel, last, taken.worst, taken.cost, at - begin, slots[begin] as number);
+  }
+}
+
+/** The whole line as marks, with pixels between the screen's own size and half of it. */
+function kept(row: Row, columns: SpanColumns, kx: number): KeptMarks | null {
+  const fine = 2 ** Math.ceil(Math.log2(kx));
+  const x0 = row.keys[0] as number;
+  if ((row.lastKey - x0) * fine > KEPT_PIXELS) return null;
+  if (row.kept !== null && row.kept.kx === fine) return row.kept;
+  scratch.n = 0;
+  collectRow(row, columns, { x0, x1: x0 + OPEN / fine, y0: 0, y1: 0, kx: fine }, Number.POSITIVE_INFINITY, scratch);
+  const { n } = scratch;
+  row.kept = {
+    kx: fine,
+    n,
+    px0: scratch.px0.slice(0, n),
+    px1: scratch.px1.slice(0, n),
+    worst: scratch.worst.slice(0, n),
+    count: scratch.count.slice(0, n),
+    slot: scratch.slot.slice(0, n),
+  };
+  return row.kept;
+}
+
+function showKept(row: Row, marked: KeptMarks, view: Viewport, now: number, marks: Marks): void {
+  const { px0, px1, worst, count, slot } = marked;
+  const first = marks.n;
+  const scale = view.kx / marked.kx;
+  const shift = ((row.keys[0] as number) - view.x0) * view.kx;
+  const lastPixel = Math.floor((view.x1 - view.x0) * view.kx);
+  const nowPixel = Math.floor((now - view.x0) * view.kx);
+  let low = 0;
+  let high = marked.n;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (((px1[middle] as number) + 1) * scale + shift <= 0) low = middle + 1;
+    else high = middle;
+  }
+  for (let i = low; i < marked.n; i++) {
+    const left = Math.floor((px0[i] as number) * scale + shift);
+    if (left > lastPixel) break;
+    const end = px1[i] as number;
+    const right = end >= OPEN - 1 ? nowPixel : Math.ceil((end + 1) * scale + shift) - 1;
+    const from = Math.max(0, left);
+    const to = Math.min(lastPixel, Math.max(left, right));
+    if (to >= 0) addMark(marks, first, row, from, to, worst[i] as number, 0, count[i] as number, slot[i] as number);
   }
 }
 
@@ -147,45 +165,4 @@ function takePixel(row: Row, columns: SpanColumns, from: number, edge: number, c
   taken.cost = cost;
   taken.end = end;
   return at;
-}
-
-/** Small equal neighbours become one mark; a long bar ends where the next mark begins. */
-function add(
-  marks: Marks,
-  first: number,
-  row: Row,
-  px0: number,
-  px1: number,
-  worst: number,
-  cost: number,
-  count: number,
-  slot: number,
-): void {
-  const before = marks.n - 1;
-  if (before >= first) {
-    const end = marks.px1[before] as number;
-    const touches = px0 <= end + 1;
-    const small = px1 - px0 <= 1 && (end - (marks.px0[before] as number) <= 1 || (marks.count[before] as number) > 1);
-    if (touches && marks.worst[before] === worst && (small || px0 <= (marks.px0[before] as number))) {
-      marks.px1[before] = Math.max(end, px1);
-      marks.cost[before]! += cost;
-      marks.count[before]! += count;
-      return;
-    }
-    if (px0 <= end) {
-      if (px0 > (marks.px0[before] as number)) marks.px1[before] = px0 - 1;
-      else if (worst > (marks.worst[before] as number)) marks.worst[before] = worst;
-    }
-  }
-  if (marks.n === marks.px0.length) marks.grow();
-  const i = marks.n++;
-  marks.px0[i] = px0;
-  marks.px1[i] = px1;
-  marks.y[i] = row.y;
-  marks.worst[i] = worst;
-  marks.kind[i] = row.kind;
-  marks.trace[i] = row.trace;
-  marks.cost[i] = cost;
-  marks.count[i] = count;
-  marks.slot[i] = slot;
 }

@@ -19,6 +19,17 @@ export interface Level {
   end: Float32Array;
 }
 
+/** A line as marks at one zoom: first and last pixel from its first key on, and what they hold. */
+export interface KeptMarks {
+  kx: number;
+  n: number;
+  px0: Int32Array;
+  px1: Int32Array;
+  worst: Uint8Array;
+  count: Uint32Array;
+  slot: Int32Array;
+}
+
 export class Row {
   n = 0;
   y = Number.NaN;
@@ -28,6 +39,8 @@ export class Row {
   /** How bad each span is, beside its key: a frame reads many of them. */
   ranks = new Uint8Array(4);
   levels: Level[] = [];
+  /** What pixels.ts made of the line; null when it must be made again. */
+  kept: KeptMarks | null = null;
   /** Where the last bar ends, and where the last node has room again. Infinity while a span runs. */
   trueEnd = Number.NEGATIVE_INFINITY;
   visualEnd = Number.NEGATIVE_INFINITY;
@@ -85,6 +98,7 @@ export class Row {
     this.slots[at] = slot;
     this.ranks[at] = rank;
     this.n++;
+    this.kept = null;
     this.dirty = Math.min(this.dirty, at);
   }
 
@@ -95,6 +109,7 @@ export class Row {
     this.slots.copyWithin(at, at + 1, this.n);
     this.ranks.copyWithin(at, at + 1, this.n);
     this.n--;
+    this.kept = null;
     this.dirty = Math.min(this.dirty, at);
   }
 
@@ -142,6 +157,7 @@ export class Row {
   touch(x: number, slot: number, columns: SpanColumns, width: number): void {
     const at = this.indexOf(x, slot);
     if (at < 0) return;
+    this.kept = null;
     this.ranks[at] = rankOf(columns.status[slot] as number);
     if (this.dirty <= at) return;
     for (let level = 0; level < this.levels.length; level++) {

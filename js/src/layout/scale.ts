@@ -21,17 +21,9 @@ export class TimeScale {
   private low = -HOUR;
   private high = Number.POSITIVE_INFINITY;
 
-  fit(model: Model, traceOf: (slot: number) => number): void {
-    this.origins.length = 0;
-    const { size } = model;
-    for (let slot = 0; slot < size; slot++) {
-      const start = model.start[slot] as number;
-      if (!model.alive[slot] || Number.isNaN(start)) continue;
-      const trace = traceOf(slot);
-      const known = this.origins[trace];
-      if (known === undefined || start < known) this.origins[trace] = start;
-    }
-    const { times, calls, longest } = this.sample(model, traceOf);
+  /** `traces` gives the number of the trace by class. */
+  fit(model: Model, traces: Uint32Array): void {
+    const { times, calls, longest } = this.sample(model, traces);
     this.low = -HOUR;
     this.high = Number.POSITIVE_INFINITY;
     let length = longest;
@@ -74,24 +66,30 @@ export class TimeScale {
     return known;
   }
 
-  private sample(
-    model: Model,
-    traceOf: (slot: number) => number,
-  ): { times: number[]; calls: number[]; longest: number } {
+  private sample(model: Model, traces: Uint32Array): { times: number[]; calls: number[]; longest: number } {
+    const { size, start, duration, alive, cls } = model;
+    const { origins } = this;
+    const ends: number[] = [];
+    origins.length = 0;
+    for (let slot = 0; slot < size; slot++) {
+      const time = start[slot] as number;
+      if (Number.isNaN(time) || alive[slot] === 0) continue;
+      const trace = traces[cls[slot] as number] as number;
+      const took = duration[slot] as number;
+      const end = took > 0 ? time + took : time;
+      if (!((origins[trace] as number) <= time)) origins[trace] = time;
+      if (!((ends[trace] as number) >= end)) ends[trace] = end;
+    }
     const times: number[] = [];
     const calls: number[] = [];
-    let longest = 0;
-    const step = Math.max(1, Math.floor(model.size / SAMPLES));
-    for (let slot = 0; slot < model.size; slot++) {
-      const start = model.start[slot] as number;
-      if (!model.alive[slot] || Number.isNaN(start)) continue;
-      const after = start - (this.origins[traceOf(slot)] as number);
-      const duration = model.duration[slot] as number;
-      longest = Math.max(longest, after + (duration > 0 ? duration : 0));
-      if (slot % step !== 0) continue;
-      times.push(after);
-      if (model.kindCode(slot) === 2 && duration > 0) calls.push(duration);
+    for (let slot = 0, step = Math.max(1, Math.floor(size / SAMPLES)); slot < size; slot += step) {
+      const time = start[slot] as number;
+      const took = duration[slot] as number;
+      if (Number.isNaN(time) || alive[slot] === 0) continue;
+      times.push(time - (origins[traces[cls[slot] as number] as number] as number));
+      if (model.kindCode(slot) === 2 && took > 0) calls.push(took);
     }
+    const longest = origins.reduce((most, origin, trace) => Math.max(most, (ends[trace] as number) - origin), 0);
     return { times, calls, longest };
   }
 }

@@ -1,0 +1,335 @@
+/**
+ * Gives every span its place and keeps it: what is new is added, what changed is corrected, nothing else moves.
+ * Only a new build (another mode, a reset of the model) places everything again.
+ */
+import { grown } from "../mirror";
+import type { Delta, Model } from "../model";
+import { Status } from "../protocol";
+import { type Band, Bands, GROUP_OF_KIND } from "./bands";
+import { type Row, rankOf, type SpanColumns } from "./row";
+import { Columns, orderOfStart, TimeScale } from "./scale";
+
+export interface LayoutOptions {
+  mode: "time" | "order";
+  /** Milliseconds since 1970 UTC: where running spans end. Setting `layout.now` for each frame costs nothing. */
+  now: number;
+}
+
+export interface Bounds {
+  x0: number;
+  y0: number;
+  x1: number;
+  y1: number;
+}
+
+/** A node that does not stand in its line's place: settled aside, or dragged by hand. */
+interface Away {
+  homeX: number;
+  homeY: number;
+  pinned: boolean;
+}
+
+/** Room of a node by group: agents' circles, model calls, tools, others. */
+export const WIDTHS = [48, 68, 58, 48];
+const YOUNG = 60;
+
+export class Places {
+  /** Centre of the node, by slot. Replaced when they grow. */
+  x = new Float32Array(0);
+  y = new Float32Array(0);
+  /** World x of the span's end; Infinity while it runs (see `endX`); equal to x in order mode. */
+  x1 = new Float32Array(0);
+  bounds: Bounds = { x0: 0, y0: 0, x1: 0, y1: 0 };
+  now: number;
+  mode: "time" | "order";
+  protected readonly scale = new TimeScale();
+  protected readonly columns = new Columns();
+  protected readonly bands: Bands;
+  private rowOf = new Int32Array(0);
+  protected away = new Map<number, Away>();
+  /** By the kernel's row, so that they outlast a new snapshot; each mode has its own. */
+  protected readonly pins = { time: new Map<number, [number, number]>(), order: new Map<number, [number, number]>() };
+  private readonly stale = new Set<Row>();
+  private traceEnds: number[] = [];
+  private fitted = false;
+  protected spanColumns: SpanColumns;
+
+  constructor(
+    readonly model: Model,
+    options: LayoutOptions,
+  ) {
+    this.now = options.now;
+    this.mode = options.mode;
+    this.bands = new Bands(model);
+    this.spanColumns = { status: model.status, cost: model.cost, ends: this.x1 };
+  }
+
+  /** How much of its natural room a node has at zoom 1: at most 1, less in runs too long for the width. */
+  get unit(): number {
+    return this.mode === "time" ? this.scale.unit : this.columns.step / 76;
+  }
+  relayout(options: LayoutOptions): void {
+    this.now = options.now;
+    this.mode = options.mode;
+    this.build();
+  }
+
+  update(delta: Delta): void {
+    if (delta.runs) this.readRuns();
+    if (delta.reset) {
+      this.build();
+      return;
+    }
+    this.reserve();
+    for (const slot of delta.changed) this.change(slot);
+    for (let slot = delta.added; slot < this.model.size; slot++) if (this.model.alive[slot]) this.place(slot, true);
+    if (!this.fitted && delta.added < this.model.size) this.fitYoung();
+    this.refresh();
+    this.measure();
+  }
+
+  timeOf(x: number): number {
+    return this.mode === "time" ? this.scale.time(x) : this.columns.time(x);
+  }
+  xOf(time: number): number {
+    return this.mode === "time" ? this.scale.x(time, 0) : this.columns.x(time);
+  }
+  /** Where running spans of a trace end now. */
+  nowX(trace: number): number {
+    return this.mode === "time" ? this.scale.x(this.traceEnds[trace] ?? this.now, trace) : Number.NEGATIVE_INFINITY;
+  }
+  /** World x where the span ends; that is now's, while it runs. */
+  endX(slot: number): number {
+    const end = this.x1[slot] as number;
+    const x = this.x[slot] as number;
+    if (end !== Number.POSITIVE_INFINITY) return Math.max(end, x);
+    return Math.max(x, this.nowX(this.bands.of(slot).trace));
+  }
+
+  homeX(slot: number): number {
+    return this.away.get(slot)?.homeX ?? (this.x[slot] as number);
+  }
+  homeY(slot: number): number {
+    return this.away.get(slot)?.homeY ?? (this.y[slot] as number);
+  }
+  moveAside(slot: number, x: number, y: number, pinned = false): void {
+    const away = this.away.get(slot);
+    if (away === undefined) this.away.set(slot, { homeX: this.x[slot]!, homeY: this.y[slot]!, pinned });
+    else away.pinned ||= pinned;
+    this.x[slot] = x;
+    this.y[slot] = y;
+  }
+
+  /** Bytes held for spans, for the memory's benchmark. */
+  get bytes(): number {
+    const columns = this.x.byteLength + this.y.byteLength + this.x1.byteLength + this.rowOf.byteLength;
+    return this.bands.rows.reduce((sum, row) => sum + row.bytes, columns);
+  }
+
+  protected build(): void {
+    const { model, bands } = this;
+    bands.clear();
+    this.away.clear();
+    this.stale.clear();
+    if (this.x.length > 2 * model.size) this.x = this.y = this.x1 = new Float32Array(0);
+    if (this.rowOf.length > 2 * model.size) this.rowOf = new Int32Array(0);
+    this.reserve();
+    this.readRuns();
+    this.columns.clear();
+    this.columns.step = 1;
+    this.scale.fit(model, bands.traces());
+    this.fitted = model.size > YOUNG || this.finishedCalls(3);
+    const order = orderOfStart(model);
+    for (let i = 0; i < model.size; i++) {
+      const slot = order === null ? i : (order[i] as number);
+      this.rowOf[slot] = -1;
+      if (model.alive[slot]) this.place(slot, false);
+    }
+    if (this.mode === "order") this.spread();
+    bands.stack((trace) => this.traceEnds[trace] === undefined);
+    for (const row of bands.rows) {
+      row.trim();
+      for (let at = 0; at < row.n; at++) this.y[row.slots[at] as number] = row.y;
+    }
+    this.refresh();
+    for (const [row, [x, y]] of this.pins[this.mode]) {
+      const slot = model.slotOf(row);
+      if (slot >= 0) this.moveAside(slot, x, y, true);
+    }
+    this.bounds = { x0: 0, y0: 0, x1: 0, y1: 0 };
+    this.measure();
+  }
+
+  private place(slot: number, live: boolean): void {
+    const { model } = this;
+    const band = this.bands.of(slot);
+    const kind = model.kindCode(slot);
+    const group = GROUP_OF_KIND[kind] as number;
+    const start = this.startOf(slot);
+    if (kind === 0) band.orchestrator = true;
+    if (start < band.start) band.start = start;
+    if (group === 0 && (band.lines[0] as Row[]).length === 0) band.lane.slot = slot;
+    const row =
+      this.mode === "time" ? this.placeInTime(slot, band, group, start) : this.placeInOrder(slot, band, group, start);
+    this.rowOf[slot] = row.id;
+    this.stale.add(row);
+    if (live) this.y[slot] = row.y;
+  }
+
+  private placeInTime(slot: number, band: Band, group: number, start: number): Row {
+    const width = (WIDTHS[group] as number) * this.scale.unit;
+    this.x[slot] = this.scale.x(start, band.trace);
+    const x = this.x[slot] as number;
+    const end = this.endOf(slot, x);
+    this.x1[slot] = end;
+    const row = this.lineFor(band, group, x, end, width);
+    row.insert(x, slot, rankOf(this.model.status[slot] as number));
+    row.take(end, Math.max(end, x + width));
+    return row;
+  }
+
+  private placeInOrder(slot: number, band: Band, group: number, start: number): Row {
+    const { step } = this.columns;
+    const row = band.lines[group]?.[0] ?? (this.bands.line(band, group, true) as Row);
+    const x = this.columns.place(row.n > 0 ? Math.round(row.lastKey / step) : -1, start) * step;
+    this.x[slot] = this.x1[slot] = x;
+    row.insert(x, slot, rankOf(this.model.status[slot] as number));
+    return row;
+  }
+
+  /** First line with room; else one more; else the one where a node overlaps least, but no bar does. */
+  private lineFor(band: Band, group: number, x: number, end: number, width: number): Row {
+    const lines = band.lines[group] as Row[];
+    let close: Row | null = null;
+    let soonest: Row | null = null;
+    for (const row of lines) {
+      const free = row.free(x, end, width, this.spanColumns);
+      if (free === 2) return row;
+      if (free === 1 && (close === null || row.visualEnd < close.visualEnd)) close = row;
+      if (soonest === null || row.trueEnd < soonest.trueEnd) soonest = row;
+    }
+    return this.bands.line(band, group, close === null) ?? close ?? (soonest as Row);
+  }
+
+  private change(slot: number): void {
+    const { model } = this;
+    const row = this.bands.rows[this.rowOf[slot] as number];
+    if (!model.alive[slot]) {
+      if (row !== undefined) this.leave(slot, row);
+      this.away.delete(slot);
+      return;
+    }
+    if (row === undefined) {
+      this.place(slot, true);
+      return;
+    }
+    const band = this.bands.of(slot);
+    const home = this.homeX(slot);
+    const group = GROUP_OF_KIND[model.kindCode(slot)] as number;
+    const moved =
+      this.mode === "time" && Math.fround(this.scale.x(this.startOf(slot), band.trace)) !== Math.fround(home);
+    if (moved || row.band !== band.id || !(band.lines[group] as Row[]).includes(row)) {
+      const away = this.away.get(slot);
+      const [x, y] = [this.x[slot] as number, this.y[slot] as number];
+      this.leave(slot, row);
+      this.away.delete(slot);
+      this.place(slot, true);
+      if (away?.pinned) this.moveAside(slot, x, y, true);
+      return;
+    }
+    if (this.mode === "time") this.x1[slot] = this.endOf(slot, home);
+    row.touch(home, slot, this.spanColumns, (WIDTHS[group] as number) * this.unit);
+  }
+
+  private leave(slot: number, row: Row): void {
+    row.remove(this.homeX(slot), slot);
+    this.stale.add(row);
+    this.rowOf[slot] = -1;
+  }
+
+  private startOf(slot: number): number {
+    const { start, parent } = this.model;
+    let at = slot;
+    for (let i = 0; i < 16 && at >= 0; i++) {
+      const known = start[at] as number;
+      if (!Number.isNaN(known)) return known;
+      at = parent[at] as number;
+    }
+    return this.scale.origins[this.bands.of(slot).trace] ?? 0;
+  }
+
+  private endOf(slot: number, x: number): number {
+    if (this.model.status[slot] === Status.running) return Number.POSITIVE_INFINITY;
+    return x + this.scale.length(this.model.duration[slot] as number);
+  }
+
+  /** A young run has no median yet; the scale is chosen once more when it has, if it was far from right. */
+  private fitYoung(): void {
+    if (this.model.size > YOUNG) this.fitted = true;
+    if (this.fitted || !this.finishedCalls(3)) return;
+    this.fitted = true;
+    const before = this.scale.perMs;
+    const other = new TimeScale();
+    other.fit(this.model, this.bands.traces());
+    if (other.perMs > 2 * before || other.perMs < before / 2) this.build();
+  }
+
+  private finishedCalls(wanted: number): boolean {
+    let found = 0;
+    for (let slot = 0; slot < this.model.size && found < wanted; slot++) {
+      if (this.model.kindCode(slot) === 2 && (this.model.duration[slot] as number) > 0) found++;
+    }
+    return found >= wanted;
+  }
+
+  private spread(): void {
+    this.columns.fit();
+    const { step } = this.columns;
+    for (const row of this.bands.rows) {
+      for (let at = 0; at < row.n; at++) {
+        const slot = row.slots[at] as number;
+        row.keys[at] = this.x[slot] = this.x1[slot] = (row.keys[at] as number) * step;
+      }
+    }
+  }
+
+  private refresh(): void {
+    for (const row of this.stale)
+      row.refresh(this.spanColumns, (WIDTHS[GROUP_OF_KIND[row.kind] as number] as number) * this.unit);
+    this.stale.clear();
+  }
+
+  private measure(): void {
+    const { bounds } = this;
+    for (const row of this.bands.rows) {
+      if (row.n === 0) continue;
+      const end = row.trueEnd === Number.POSITIVE_INFINITY ? this.nowX(row.trace) : row.trueEnd;
+      bounds.x0 = Math.min(bounds.x0, row.keys[0] as number);
+      bounds.x1 = Math.max(bounds.x1, row.lastKey, end);
+    }
+    bounds.y1 = Math.max(bounds.y1, this.bands.bottom);
+  }
+
+  private readRuns(): void {
+    this.traceEnds = this.model.shown.map((id) => {
+      const run = this.model.runs.get(id);
+      return run === undefined || run.status === "running" || run.end === null
+        ? (undefined as unknown as number)
+        : run.end;
+    });
+  }
+
+  private reserve(): void {
+    const { size } = this.model;
+    const slack = Math.max(64, size >>> 4);
+    if (this.rowOf.length < size) {
+      const before = this.rowOf.length;
+      this.rowOf = grown(this.rowOf, size + slack);
+      this.rowOf.fill(-1, before);
+    }
+    if (this.x.length < size) this.x = grown(this.x, size + 2 * slack);
+    if (this.y.length < size) this.y = grown(this.y, size + 3 * slack);
+    if (this.x1.length < size) this.x1 = grown(this.x1, size + 4 * slack);
+    this.spanColumns = { status: this.model.status, cost: this.model.cost, ends: this.x1 };
+  }
+}

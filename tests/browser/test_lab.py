@@ -1,0 +1,182 @@
+"""The graph in JupyterLab, as people use it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Opener
+from tests.browser.lab import KERNEL, Notebook
+from tests.pages import line
+
+pytestmark = pytest.mark.browser
+
+BUSY = "import time\nend = time.time() + {0}\nwhile time.time() < end: time.sleep(0.01)"
+
+
+def show(folder: Path, more: str = "") -> str:
+    return f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(folder)!r}{more})\ngraph"
+
+
+def append(folder: Path, *lines: bytes) -> None:
+    with (folder / "a.jsonl").open("ab") as out:
+        out.write(b"".join(lines))
+
+
+def started(notebook: Opener, folder: Path, *more: str) -> Notebook:
+    """A notebook with the graph of two calls and their orchestrator in its first cell."""
+    append(folder, line("s1"), line("s2", parent_id="s1", response="The answer of s2."))
+    book = notebook([show(folder), *more])
+    book.idle()
+    book.run_cell(0)
+    book.painted(3)
+    return book
+
+
+def busy(book: Notebook) -> bool:
+    return bool(book.page.evaluate(f"{KERNEL}.status === 'busy'"))
+
+
+def test_the_graph_grows_while_a_writer_appends(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces)
+    for i in range(30):
+        append(traces, line(f"x{i}", parent_id="s1"))
+        time.sleep(0.01)
+    book.painted(33, patience=5)
+
+
+def test_the_graph_grows_while_a_cell_runs(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces, BUSY.format(12))
+    book.run_cell(1, wait=False)
+    book.until(lambda: busy(book), "busy")
+    for i in range(10):
+        append(traces, line(f"x{i}", parent_id="s1"))
+    book.painted(13, patience=5)
+    assert busy(book)
+
+
+def test_a_graph_is_there_at_once_in_a_cell_that_goes_on_running(notebook: Opener, traces: Path) -> None:
+    append(traces, line("s1"))
+    book = notebook([show(traces).replace("\ngraph", "\ndisplay(graph)", 1) + "\n" + BUSY.format(15)])
+    book.do(f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(traces)!r})")
+    book.run_cell(0, wait=False)
+    book.painted(2, patience=10)
+    assert busy(book)
+
+
+def test_a_reload_shows_everything_again(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces)
+    append(traces, line("x"))
+    book.painted(4)
+    book.save()
+    book.open()
+    book.painted(4)
+    append(traces, line("y"))
+    book.painted(5, patience=5)
+
+
+def test_a_reload_while_a_cell_runs_shows_everything_at_once(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces, BUSY.format(40))
+    book.run_cell(1, wait=False)
+    book.until(lambda: busy(book), "busy")
+    append(traces, line("x"))
+    book.save()
+    book.open()
+    book.painted(4, patience=20)
+    append(traces, line("y"))
+    book.painted(5, patience=5)
+    assert busy(book)
+
+
+def test_two_views_and_a_second_tab_show_the_same(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces, "graph")
+    book.run_cell(1)
+    book.page.wait_for_function("document.querySelectorAll('.anton-notebook').length === 2")
+    book.save()
+    tab = book.second_tab()
+    append(traces, line("x"))
+    book.painted(4, patience=10)
+    tab.painted(4)
+    assert book.ask("graph._stream.clients") == 2
+    tab.page.close()
+    append(traces, line("y"))
+    book.painted(5, patience=5)
+
+
+def test_a_graph_shown_after_its_run_has_ended_is_whole(notebook: Opener, traces: Path) -> None:
+    append(traces, line("s1"))
+    book = notebook([show(traces).removesuffix("\ngraph"), "graph"])
+    book.idle()
+    book.run_cell(0)
+    append(traces, *(line(f"x{i}", parent_id="s1") for i in range(200)))
+    book.until(lambda: book.ask("graph.traces.store.size") == 202, "read")
+    assert book.ask("graph._stream.place.revision") == -1  # nothing was sent to nobody
+    book.run_cell(1)
+    book.painted(202, patience=10)
+
+
+def test_selecting_in_the_page_reaches_python_and_the_other_way_round(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces)
+    book.do("chosen = []\ngraph.observe(lambda change: chosen.append(change['new']), 'selected_span_id')")
+    book.click_a_span()
+    book.until(lambda: book.ask("chosen"), "a selection in Python")
+    first = book.ask("graph.selected_span_id")
+    assert book.ask("graph.selected_df['span_id'].tolist()") == [first]
+    book.do("graph.selected_span_id = 's2'")
+    book.page.wait_for_function("document.querySelector('.anton-details')?.textContent.includes('s2')")
+
+
+def test_a_click_is_answered_while_a_cell_runs(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces, BUSY.format(20))
+    channel = book.channel()
+    book.run_cell(1, wait=False)
+    book.until(lambda: busy(book), "busy")
+    append(traces, *(line(f"x{i}") for i in range(10)))
+    took = sorted(book.request_ms(channel, "details", row=1) for _ in range(20))
+    assert busy(book)
+    assert took[10] <= 150
+
+
+def test_running_a_cell_again_closes_its_former_graph(notebook: Opener, traces: Path) -> None:
+    count = "sum('TraceGraph' in type(w).__name__ for w in __import__('ipywidgets').widgets.widget._instances.values())"
+    book = started(notebook, traces, "graph2 = TraceGraph(graph.traces)\ngraph2")
+    book.run_cell(1)
+    assert book.ask(count) == 2
+    for _ in range(5):
+        book.run_cell(0)
+    book.painted(3)
+    assert book.ask(count) == 2  # the other cell's is still there
+    names = book.ask("[t.name for t in __import__('threading').enumerate()]")
+    assert names.count("anton_notebook live") == 1
+    assert names.count("anton_notebook sender") == 1
+    book.do("graph.close(); graph2.close()")
+    book.until(
+        lambda: "anton_notebook live" not in book.ask("[t.name for t in __import__('threading').enumerate()]"),
+        "the end",
+    )
+
+
+def test_a_flood_of_prints_loses_nothing_in_the_end(notebook: Opener, traces: Path) -> None:
+    flood = (
+        "import time\nend = time.time() + 6\nwhile time.time() < end:\n    print('x' * 100_000)\n    time.sleep(0.01)"
+    )
+    book = started(notebook, traces, flood)
+    book.run_cell(1, wait=False)
+    book.until(lambda: busy(book), "busy")
+    for i in range(300):
+        append(traces, line(f"x{i}", parent_id="s1"))
+        time.sleep(0.01)
+    book.painted(303, patience=30)
+
+
+def test_a_restarted_kernel_leaves_the_last_picture_and_no_error(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces)
+    book.page.evaluate(f"{KERNEL}.restart()")
+    book.idle()
+    append(traces, line("x"))
+    book.page.wait_for_timeout(1_000)
+    assert book.page.evaluate("document.querySelector('.anton-notebook').__painted") == 3
+    book.run_cell(0)
+    book.painted(4)
