@@ -14,7 +14,7 @@ import numpy as np
 from anton_notebook.sources import conversations
 from anton_notebook.sources.body import Body
 from anton_notebook.sources.legacy import Legacy
-from anton_notebook.sources.lines import FAULTS, NO_TOKENS, Fault, Line, Mark, decode_line, event_data, excerpt, load, tolerant
+from anton_notebook.sources.lines import FAULTS, NO_TOKENS, Fault, Line, Mark, Plain, decode_line, decode_plain, event_data, excerpt, load, tolerant
 from anton_notebook.sources.tail import Lines, Tail
 from anton_notebook.sources.times import parse_time, parse_times
 from anton_notebook.span import AGENT, ERROR_KEPT, LLM, NAT, ORCHESTRATOR, PROVENANCES, TOOL, UNKNOWN, Flag, Float64, Int32, Int64, Own, Problem, Records, SpanClass
@@ -36,14 +36,24 @@ Report = Callable[[Problem], None]
 class _Held:
     """Decoded lines on their way into the store, with their places (offset, length, number)."""
 
-    lines: list[Line] = field(default_factory=list)
+    lines: list[Line | Plain] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     traces: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     places: list[tuple[Int64, Int32, Int32]] = field(default_factory=list)
+    marked: bool = False
 
     def clear(self) -> None:
-        self.lines, self.ids, self.traces, self.times, self.places = [], [], [], [], []
+        self.lines, self.ids, self.traces, self.times, self.places, self.marked = [], [], [], [], [], False
+
+
+def _all_plain(raw: list[bytes]) -> list[Plain]:
+    """All lines decoded where all are plain, else none."""
+    try:
+        lines = list(map(decode_plain, raw))
+    except FAULTS:
+        return []
+    return [] if not all([line.span_id and line.trace_id for line in lines]) else lines
 
 
 @contextmanager
@@ -133,23 +143,17 @@ class JsonlFile:
         sizes = np.fromiter(map(len, raw), np.int32, len(raw))
         offsets = np.cumsum(sizes, dtype=np.int64) - sizes + np.arange(part.offset, part.offset + len(raw))
         numbers = np.arange(part.number, part.number + len(raw), dtype=np.int32)
-        try:
-            lines = list(map(decode_line, raw))
-        except FAULTS:
-            lines = []
+        lines: list[Line] | list[Plain] = _all_plain(raw)
+        if not lines:
+            found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
+            lines = [line for line in found if line is not None]
+            if len(lines) < len(raw):
+                good = np.array([line is not None for line in found], bool)
+                sizes, offsets, numbers = sizes[good], offsets[good], numbers[good]
+            held.marked |= any([line.anton_notebook is not None for line in lines])
         ids = [line.span_id for line in lines]
         traces = [line.trace_id for line in lines]
         times = [line.timestamp for line in lines]
-        events = [line.event_type for line in lines]
-        named = None not in ids and None not in traces and None not in times and "" not in ids and "" not in traces
-        if not lines or not named or events.count(None) < len(events):
-            found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
-            good = np.array([line is not None for line in found], bool)
-            lines = [line for line in found if line is not None]
-            ids = [line.span_id for line in lines]
-            traces = [line.trace_id for line in lines]
-            times = [line.timestamp or "" for line in lines]
-            sizes, offsets, numbers = sizes[good], offsets[good], numbers[good]
         held.lines += lines
         held.ids += ids  # type: ignore[arg-type]
         held.traces += traces  # type: ignore[arg-type]
@@ -175,8 +179,9 @@ class JsonlFile:
         if line.event_type is not None:
             self._event(line, text, number, offset)
         if line.span_id and line.trace_id:
-            if not line.timestamp and all(fault.field != "timestamp" for fault in faults):
+            if line.timestamp is None and all(fault.field != "timestamp" for fault in faults):
                 self._tell("expected a time, found none", number, offset, "timestamp", text)
+            line.timestamp = line.timestamp or ""
             return line
         if line.agent_name is not None and line.timestamp is not None and line.span_id is None and line.trace_id is None:
             self._legacy_call(line, text, number, offset)
@@ -274,11 +279,9 @@ class JsonlFile:
             starts = lines[i].event_type == "agent_start"
             records.duration[i] = NAT if starts else 0
             records.status[i] = 0 if starts else records.status[i]
-        marks = [line.anton_notebook for line in lines]
-        if marks.count(None) < n:
-            for i, mark in enumerate(marks):
-                if mark is not None:
-                    self._own(records, i, lines[i], mark)
+        for i, line in enumerate(lines if held.marked else ()):
+            if isinstance(line, Line) and line.anton_notebook is not None:
+                self._own(records, i, line, line.anton_notebook)
         return records
 
     def _durations(self, ms: Float64, numbers: Int32, offsets: Int64) -> Int64:

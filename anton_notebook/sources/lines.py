@@ -56,6 +56,28 @@ class Line(msgspec.Struct, gc=False):
     anton_notebook: Mark | None = None
 
 
+class Plain(msgspec.Struct, gc=False):
+    """A line as anton writes it, with its ids; all that is not so is refused, and looked at more closely."""
+
+    trace_id: str
+    span_id: str
+    timestamp: str
+    span_type: str | None = None
+    agent_name: str | None = None
+    tool_name: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    success: bool | None = None
+    parent_id: str | None = None
+    duration_ms: float | None = None
+    tokens: Tokens | None = None
+    cost_usd: float | None = None
+    error: str | None = None
+    event_type: None = None
+    anton_notebook: None = None
+
+
 class Mark(msgspec.Struct, gc=False):
     """The `anton_notebook` key of a line that we wrote."""
 
@@ -104,6 +126,7 @@ class Fault(msgspec.Struct, gc=False):
 
 
 FAULTS = (ValueError, RecursionError, MemoryError, msgspec.MsgspecError)
+decode_plain: Callable[[bytes], Plain] = msgspec.json.Decoder(Plain).decode
 decode_line: Callable[[bytes], Line] = msgspec.json.Decoder(Line).decode
 _decode_event = msgspec.json.Decoder(EventLine).decode
 _TYPES: dict[type, dict[str, Any]] = {

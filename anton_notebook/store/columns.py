@@ -76,3 +76,26 @@ def grown(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
     bigger = np.empty(capacity, array.dtype)
     bigger[: len(array)] = array
     return bigger
+
+
+def distinct(codes: Int32) -> list[int]:
+    """The different small numbers in an array, ascending."""
+    if len(codes) == 1:
+        return [int(codes[0])]
+    return np.flatnonzero(np.bincount(codes)).tolist() if len(codes) else []
+
+
+def union(parts: list[Int32], size: int) -> Int32:
+    """The rows in any of these arrays, each once, ascending; all are below `size`."""
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return np.empty(0, np.int32)
+    if len(parts) == 1 and (len(parts[0]) == 1 or bool((parts[0][1:] > parts[0][:-1]).all())):
+        return parts[0]
+    rows = np.concatenate(parts)
+    if len(rows) < 1000:
+        return np.array(sorted(set(rows.tolist())), np.int32)
+    low = int(rows.min())
+    there = np.zeros(size - low, bool)
+    there[rows - low] = True
+    return (np.flatnonzero(there) + low).astype(np.int32)

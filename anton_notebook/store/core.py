@@ -31,7 +31,7 @@ from anton_notebook.span import (
     Usage,
 )
 from anton_notebook.store import figures, merge, tree
-from anton_notebook.store.columns import Columns, grown
+from anton_notebook.store.columns import Columns, distinct, grown
 from anton_notebook.store.index import HashIndex, hashes
 from anton_notebook.store.log import ChangeLog, Changes
 from anton_notebook.store.runs import RunFigures, TraceInfo
@@ -201,7 +201,7 @@ class Store:
                 figures.count(self, rows, -1)
                 self.c.flags[rows] |= HIDDEN
                 self.pending.gone.extend(rows.tolist())
-                for code in np.unique(self.c.trace[rows]):
+                for code in distinct(self.c.trace[rows]):
                     self.traces[code].stale = True
 
     def mark_file_gone(self, file: int) -> None:
@@ -240,7 +240,7 @@ class Store:
         if self.pricer is None or not len(rows):
             return
         codes = c.cls[rows]
-        for code in np.unique(codes) if len(rows) > 1 else codes:
+        for code in distinct(codes):
             cls = self.classes[code]
             if cls.kind == LLM:
                 part = rows[codes == code]

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anton_notebook.span import NAT, Flag, Float64, Int32
+from anton_notebook.store.columns import distinct
 from anton_notebook.store.runs import PICO
 
 if TYPE_CHECKING:
@@ -38,8 +39,9 @@ def count(store: Store, rows: Int32, sign: int) -> None:
     if not len(rows):
         return
     traces = c.trace[rows]
-    for code in np.unique(traces) if len(rows) > 1 else traces:
-        part = rows[traces == code] if len(rows) > 1 else rows
+    codes = distinct(traces)
+    for code in codes:
+        part = rows[traces == code] if len(codes) > 1 else rows
         info = store.traces[code]
         kind = store.class_kind[c.cls[part]]
         status = c.status[part]

@@ -15,6 +15,7 @@ import numpy as np
 
 from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, Bool, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import figures
+from anton_notebook.store.columns import distinct, union
 from anton_notebook.store.index import hashes
 from anton_notebook.store.runs import Agent, TraceInfo
 
@@ -53,14 +54,15 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     first_derived = store.size
     rows = np.concatenate(pending.new) if pending.new else _NO_ROWS
     parents = pending.parents
-    for row, parent in pending.filled.items():
-        rows, parents = np.append(rows, np.int32(row)), [*parents, parent]
+    if pending.filled:
+        rows = np.append(rows, np.array(list(pending.filled), np.int32))
+        parents = [*parents, *pending.filled.values()]
     if len(rows):
         _resolve(store, rows, parents)
     changed: list[Int32] = [rows, np.array(pending.changed, np.int32)]
     for row in pending.filled:
         _seen(store, row)
-    gone = np.unique(np.array(pending.gone, np.int32))
+    gone = np.array(sorted(set(pending.gone)), np.int32)
     gone = gone[(c.flags[gone] & _DEAD) != 0]
     stale = _stale(store, rows, pending)
     changed.append(_attach(store, rows[~np.isin(store.c.trace[rows], stale)] if stale else rows))
@@ -77,7 +79,7 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
         changed.append(np.arange(first_derived, store.size, dtype=np.int32))
         store.counted = store.size
     store.pending = Pending(waiting=pending.waiting)
-    put = np.unique(np.concatenate(changed))
+    put = union(changed, store.size)
     return put[(c.flags[put] & _DEAD) == 0], gone, pending.traces
 
 
@@ -94,15 +96,15 @@ def _seen(store: Store, row: int) -> None:
 
 def _stale(store: Store, rows: Int32, pending: Pending) -> list[int]:
     rows = np.concatenate([rows, np.array(pending.changed + pending.gone, np.int32)])
-    return [int(t) for t in np.unique(store.c.trace[rows]) if store.traces[t].stale]
+    return [code for code in distinct(store.c.trace[rows]) if store.traces[code].stale]
 
 
 def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
     """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row."""
     c = store.c
-    named = np.array([i for i, p in enumerate(parents) if p is not None], np.int64)
-    if not len(named):
+    if parents.count(None) == len(parents):
         return
+    named = np.array([i for i, p in enumerate(parents) if p is not None], np.int64)
     ids = [p for p in parents if p is not None]
     children = rows[named]
     traces = c.trace[children]
@@ -217,7 +219,7 @@ def _attach(store: Store, rows: Int32) -> Int32:
         store.traces[c.trace[rows[i]]].agents[int(agents[i])].foreign.add(int(recorded[i]))
     below = (c.parent[rows] == nodes) & ~free
     _lasts(store, rows[below], agents[below])
-    for code in np.unique(c.trace[rows]):
+    for code in distinct(c.trace[rows]):
         touched |= _place_nodes(store, store.traces[code])
     return np.array(sorted(touched), np.int32)
 

@@ -50,18 +50,17 @@ export function addMark(
   const before = marks.n - 1;
   if (before >= first) {
     const end = marks.px1[before] as number;
-    const touches = px0 <= end + 1;
-    const small = px1 - px0 <= 1 && (end - (marks.px0[before] as number) <= 1 || (marks.count[before] as number) > 1);
-    if (touches && marks.worst[before] === worst && (small || px0 <= (marks.px0[before] as number))) {
+    const began = marks.px0[before] as number;
+    const rank = marks.worst[before] as number;
+    const small = px1 - px0 <= 1 && (end - began <= 1 || (marks.count[before] as number) > 1);
+    if (px0 <= began || (px0 <= end + 1 && rank === worst && small)) {
       marks.px1[before] = Math.max(end, px1);
+      marks.worst[before] = Math.max(rank, worst);
       marks.cost[before]! += cost;
       marks.count[before]! += count;
       return;
     }
-    if (px0 <= end) {
-      if (px0 > (marks.px0[before] as number)) marks.px1[before] = px0 - 1;
-      else if (worst > (marks.worst[before] as number)) marks.worst[before] = worst;
-    }
+    if (px0 <= end) marks.px1[before] = px0 - 1;
   }
   if (marks.n === marks.px0.length) marks.grow();
   const i = marks.n++;

@@ -266,7 +266,7 @@ export class Places {
   /** A young run has no median yet; the scale is chosen once more when it has, if it was far from right. */
   private fitYoung(): void {
     if (this.model.size > YOUNG) this.fitted = true;
-    if (this.fitted || !this.finishedCalls(3)) return;
+    if (this.fitted || this.mode === "order" || !this.finishedCalls(3)) return;
     this.fitted = true;
     const before = this.scale.perMs;
     const other = new TimeScale();

@@ -28,8 +28,8 @@ export class TimeScale {
     this.high = Number.POSITIVE_INFINITY;
     let length = longest;
     if (times.length >= 20) {
-      const from = quantile(times, 0.02);
-      const usual = Math.max(quantile(times, 0.98) - from, 1);
+      const from = quantile(times, 0.05);
+      const usual = Math.max(quantile(times, 0.95) - from, 1);
       if (longest > usual * WRONG_CLOCK) {
         // The start itself may be the wrong clock: count from where the run is.
         for (let trace = 0; trace < this.origins.length; trace++)
