@@ -32,7 +32,7 @@ nightly: install chromium
 	$(BIN)/python -m pytest --nightly $(ARGS)
 
 install: $(BIN)/python
-	@node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null || { \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || { \
 	  echo "Node.js 20 or newer is needed to build the widget; found: $$(node --version 2>/dev/null || echo none)." >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 

@@ -32,6 +32,8 @@ class BundleHook(BuildHookInterface[Any]):
         unpacked = (root / "PKG-INFO").exists() and not (root / ".git").exists()
         if not (unpacked and _complete(static)):
             _build(js, static)
+        if self.target_name == "wheel" and version == "standard":  # an editable install finds them in the checkout
+            build_data["force_include"][str(root / "examples")] = "anton_notebook/examples"
         if not _complete(static):
             raise BundleError(f"the bundle is missing: {static} lacks one of {', '.join(BUNDLE)}; run: {BY_HAND}")
 

@@ -12,6 +12,7 @@
     ├── ProviderError                   a model could not be asked
     │   ├── MissingKey                  names the environment variable
     │   ├── UnknownProvider             (also ValueError)
+    │   ├── CallFailed                  one attempt to ask came to nothing; says of what kind
     │   └── MissingSDK                  (also ImportError)
     ├── TranslationError                (also ValueError) a request that the other provider cannot take
     ├── BudgetError                     (also ValueError) a limit that cannot be kept, such as an unknown price
@@ -87,6 +88,30 @@ class UnknownProvider(ProviderError, ValueError):
 
 class MissingSDK(ProviderError, ImportError):
     """The provider's package is not installed."""
+
+
+class CallFailed(ProviderError):
+    """One attempt to ask a model came to nothing.
+
+    Attributes: `kind` (`status`, `redirect`, `connection`, `timeout`, `cut`, `stream`, `content`, `exhausted` or `cancelled`),
+    `status` (of HTTP, or None), `turned_away` (the server says that it did not take the request), `passing` (it may go better
+    another time), `retry_after` (seconds that the server asks for, or None), `partial` (what had been answered, or None).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        kind: str,
+        *,
+        status: int | None = None,
+        turned_away: bool = False,
+        passing: bool = False,
+        retry_after: float | None = None,
+        partial: object = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind, self.status, self.turned_away, self.passing = kind, status, turned_away, passing
+        self.retry_after, self.partial = retry_after, partial
 
 
 class TranslationError(AntonNotebookError, ValueError):

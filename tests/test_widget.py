@@ -6,6 +6,7 @@ import gc
 import json
 import threading
 import time
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -587,6 +588,26 @@ def test_running_a_cell_again_closes_what_it_made_before(folder: Path, monkeypat
     TraceGraph(folder).close()
     eventually(lambda: threading.active_count() <= threads + 1)  # the sender may linger
     assert not commands._made
+
+
+def test_a_hundred_runs_of_a_cell_keep_the_memory_of_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = Cells(monkeypatch)
+
+    def run(times: int) -> int:
+        for _ in range(times):
+            cells.start("c1")
+            TraceGraph(folder)
+            Wire.all.clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    run(2)
+    tracemalloc.start()
+    try:
+        once = run(1)
+        assert run(100) <= 2 * once + 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_graph_that_was_closed_can_be_collected(folder: Path) -> None:

@@ -140,6 +140,7 @@ class AnywidgetConnection implements Connection {
   private readonly state = new Listeners<[boolean]>();
   private readonly undo: (() => void)[] = [];
   private readonly commands: Promise<CommandsModel>;
+  private found: CommandsModel | null = null;
   private live = true;
   private closed = false;
 
@@ -158,10 +159,13 @@ class AnywidgetConnection implements Connection {
     return this.live && !this.closed;
   }
 
-  async request<T>(op: string, args: Record<string, unknown> = {}, timeoutMs = PATIENCE_MS): Promise<T> {
-    const commands = await this.commands.catch(() => null);
-    if (commands === null || !this.connected()) throw new Error(NOT_CONNECTED);
-    return this.requests.start<T>(op, args, timeoutMs, (request) => commands.send(request));
+  request<T>(op: string, args: Record<string, unknown> = {}, timeoutMs = PATIENCE_MS): Promise<T> {
+    const start = (commands: CommandsModel | null): Promise<T> => {
+      if (commands === null || !this.connected()) return Promise.reject(new Error(NOT_CONNECTED));
+      return this.requests.start<T>(op, args, timeoutMs, (request) => commands.send(request));
+    };
+    // At once where it is possible: a last bye must be out before the connection is closed.
+    return this.found !== null ? start(this.found) : this.commands.catch(() => null).then(start);
   }
 
   onSlow(cb: (waiting: boolean) => void): () => void {
@@ -215,6 +219,7 @@ class AnywidgetConnection implements Connection {
 
   private attach(commands: CommandsModel): void {
     if (this.closed) return;
+    this.found = commands;
     if ((commands as unknown) === this.model) return;
     const listen = (name: string, cb: (...args: never[]) => void): void => {
       commands.on(name, cb);

@@ -194,7 +194,7 @@ class Notebook:
     def painted(self, size: int, patience: float = PATIENCE) -> None:
         """Waits until each visible graph has painted so many spans, or more."""
         self.page.wait_for_function(
-            "size => { const all = [...document.querySelectorAll('.anton-notebook')];"
+            "size => { const all = [...document.querySelectorAll('.anton')];"
             "return all.length > 0 && all.every(root => (root.__painted ?? 0) >= size); }",
             arg=size,
             timeout=patience * 1000,
@@ -235,8 +235,8 @@ class Notebook:
 
     def click_a_span(self) -> None:
         """Clicks where a span is drawn: along a grid, until the details of one are shown."""
-        shown = "!!document.querySelector('.anton-details')?.textContent"
-        box = self.page.locator(".anton-notebook canvas").first.bounding_box()
+        shown = "!!document.querySelector('.an-details:not([hidden])')?.textContent"
+        box = self.page.locator(".anton canvas").first.bounding_box()
         assert box is not None
         for y in range(10, int(box["height"]), 12):
             for x in range(10, int(box["width"]), 16):
@@ -262,7 +262,7 @@ class Notebook:
 RECORD = """
 window.__paints = [];
 document.addEventListener('anton:painted', event => {
-    event.target.__painted = event.detail.size;
-    window.__paints.push([performance.timeOrigin + performance.now(), event.detail.size]);
+    event.target.__painted = event.detail.spans;
+    window.__paints.push([performance.timeOrigin + performance.now(), event.detail.spans]);
 }, true);
 """

@@ -3,7 +3,7 @@
  * tool calls and the rest. A line, once it has its y, keeps it until everything is laid out anew.
  */
 import type { Model } from "../model";
-import { Row } from "./row";
+import { Row, type SpanColumns } from "./row";
 
 export const ROW_HEIGHT = 64;
 const HEAD_ROOM = 34;
@@ -96,6 +96,20 @@ export class Bands {
       this.byClass[cls] = band;
     }
     return band;
+  }
+
+  /** First line with room; else one more; else the one where a node overlaps least, but no bar does. */
+  lineFor(band: Band, group: number, x: number, end: number, width: number, columns: SpanColumns): Row {
+    const lines = band.lines[group] as Row[];
+    let close: Row | null = null;
+    let soonest: Row | null = null;
+    for (const row of lines) {
+      const free = row.free(x, end, width, columns);
+      if (free === 2) return row;
+      if (free === 1 && (close === null || row.visualEnd < close.visualEnd)) close = row;
+      if (soonest === null || row.trueEnd < soonest.trueEnd) soonest = row;
+    }
+    return this.line(band, group, close === null) ?? close ?? (soonest as Row);
   }
 
   /** Another line for the group; null when the band may have no more. `needed`: no line has the time free. */

@@ -126,6 +126,21 @@ describe("order on x", () => {
     expect(new Set(steps)).toEqual(new Set([76]));
   });
 
+  it("puts what is at work together in one column, what follows and what is called to the right", async () => {
+    const spans = [
+      call({ kind: "orchestrator", agent: "boss", duration: 9_000 }),
+      call({ agent: "boss", start: START, duration: 1_000, parent: 0 }),
+      // The nodes of agents come after their calls, as the kernel derives them.
+      call({ agent: "a", start: START + 1_000, duration: 3_000, parent: 4 }),
+      call({ agent: "b", start: START + 1_100, duration: 3_000, parent: 5 }),
+      call({ kind: "agent", agent: "a", start: START + 1_000, duration: 3_000, parent: 1 }),
+      call({ kind: "agent", agent: "b", start: START + 1_100, duration: 3_000, parent: 1 }),
+      call({ agent: "boss", start: START + 5_000, parent: 0 }),
+    ];
+    const { layout } = await laidOut(spans, "order");
+    expect(Array.from(layout.x.slice(0, 7), (x) => x / 76)).toEqual([0, 0, 1, 1, 1, 1, 2]);
+  });
+
   it("never puts a span left of one that began earlier", async () => {
     const { model, layout } = await laidOut(makeRun({ spans: 2_000, seed: 5 }), "order");
     const byStart = living(model).sort((a, b) => model.start[a]! - model.start[b]!);

@@ -10,12 +10,13 @@
  */
 import type { Model } from "../model";
 import type { Lane } from "./bands";
-import { type LayoutOptions, Places } from "./places";
+import { Places } from "./places";
 import type { Row, SpanColumns } from "./row";
 import { Settler } from "./settle";
+import type { LayoutOptions } from "./types";
 
 export { type Lane, ROW_HEIGHT } from "./bands";
-export { type Bounds, type LayoutOptions, WIDTHS } from "./places";
+export { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
 export class Layout extends Places {
   private readonly settler = new Settler(this);

@@ -1,6 +1,17 @@
 /** What is drawn where spans are too many for nodes: coloured strips, at most one for each pixel of a line. */
 import type { Row } from "./row";
 
+/** A line as marks at one zoom: first and last pixel from its first key on, and what they hold. */
+export interface KeptMarks {
+  kx: number;
+  n: number;
+  px0: Int32Array;
+  px1: Int32Array;
+  worst: Uint8Array;
+  count: Uint32Array;
+  slot: Int32Array;
+}
+
 /**
  * The marks of one frame, in columns that the next frame uses again; only the first `n` count. Draw them in order of
  * `worst`, so that an error is not covered where lines are less than a pixel high.

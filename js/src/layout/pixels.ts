@@ -3,8 +3,8 @@
  * spans share a pixel, whole blocks of the line's summary are taken in one step.
  */
 import type { Layout } from "./layout";
-import { addMark, Marks } from "./marks";
-import type { KeptMarks, Row, SpanColumns } from "./row";
+import { addMark, type KeptMarks, Marks } from "./marks";
+import type { Row, SpanColumns } from "./row";
 
 export { Marks } from "./marks";
 

@@ -7,20 +7,8 @@ import type { Delta, Model } from "../model";
 import { Status } from "../protocol";
 import { type Band, Bands, GROUP_OF_KIND } from "./bands";
 import { type Row, rankOf, type SpanColumns } from "./row";
-import { Columns, orderOfStart, TimeScale } from "./scale";
-
-export interface LayoutOptions {
-  mode: "time" | "order";
-  /** Milliseconds since 1970 UTC: where running spans end. Setting `layout.now` for each frame costs nothing. */
-  now: number;
-}
-
-export interface Bounds {
-  x0: number;
-  y0: number;
-  x1: number;
-  y1: number;
-}
+import { Columns, endsOfRuns, knowsCalls, orderOfStart, startOf, TimeScale } from "./scale";
+import { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
 /** A node that does not stand in its line's place: settled aside, or dragged by hand. */
 interface Away {
@@ -29,8 +17,6 @@ interface Away {
   pinned: boolean;
 }
 
-/** Room of a node by group: agents' circles, model calls, tools, others. */
-export const WIDTHS = [48, 68, 58, 48];
 const YOUNG = 60;
 
 export class Places {
@@ -50,7 +36,7 @@ export class Places {
   /** By the kernel's row, so that they outlast a new snapshot; each mode has its own. */
   protected readonly pins = { time: new Map<number, [number, number]>(), order: new Map<number, [number, number]>() };
   private readonly stale = new Set<Row>();
-  private traceEnds: number[] = [];
+  private traceEnds: (number | undefined)[] = [];
   private fitted = false;
   protected spanColumns: SpanColumns;
 
@@ -58,8 +44,7 @@ export class Places {
     readonly model: Model,
     options: LayoutOptions,
   ) {
-    this.now = options.now;
-    this.mode = options.mode;
+    ({ now: this.now, mode: this.mode } = options);
     this.bands = new Bands(model);
     this.spanColumns = { status: model.status, cost: model.cost, ends: this.x1 };
   }
@@ -75,14 +60,15 @@ export class Places {
   }
 
   update(delta: Delta): void {
-    if (delta.runs) this.readRuns();
+    if (delta.runs) this.traceEnds = endsOfRuns(this.model);
     if (delta.reset) {
       this.build();
       return;
     }
     this.reserve();
     for (const slot of delta.changed) this.change(slot);
-    for (let slot = delta.added; slot < this.model.size; slot++) if (this.model.alive[slot]) this.place(slot, true);
+    for (let slot = delta.added; slot < this.model.size; slot++)
+      if (this.model.alive[slot]) this.placeCalled(slot, true);
     if (!this.fitted && delta.added < this.model.size) this.fitYoung();
     this.refresh();
     this.measure();
@@ -134,16 +120,16 @@ export class Places {
     if (this.x.length > 2 * model.size) this.x = this.y = this.x1 = new Float32Array(0);
     if (this.rowOf.length > 2 * model.size) this.rowOf = new Int32Array(0);
     this.reserve();
-    this.readRuns();
+    this.rowOf.fill(-1);
+    this.traceEnds = endsOfRuns(this.model);
     this.columns.clear();
     this.columns.step = 1;
     this.scale.fit(model, bands.traces());
-    this.fitted = model.size > YOUNG || this.finishedCalls(3);
+    this.fitted = model.size > YOUNG || knowsCalls(this.model);
     const order = orderOfStart(model);
     for (let i = 0; i < model.size; i++) {
       const slot = order === null ? i : (order[i] as number);
-      this.rowOf[slot] = -1;
-      if (model.alive[slot]) this.place(slot, false);
+      if (model.alive[slot]) this.placeCalled(slot, false);
     }
     if (this.mode === "order") this.spread();
     bands.stack((trace) => this.traceEnds[trace] === undefined);
@@ -158,6 +144,18 @@ export class Places {
     }
     this.bounds = { x0: 0, y0: 0, x1: 0, y1: 0 };
     this.measure();
+  }
+
+  /** Callers before whom they call: an agent's node comes after its first call, and begins at the same time. */
+  private placeCalled(slot: number, live: boolean): void {
+    const { parent, start } = this.model;
+    const callers: number[] = [];
+    for (let at = parent[slot] as number; at >= 0 && callers.length < 64; at = parent[at] as number) {
+      if ((this.rowOf[at] as number) >= 0 || (start[at] as number) > (start[slot] as number)) break;
+      callers.push(at);
+    }
+    for (let i = callers.length - 1; i >= 0; i--) this.place(callers[i] as number, live);
+    if ((this.rowOf[slot] as number) < 0) this.place(slot, live);
   }
 
   private place(slot: number, live: boolean): void {
@@ -182,7 +180,7 @@ export class Places {
     const x = this.x[slot] as number;
     const end = this.endOf(slot, x);
     this.x1[slot] = end;
-    const row = this.lineFor(band, group, x, end, width);
+    const row = this.bands.lineFor(band, group, x, end, width, this.spanColumns);
     row.insert(x, slot, rankOf(this.model.status[slot] as number));
     row.take(end, Math.max(end, x + width));
     return row;
@@ -191,24 +189,16 @@ export class Places {
   private placeInOrder(slot: number, band: Band, group: number, start: number): Row {
     const { step } = this.columns;
     const row = band.lines[group]?.[0] ?? (this.bands.line(band, group, true) as Row);
-    const x = this.columns.place(row.n > 0 ? Math.round(row.lastKey / step) : -1, start) * step;
+    const column = (x: number): number => Math.round(x / step);
+    const parent = this.model.parent[slot] as number;
+    const caller = parent >= 0 ? this.bands.rows[this.rowOf[parent] as number] : undefined;
+    // Who was called by another agent stands right of the call.
+    const called = caller === undefined || caller.band === band.id ? -1 : column(this.homeX(parent));
+    const after = Math.max(called, row.n > 0 ? column(row.lastKey) : -1);
+    const x = this.columns.place(slot, start, after, this.model) * step;
     this.x[slot] = this.x1[slot] = x;
     row.insert(x, slot, rankOf(this.model.status[slot] as number));
     return row;
-  }
-
-  /** First line with room; else one more; else the one where a node overlaps least, but no bar does. */
-  private lineFor(band: Band, group: number, x: number, end: number, width: number): Row {
-    const lines = band.lines[group] as Row[];
-    let close: Row | null = null;
-    let soonest: Row | null = null;
-    for (const row of lines) {
-      const free = row.free(x, end, width, this.spanColumns);
-      if (free === 2) return row;
-      if (free === 1 && (close === null || row.visualEnd < close.visualEnd)) close = row;
-      if (soonest === null || row.trueEnd < soonest.trueEnd) soonest = row;
-    }
-    return this.bands.line(band, group, close === null) ?? close ?? (soonest as Row);
   }
 
   private change(slot: number): void {
@@ -243,19 +233,12 @@ export class Places {
 
   private leave(slot: number, row: Row): void {
     row.remove(this.homeX(slot), slot);
-    this.stale.add(row);
     this.rowOf[slot] = -1;
+    this.stale.add(row);
   }
 
   private startOf(slot: number): number {
-    const { start, parent } = this.model;
-    let at = slot;
-    for (let i = 0; i < 16 && at >= 0; i++) {
-      const known = start[at] as number;
-      if (!Number.isNaN(known)) return known;
-      at = parent[at] as number;
-    }
-    return this.scale.origins[this.bands.of(slot).trace] ?? 0;
+    return startOf(this.model, slot) ?? this.scale.origins[this.bands.of(slot).trace] ?? 0;
   }
 
   private endOf(slot: number, x: number): number {
@@ -266,20 +249,12 @@ export class Places {
   /** A young run has no median yet; the scale is chosen once more when it has, if it was far from right. */
   private fitYoung(): void {
     if (this.model.size > YOUNG) this.fitted = true;
-    if (this.fitted || this.mode === "order" || !this.finishedCalls(3)) return;
+    if (this.fitted || this.mode === "order" || !knowsCalls(this.model)) return;
     this.fitted = true;
     const before = this.scale.perMs;
     const other = new TimeScale();
     other.fit(this.model, this.bands.traces());
     if (other.perMs > 2 * before || other.perMs < before / 2) this.build();
-  }
-
-  private finishedCalls(wanted: number): boolean {
-    let found = 0;
-    for (let slot = 0; slot < this.model.size && found < wanted; slot++) {
-      if (this.model.kindCode(slot) === 2 && (this.model.duration[slot] as number) > 0) found++;
-    }
-    return found >= wanted;
   }
 
   private spread(): void {
@@ -301,22 +276,12 @@ export class Places {
 
   private measure(): void {
     const { bounds } = this;
-    for (const row of this.bands.rows) {
-      if (row.n === 0) continue;
+    for (const row of this.bands.rows.filter((one) => one.n > 0)) {
       const end = row.trueEnd === Number.POSITIVE_INFINITY ? this.nowX(row.trace) : row.trueEnd;
       bounds.x0 = Math.min(bounds.x0, row.keys[0] as number);
       bounds.x1 = Math.max(bounds.x1, row.lastKey, end);
     }
     bounds.y1 = Math.max(bounds.y1, this.bands.bottom);
-  }
-
-  private readRuns(): void {
-    this.traceEnds = this.model.shown.map((id) => {
-      const run = this.model.runs.get(id);
-      return run === undefined || run.status === "running" || run.end === null
-        ? (undefined as unknown as number)
-        : run.end;
-    });
   }
 
   private reserve(): void {

@@ -2,6 +2,8 @@
  * One line of nodes: sorted by x, with a summary over blocks of 8, of 64, of 512 and so on. The summary lets a drawing
  * pass over thousands of spans in one step where they share a pixel, and finds long bars that began far to the left.
  */
+import type { KeptMarks } from "./marks";
+
 export interface SpanColumns {
   readonly status: Uint8Array;
   readonly cost: Float32Array;
@@ -17,17 +19,6 @@ export interface Level {
   worst: Uint8Array;
   cost: Float32Array;
   end: Float32Array;
-}
-
-/** A line as marks at one zoom: first and last pixel from its first key on, and what they hold. */
-export interface KeptMarks {
-  kx: number;
-  n: number;
-  px0: Int32Array;
-  px1: Int32Array;
-  worst: Uint8Array;
-  count: Uint32Array;
-  slot: Int32Array;
 }
 
 export class Row {
@@ -170,10 +161,8 @@ export class Row {
   reaching(x: number, limit: number, columns: SpanColumns, visit: (index: number) => void): void {
     const top = this.levels.length - 1;
     if (limit <= 0) return;
-    if (top < 0) {
-      this.reachingIn(-1, 0, x, limit, columns, visit);
-      return;
-    }
+    if (top < 0) this.reachingIn(-1, 0, x, limit, columns, visit);
+    if (top < 0) return;
     const blocks = ((limit - 1) >>> (BITS * (top + 1))) + 1;
     for (let block = 0; block < blocks; block++) this.reachingIn(top, block, x, limit, columns, visit);
   }
@@ -184,7 +173,11 @@ export class Row {
     let at = 0;
     while (at < limit) {
       let level = -1;
-      while (level + 1 < this.levels.length && aligned(at, level + 1) && at + (BLOCK << (BITS * (level + 1))) <= limit)
+      while (
+        level + 1 < this.levels.length &&
+        at % (BLOCK << (BITS * (level + 1))) === 0 &&
+        at + (BLOCK << (BITS * (level + 1))) <= limit
+      )
         level++;
       const one =
         level < 0 ? columns.ends[this.slots[at] as number] : this.levels[level]?.end[at >>> (BITS * (level + 1))];
@@ -299,11 +292,6 @@ export class Row {
     this.keys = keys;
     this.slots = slots;
   }
-}
-
-/** Whether a block of this level begins at the index. */
-function aligned(at: number, level: number): boolean {
-  return (at & ((BLOCK << (BITS * level)) - 1)) === 0;
 }
 
 export function rankOf(status: number): number {

@@ -1,5 +1,6 @@
 /** How time becomes x. Linear; each trace counts from its own start, so that branches stand under their original. */
 import type { Model } from "../model";
+import { Status } from "../protocol";
 
 /** An LLM call of median length is one and a half node widths long. */
 const MEDIAN_WIDTH = 90;
@@ -94,21 +95,61 @@ export class TimeScale {
   }
 }
 
-/** Columns of the order mode: spans that start together share one, and no span stands left of an earlier one. */
+function ended(slot: number, time: number, model: Model): boolean {
+  const took = model.duration[slot] as number;
+  return model.status[slot] !== Status.running && (model.start[slot] as number) + (took > 0 ? took : 0) <= time;
+}
+
+/** When the span began, or else who called it. */
+export function startOf(model: Model, slot: number): number | undefined {
+  let at = slot;
+  for (let i = 0; i < 16 && at >= 0; i++) {
+    const known = model.start[at] as number;
+    if (!Number.isNaN(known)) return known;
+    at = model.parent[at] as number;
+  }
+  return undefined;
+}
+
+/** By trace: when its run ended; undefined while it goes on. */
+export function endsOfRuns(model: Model): (number | undefined)[] {
+  return model.shown.map((id) => {
+    const run = model.runs.get(id);
+    return run === undefined || run.status === "running" ? undefined : (run.end ?? undefined);
+  });
+}
+
+/** Whether enough model calls have ended to say how long calls are. */
+export function knowsCalls(model: Model): boolean {
+  let found = 0;
+  for (let slot = 0; slot < model.size && found < 3; slot++) {
+    if (model.kindCode(slot) === 2 && (model.duration[slot] as number) > 0) found++;
+  }
+  return found >= 3;
+}
+
+/** Columns of the order mode: no span stands left of an earlier one, and what shares a column was at work together. */
 export class Columns {
   step = 76;
   last = 0;
   /** Start of the first span in each column; never falls. */
   private starts = new Float64Array(256);
+  /** Slots in the last column. */
+  private members: number[] = [];
 
   clear(): void {
     this.last = 0;
+    this.members = [];
     this.starts = new Float64Array(256);
   }
 
-  /** The column for a span whose line ends with a node in `after` (-1: none). */
-  place(after: number, start: number): number {
-    if (after >= this.last) this.last = after + 1;
+  /** The column for a span that must stand right of column `after` (-1: none). */
+  place(slot: number, start: number, after: number, model: Model): number {
+    if (after >= this.last || this.members.some((other) => ended(other, start, model))) {
+      this.last++;
+      this.members = [];
+    }
+    this.members.push(slot);
     if (this.last >= this.starts.length) {
       const longer = new Float64Array(this.starts.length * 2);
       longer.set(this.starts);
@@ -121,7 +162,7 @@ export class Columns {
 
   /** Too long an order is drawn closer together; must be known before positions are taken from it. */
   fit(): void {
-    this.step = Math.min(76, Math.max(MAX_WIDTH / (this.last + 1), 0.05));
+    this.step = Math.min(76, Math.max(MAX_WIDTH / (this.last + 1), 0.005));
   }
 
   time(x: number): number {

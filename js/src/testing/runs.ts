@@ -19,7 +19,7 @@ export interface RunShape {
   seed?: number;
   trace?: string;
   /** Milliseconds since 1970 UTC. */
-  start?: number;
+  start?: number | undefined;
   /** How many agents there are, and how many of them work at a time. */
   agents?: number;
   parallel?: number;

@@ -1,0 +1,101 @@
+/** The view without a kernel, for looking at it while working on it: `?spans=300&dark&live&select=12`. */
+import { Model } from "../src/model";
+import { FakeKernel } from "../src/testing/kernel";
+import { figures, makeRun, Player } from "../src/testing/runs";
+import { mountView } from "../src/view/mount";
+
+const query = new URLSearchParams(location.search);
+const spans = Number(query.get("spans") ?? 30);
+if (query.has("dark")) document.body.dataset.jpThemeLight = "false";
+else document.body.dataset.jpThemeLight = "true";
+if (query.has("dark")) document.body.style.background = "#111";
+const kernel = new FakeKernel();
+kernel.setTrait("height", Number(query.get("height") ?? 560));
+kernel.setTrait("_layout", query.get("layout") ?? "time");
+kernel.setTrait("_selected_row", Number(query.get("select") ?? -1));
+const text = "The cache must be invalidated on every write, else the billing page shows yesterday's totals.";
+kernel.details = (row) => {
+  const span = kernel.spans[row]!;
+  return {
+    row,
+    span_id: `span-${row}`,
+    trace_id: span.trace,
+    kind: span.kind,
+    agent: span.agent,
+    name: span.name,
+    status: ["running", "ok", "error"][span.status],
+    start: span.start,
+    end: span.start + span.duration,
+    duration_ms: span.duration,
+    provider: "anthropic",
+    model: span.model || null,
+    input_tokens: 5120,
+    output_tokens: 611,
+    cached_tokens: 4096,
+    tokens_estimated: false,
+    cost_usd: 0.0123,
+    recorded_cost_usd: 0.012,
+    cost_source: "genai-prices 0.2.3",
+    finish_reason: "stop",
+    error: span.status === 2 ? "Error code: 529 - the model is overloaded" : null,
+    source: "traces/module_api_20261123_011802.jsonl",
+    line: 14,
+    depth: 3,
+    problems: [],
+    bodies: [
+      {
+        part: "system",
+        label: "system",
+        role: "system",
+        kind: "text",
+        text: `You are a specialist agent. ${text.repeat(20)}`,
+        chars: 2000,
+      },
+      { part: "messages.0", label: "user", role: "user", kind: "text", text, chars: text.length },
+      {
+        part: "parameters",
+        label: "parameters",
+        role: null,
+        kind: "json",
+        text: JSON.stringify({ path: "src/api/cache.py", lines: [1, 2, 3], options: { deep: true, note: null } }),
+        chars: 90,
+      },
+      {
+        part: "response",
+        label: "assistant",
+        role: "assistant",
+        kind: "text",
+        text: "I shall add a cache layer with a TTL and cover it with tests.",
+        chars: 60,
+      },
+    ],
+  };
+};
+const run =
+  spans > 0
+    ? makeRun({
+        spans,
+        trace: "Add a cache layer to all modules",
+        start: query.has("live") ? Date.now() - 8000 : undefined,
+      })
+    : [];
+kernel.show(["Add a cache layer to all modules"]);
+const root = document.getElementById("cell") as HTMLElement;
+const connection = kernel.connect();
+const model = new Model(connection);
+if (query.has("live")) {
+  const player = new Player(kernel, run);
+  const tick = (): void => {
+    player.until(Date.now());
+    if (!player.over) setTimeout(tick, 60);
+  };
+  tick();
+} else {
+  for (const span of run) kernel.put(span);
+  if (run.length > 0) kernel.runs = [figures(run, "Add a cache layer to all modules")];
+  if (query.has("sentence"))
+    kernel.status = { ...kernel.status, sentence: "3 lines could not be read in full: see problems_df()", problems: 3 };
+  kernel.flush();
+}
+mountView(root, model, connection, new AbortController().signal);
+Object.assign(window, { kernel, model });

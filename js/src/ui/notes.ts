@@ -1,0 +1,88 @@
+/** The small things around the picture: tooltip, banners, the list of keys, and what a screen reader hears. */
+import { copyButton, h, put, swap } from "./dom";
+
+export class Tooltip {
+  readonly element = h("div.an-tip", { "aria-hidden": "true", hidden: true });
+
+  show(x: number, y: number, width: number, title: string, lines: readonly string[], bad: string | null): void {
+    swap(
+      this.element,
+      h("b", {}, title),
+      ...lines.map((line) => h("div", {}, line)),
+      bad === null ? null : h("div.an-bad", {}, bad),
+    );
+    this.element.removeAttribute("hidden");
+    const right = x > width - 280;
+    this.element.style.left = right ? "" : `${x + 16}px`;
+    this.element.style.right = right ? `${width - x + 16}px` : "";
+    this.element.style.top = `${y + 14}px`;
+  }
+  hide(): void {
+    this.element.setAttribute("hidden", "");
+  }
+}
+
+export class Banners {
+  readonly element = h("div.an-banners");
+  private readonly shown = new Map<string, HTMLElement>();
+
+  /** One banner a topic; null takes it away. */
+  set(topic: string, message: string | null, kind: "error" | "wait" = "error"): void {
+    const old = this.shown.get(topic);
+    if (message === null) {
+      old?.remove();
+      this.shown.delete(topic);
+      return;
+    }
+    const close = h("button.an-close", { type: "button", "aria-label": "Close this message" }, "×");
+    const banner = h(
+      `div.an-banner.an-banner-${kind}`,
+      { role: kind === "error" ? "alert" : "status" },
+      h("span", {}, message),
+    );
+    if (kind === "error")
+      put(
+        banner,
+        copyButton("Copy this message", () => message),
+        close,
+      );
+    close.addEventListener("click", () => this.set(topic, null));
+    if (old === undefined) this.element.append(banner);
+    else old.replaceWith(banner);
+    this.shown.set(topic, banner);
+  }
+}
+
+const KEYS: readonly [string, string][] = [
+  ["← →", "the call before, the next one"],
+  ["↑ ↓", "up to the parent, down to the first child"],
+  ["Enter", "read the details"],
+  ["f", "show the whole run"],
+  ["+ −", "zoom; the wheel does too"],
+  ["Esc", "close what is open"],
+  ["?", "this list"],
+];
+
+export function keysPanel(): HTMLElement {
+  const list = h("dl");
+  for (const [key, what] of KEYS) put(list, h("dt", {}, key), h("dd", {}, what));
+  return h("div.an-keys", { role: "dialog", "aria-label": "Keys", hidden: true }, h("h3", {}, "Keys"), list);
+}
+
+/** Says things aloud, at most one a second. */
+export class Voice {
+  readonly element = h("div.an-hidden", { "aria-live": "polite" });
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private next = "";
+
+  say(text: string): void {
+    this.next = text;
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.element.textContent = this.next;
+    }, 300);
+  }
+  close(): void {
+    clearTimeout(this.timer);
+  }
+}

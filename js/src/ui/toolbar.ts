@@ -1,0 +1,149 @@
+/** What a run costs, where it is and what failed, at a glance; and the way to another run. */
+import type { Connection } from "../connection";
+import type { Model } from "../model";
+import type { Run } from "../protocol";
+import { clock, count, money, span } from "../view/words";
+import { h, put, swap } from "./dom";
+
+export interface ToolbarWishes {
+  fit(): void;
+  mode(mode: "time" | "order"): void;
+  keys(): void;
+  failed(error: unknown): void;
+}
+
+export class Toolbar {
+  readonly element = h("div.an-toolbar", { role: "toolbar", "aria-label": "Trace graph" });
+  private readonly picker = h("select.an-picker", { "aria-label": "Run", title: "Run" }) as HTMLSelectElement;
+  private readonly live = h("span.an-live", { role: "status" });
+  private readonly totals = h("div.an-totals");
+  private readonly modes: Record<"time" | "order", HTMLElement>;
+  private said = "";
+
+  constructor(
+    private readonly model: Model,
+    private readonly connection: Connection,
+    wishes: ToolbarWishes,
+  ) {
+    const mode = (name: "time" | "order", title: string): HTMLElement => {
+      const button = h(
+        "button",
+        { type: "button", title, "aria-pressed": "false" },
+        name === "time" ? "Time" : "Order",
+      );
+      button.addEventListener("click", () => wishes.mode(name));
+      return button;
+    };
+    this.modes = {
+      time: mode("time", "Time from left to right"),
+      order: mode("order", "Equal steps in order of start"),
+    };
+    const fit = h("button", { type: "button", title: "Show the whole run (f)" }, "Fit");
+    fit.addEventListener("click", () => wishes.fit());
+    const keys = h("button", { type: "button", title: "Keys (?)", "aria-label": "Keys" }, "?");
+    keys.addEventListener("click", () => wishes.keys());
+    this.picker.addEventListener("change", () => {
+      const { value } = this.picker;
+      this.connection
+        .request("show", { trace_id: value === "" ? null : this.order[Number(value)] })
+        .catch(wishes.failed);
+    });
+    const segment = h(
+      "div.an-segment",
+      { role: "group", "aria-label": "What runs from left to right" },
+      this.modes.time,
+      this.modes.order,
+    );
+    put(this.element, this.picker, this.live, this.totals, h("span.an-space"), segment, fit, keys);
+  }
+
+  private order: string[] = [];
+
+  mode(mode: "time" | "order"): void {
+    for (const name of ["time", "order"] as const) this.modes[name].setAttribute("aria-pressed", String(name === mode));
+  }
+
+  update(): void {
+    this.runs();
+    const run = this.model.runs.get(this.model.shown[0] ?? "");
+    this.state(run);
+    if (run === undefined) {
+      swap(this.totals);
+      return;
+    }
+    const tokens = (run.input_tokens ?? 0) + (run.output_tokens ?? 0);
+    const cost =
+      run.cost_usd === null ? (run.unpriced_calls > 0 ? "–" : "$0") : money(run.cost_usd, run.unpriced_calls > 0);
+    const why =
+      run.unpriced_calls > 0 ? `${run.unpriced_calls} calls have no known price` : "recomputed from tokens and prices";
+    const took = run.start === null ? null : (run.end ?? Date.now()) - run.start;
+    swap(
+      this.totals,
+      total(count(run.spans), run.spans === 1 ? "span" : "spans"),
+      total(count(tokens), "tokens"),
+      total(cost, "cost", why),
+      total(span(took), "duration"),
+      total(count(run.errors), run.errors === 1 ? "error" : "errors", "", run.errors > 0),
+    );
+  }
+
+  private state(run: Run | undefined): void {
+    const { link, status_ } = this.model;
+    const running = run?.status === "running";
+    const [word, kind] =
+      link === "lost"
+        ? ["not connected", "off"]
+        : link === "connecting"
+          ? ["connecting", "off"]
+          : link === "waiting"
+            ? ["kernel busy", "wait"]
+            : status_.live
+              ? [running ? "running" : "live", running ? "run" : "live"]
+              : ["read once", "off"];
+    if (word === this.said) return;
+    this.said = word;
+    this.live.className = `an-live an-live-${kind}`;
+    swap(this.live, word);
+  }
+
+  private runs(): void {
+    const runs = [...this.model.runs.values()].sort((a, b) => (b.start ?? 0) - (a.start ?? 0));
+    const follows = this.connection.get("trace_id") === null || this.connection.get("trace_id") === undefined;
+    const shown = this.model.shown[0] ?? "";
+    const texts = runs.map((run) => runText(run));
+    const key = JSON.stringify([follows, shown, texts]);
+    if (this.picker.dataset.key === String(hash(key))) return;
+    this.picker.dataset.key = String(hash(key));
+    this.order = runs.map((run) => run.trace_id);
+    const option = (value: string, text: string, chosen: boolean): HTMLElement => {
+      const made = h("option", { value }, text) as HTMLOptionElement;
+      made.selected = chosen;
+      return made;
+    };
+    const newest = runs.find((run) => run.trace_id === shown);
+    const first = option("", follows && newest ? `Newest: ${runText(newest)}` : "Follow the newest run", follows);
+    swap(
+      this.picker,
+      first,
+      ...texts.map((text, i) => option(String(i), text, !follows && runs[i]!.trace_id === shown)),
+    );
+  }
+}
+
+function runText(run: Run): string {
+  const name = run.name || run.trace_id;
+  const short = name.length > 58 ? `${name.slice(0, 57)}…` : name;
+  const state = run.status === "ok" ? "" : run.status === "error" ? " · failed" : " · running";
+  const origin = run.origin === "rerun" || run.origin === "replay" ? ` · ${run.origin}` : "";
+  return `${short} · ${clock(run.start)}${origin}${state}`;
+}
+
+function total(value: string, name: string, title = "", bad = false): HTMLElement {
+  return h(`span.an-total${bad ? ".an-bad" : ""}`, title ? { title } : {}, h("b", {}, value), ` ${name}`);
+}
+
+function hash(text: string): number {
+  let sum = 0;
+  for (let i = 0; i < text.length; i++) sum = (sum * 31 + text.charCodeAt(i)) | 0;
+  return sum;
+}

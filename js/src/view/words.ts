@@ -1,0 +1,77 @@
+/** Numbers and names as people read them, and texts cut to the width there is. */
+
+export function money(usd: number, atLeast = false): string {
+  const sign = atLeast ? "≥ " : "";
+  if (!Number.isFinite(usd)) return "–";
+  if (usd === 0) return `${sign}$0`;
+  const digits = usd >= 100 ? 0 : usd >= 1 ? 2 : usd >= 0.01 ? 3 : 5;
+  return `${sign}$${usd.toFixed(digits)}`;
+}
+
+export function count(n: number | null | undefined): string {
+  if (n === null || n === undefined) return "–";
+  if (n >= 10_000_000) return `${Math.round(n / 1e6)} M`;
+  if (n >= 1_000_000) return `${(n / 1e6).toFixed(1)} M`;
+  if (n >= 100_000) return `${Math.round(n / 1e3)} k`;
+  if (n >= 10_000) return `${(n / 1e3).toFixed(1)} k`;
+  return n.toLocaleString("en-US");
+}
+
+export function span(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
+  if (ms < 1) return `${ms.toFixed(2)} ms`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  const s = ms / 1000;
+  if (s < 10) return `${s.toFixed(2)} s`;
+  if (s < 60) return `${s.toFixed(1)} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
+  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
+}
+
+export function clock(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
+  return new Date(ms).toLocaleTimeString("en-GB", { hour12: false });
+}
+
+export function moment(ms: number | null | undefined): string {
+  if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
+  const date = new Date(ms);
+  const day = `${date.getFullYear()}-${String(date.getMonth() + 1).padStart(2, "0")}-${String(date.getDate()).padStart(2, "0")}`;
+  return `${day} ${clock(ms)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** A model's name without what nobody reads twice: the vendor, the word before the family, the date. */
+export function shortModel(name: string): string {
+  const tail = name.slice(name.lastIndexOf("/") + 1);
+  const short = tail
+    .replace(/[-@]20\d{2}-?\d{2}-?\d{2}(-v\d.*)?$/, "")
+    .replace(/^(anthropic\.)?claude-/, "")
+    .replace(/-(latest|instruct|preview)$/, "");
+  return short || name;
+}
+
+/** Measures once and remembers: texts repeat a thousand times in a picture. */
+export class Fitter {
+  private readonly known = new Map<string, string>();
+
+  fit(context: CanvasRenderingContext2D, text: string, width: number, font: string): string {
+    const key = `${font}\n${Math.round(width)}\n${text}`;
+    const found = this.known.get(key);
+    if (found !== undefined) return found;
+    if (this.known.size > 4_000) this.known.clear();
+    const flat = text.length > 200 ? text.slice(0, 200) : text;
+    let fitted = flat;
+    if (context.measureText(flat).width > width) {
+      let low = 0;
+      let high = flat.length;
+      while (low < high) {
+        const middle = (low + high + 1) >> 1;
+        if (context.measureText(`${flat.slice(0, middle)}…`).width <= width) low = middle;
+        else high = middle - 1;
+      }
+      fitted = low === 0 ? "" : `${flat.slice(0, low).trimEnd()}…`;
+    }
+    this.known.set(key, fitted);
+    return fitted;
+  }
+}
