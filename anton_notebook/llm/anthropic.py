@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from anton_notebook.errors import CallFailed, MissingSDK
+from anton_notebook.errors import CallFailed
 from anton_notebook.llm.sdk import Answer, Sdk
 from anton_notebook.request import ANTHROPIC, SYSTEM, Request, Response, Usage, parsed
 
@@ -30,6 +30,7 @@ class Anthropic(Sdk):
 
     name = ANTHROPIC
     family = ANTHROPIC
+    package = "anthropic"
     official = "https://api.anthropic.com"
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     base_variable = "ANTHROPIC_BASE_URL"
@@ -50,18 +51,13 @@ class Anthropic(Sdk):
         return {**body, **parameters, "stream": True}, assumed
 
     def _client(self, key: str | None) -> Any:
-        try:
-            import anthropic
-        except ImportError as error:
-            raise MissingSDK(
-                f"the package 'anthropic' is needed to ask Claude: pip install anthropic ({error})"
-            ) from error
+        sdk = self._import()
         token = (
             key is not None and not self.api_key_env and key != os.environ.get("ANTHROPIC_API_KEY") and key != "none"
         )
         credentials: dict[str, Any] = {} if key is None else {"auth_token": key} if token else {"api_key": key}
-        return anthropic.AsyncAnthropic(
-            **credentials, base_url=self.base_url, max_retries=0, http_client=self._transport(anthropic)
+        return sdk.AsyncAnthropic(
+            **credentials, base_url=self.base_url, max_retries=0, http_client=self._transport(sdk)
         )
 
     def _send(self, client: Any, body: dict[str, Any]) -> Any:

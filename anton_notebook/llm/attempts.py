@@ -75,6 +75,22 @@ async def ask(
     on_text: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Asks a provider, again where the policy says so. Only being cancelled comes out as an exception."""
+    enter = getattr(provider, "__aenter__", None)
+    if enter is None:
+        return await _ask(provider, request, policy, gate, on_text)
+    try:
+        await enter()
+    except AntonNotebookError as problem:
+        return Outcome(None, str(problem), 0, time.time(), 0.0)
+    try:
+        return await _ask(provider, request, policy, gate, on_text)
+    finally:
+        await provider.__aexit__(None, None, None)
+
+
+async def _ask(
+    provider: Any, request: Request, policy: Policy, gate: Gate | None, on_text: Callable[[str], None] | None
+) -> Outcome:
     attempts, last = 0, Outcome(None, None, 0, time.time(), 0.0)
     deadline = 0.0
     loop = asyncio.get_running_loop()

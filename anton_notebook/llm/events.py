@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 LONGEST = 64 << 20
+LINE = 16 << 20
 _decode = msgspec.json.Decoder().decode
 
 
@@ -27,8 +28,8 @@ class Events:
 
     def feed(self, chunk: bytes) -> Iterator[tuple[str, str]]:
         self.size += len(chunk)
-        if self.size > LONGEST:
-            raise ValueError(f"the answer is longer than {LONGEST >> 20} MiB")
+        if self.size > LONGEST or len(self._rest) > LINE:
+            raise ValueError(f"the answer is longer than {LONGEST >> 20} MiB, or a line of it than {LINE >> 20} MiB")
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
         for line in lines:
@@ -46,11 +47,6 @@ class Events:
                 self._data.append(value)
             elif field == b"event":
                 self._name = value.decode("utf-8", "replace")
-
-    @property
-    def pending(self) -> bool:
-        """Whether an event has begun that has not ended."""
-        return bool(self._rest.strip() or self._data)
 
 
 def decode(text: str) -> dict[str, Any]:

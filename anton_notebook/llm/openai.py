@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from anton_notebook.errors import CallFailed, MissingSDK
+from anton_notebook.errors import CallFailed
 from anton_notebook.llm.sdk import Answer, Sdk
 from anton_notebook.request import OLLAMA, OPENAI, Request, Response, Usage, parsed, text_of
 
@@ -19,6 +19,7 @@ class OpenAI(Sdk):
 
     name = OPENAI
     family = OPENAI
+    package = "openai"
     official = "https://api.openai.com/v1"
     key_variables: tuple[str, ...] = ("OPENAI_API_KEY",)
     base_variable = "OPENAI_BASE_URL"
@@ -33,14 +34,9 @@ class OpenAI(Sdk):
         return {**body, **request.parameters, "stream": True, "stream_options": {"include_usage": True}}, {}
 
     def _client(self, key: str | None) -> Any:
-        try:
-            import openai
-        except ImportError as error:
-            raise MissingSDK(
-                f"the package 'openai' is needed to ask {self.name}: pip install openai ({error})"
-            ) from error
+        sdk = self._import()
         base = self.base_url or (None if self.name == OPENAI else self.place)
-        return openai.AsyncOpenAI(api_key=key, base_url=base, max_retries=0, http_client=self._transport(openai))
+        return sdk.AsyncOpenAI(api_key=key, base_url=base, max_retries=0, http_client=self._transport(sdk))
 
     def _send(self, client: Any, body: dict[str, Any]) -> Any:
         return client.chat.completions.with_streaming_response.create(

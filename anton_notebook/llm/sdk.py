@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import abc
 import asyncio
+import importlib
 import json
 import os
 import re
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 
-from anton_notebook.errors import CallFailed, MissingKey
+from anton_notebook.errors import CallFailed, MissingKey, MissingSDK
 from anton_notebook.llm.events import Events, decode
 from anton_notebook.request import Request, Response
 
@@ -67,6 +69,7 @@ class Sdk(abc.ABC):
 
     name: str
     family: str
+    package: str
     official: str
     key_variables: tuple[str, ...]
     base_variable: str
@@ -122,8 +125,18 @@ class Sdk(abc.ABC):
         return found
 
     async def __aenter__(self) -> Sdk:
+        if self.package not in sys.modules:
+            await asyncio.to_thread(self._import)  # seconds, during which the loop goes on
         self._own().holders += 1
         return self
+
+    def _import(self) -> Any:
+        try:
+            return importlib.import_module(self.package)
+        except ImportError as error:
+            raise MissingSDK(
+                f"the package {self.package!r} is needed to ask {self.name}: pip install {self.package} ({error})"
+            ) from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -252,28 +265,26 @@ class Sdk(abc.ABC):
         status = getattr(error, "status_code", None)
         if isinstance(status, int):
             return self._status(error, status)
-        names = [type(link).__name__ for link in _chain(error)]
-        inner = _chain(error)[-1]
-        said = self._scrub(f"{type(inner).__name__}: {inner}"[:EXCERPT].rstrip(": "))
+        links = _chain(error)
+        inner = links[-1]
+        said = self._scrub(" ".join(f"{type(inner).__name__}: {inner}"[:EXCERPT].split()).rstrip(": "))
+        where = f"{self.name} at {self.place}"
         if partial is not None:
+            text = f"{self.name} broke the answer off ({said}); it may have been billed"
+            return CallFailed(text, "cut", passing=True, partial=partial)
+        names = " ".join(type(link).__name__ for link in links)
+        lost = isinstance(inner, ConnectionResetError | BrokenPipeError | ConnectionAbortedError)
+        if lost or any(word in names for word in ("Disconnected", "ProtocolError", "ReadError", "BadStatusLine")):
             return CallFailed(
-                f"{self.name} broke the answer off ({said}); it may have been billed",
-                "cut",
-                passing=True,
-                partial=partial,
+                f"the connection to {where} was lost ({said}); it may have been billed", "connection", passing=True
             )
-        if any("ConnectError" in name or "ConnectorError" in name or "gaierror" in name for name in names):
-            return CallFailed(f"cannot reach {self.name} at {self.place} ({said})", "connection", passing=True)
-        disconnected = any("Disconnected" in name or "Protocol" in name or "ReadError" in name for name in names)
-        if not disconnected and any("Timeout" in name for name in names):
-            return CallFailed(f"{self.name} at {self.place} did not answer in time ({said})", "timeout", passing=True)
-        if disconnected or any(
-            "Connection" in name or "Transport" in name or "OSError" in name or "Error" in name for name in names
-        ):
+        if any(word in names for word in ("ConnectError", "ConnectorError", "gaierror", "ConnectionRefused")):
+            return CallFailed(f"cannot reach {where} ({said})", "connection", passing=True)
+        if "Timeout" in names:
             return CallFailed(
-                f"the connection to {self.name} at {self.place} was lost ({said})", "connection", passing=True
+                f"{where} did not answer in time ({said}); it may have been billed", "timeout", passing=True
             )
-        return CallFailed(f"{self.name} could not be asked ({said})", "connection")
+        return CallFailed(f"{where} could not be asked ({said})", "connection")
 
     def _status(self, error: Exception, status: int) -> CallFailed:
         headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
@@ -333,15 +344,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    return list(_links(error))
-
-
-def _links(error: BaseException | None) -> Iterator[BaseException]:
-    for _ in range(10):
-        if error is None:
-            return
-        yield error
-        error = error.__cause__ or error.__context__
+    """The error and what caused it, the first cause last."""
+    out = [error]
+    while len(out) < 10 and (cause := out[-1].__cause__ or out[-1].__context__) is not None:
+        out.append(cause)
+    return out
 
 
 def _said(body: Any) -> str:

@@ -141,11 +141,13 @@ def test_selecting_in_the_page_reaches_python_and_the_other_way_round(notebook: 
 
 
 def test_a_click_is_answered_while_a_cell_runs(notebook: Opener, traces: Path) -> None:
-    book = started(notebook, traces, busy_cell(traces, 20))
+    book = started(notebook, traces, busy_cell(traces, 25))
     channel = book.channel()
     book.run_cell(1, wait=False)
     book.until(lambda: busy(book), "busy")
     append(traces, *(line(f"x{i}") for i in range(10)))
+    book.click_a_span()
+    book.page.wait_for_selector(".an-details dl")
     took = sorted(book.request_ms(channel, "details", row=1) for _ in range(20))
     assert running(traces)
     assert took[10] <= 150

@@ -223,9 +223,10 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _fail_in_stream(self, fault: str, parts: list[bytes]) -> None:
+        overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
         endings = {
             "sse-cut": parts[:-3], "sse-cut-early": parts[:1], "sse-empty": [],
-            "sse-error": [*parts[:4], b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}\n\n'],
+            "sse-error": [*parts[:4], b"event: error\ndata: " + json.dumps(overloaded).encode() + b"\n\n"],
             "sse-bad-json": [*parts[:4], b'data: {"type": "content_block_delta", "index"\n\n', *parts[4:]],
             "sse-not-object": [*parts[:4], b"data: [1, 2]\n\n", *parts[4:]],
         }  # fmt: skip
