@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.api import Span, Trace, Traces, read_traces
@@ -32,23 +31,36 @@ __all__ = [
     "set_price",
 ]
 
-# Loaded when they are asked for: the widget's dependencies take longer to import than a run takes to read.
-_LATE = {
-    "TraceGraph": "anton_notebook.widget",
-    "cheapest": "anton_notebook.tables.spending",
-    "context_ledger": "anton_notebook.tables.ledger",
-    "cost_timeline": "anton_notebook.tables.spending",
-    "costs": "anton_notebook.tables.costs",
-    "price_check": "anton_notebook.tables.spending",
-    "reset_prices": "anton_notebook.pricing",
-    "set_price": "anton_notebook.pricing",
-}
+_LATE = (
+    "TraceGraph",
+    "cheapest",
+    "context_ledger",
+    "cost_timeline",
+    "costs",
+    "price_check",
+    "reset_prices",
+    "set_price",
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(importlib.import_module(_LATE[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """What is loaded when it is asked for: the widget's dependencies take longer to import than a run takes to read."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home: Any
+    if name == "TraceGraph":
+        from anton_notebook import widget
+
+        home = widget
+    elif name in ("reset_prices", "set_price"):
+        from anton_notebook import pricing
+
+        home = pricing
+    else:
+        from anton_notebook.tables import costs, ledger, spending
+
+        home = {"costs": costs, "context_ledger": ledger}.get(name, spending)
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

@@ -97,7 +97,8 @@ class Own:
 class Records:
     """A batch of spans in columns, on its way from a source into the store. All columns have one length.
 
-    `trace` and `cls` are codes given out by the store; `recorded_cost` is USD (NaN unknown); `line` counts from 1; `errors` and `own` are keyed by position in the batch.
+    `trace` and `cls` are codes given out by the store; `recorded_cost` is USD (NaN unknown); `line` counts from 1;
+    `errors` and `own` are keyed by position in the batch.
     """
 
     trace: Int32

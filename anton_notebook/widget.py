@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anywidget
 import ipywidgets  # type: ignore[import-untyped]
-import pandas as pd
 import traitlets.traitlets as t
 
 from anton_notebook import commands
@@ -21,6 +20,9 @@ from anton_notebook.details import details, piece, span_of
 from anton_notebook.errors import AmbiguousSpan, MissingBundle, near
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.sync import Stream
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATIC = pathlib.Path(__file__).parent / "static"
 LAYOUTS = ("time", "order")

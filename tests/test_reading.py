@@ -63,8 +63,12 @@ def test_a_zone_of_ones_own_moves_times_without_one(corpus: Path) -> None:
 
 
 @given(cuts=st.lists(st.integers(1, 2000), max_size=12))
-def test_any_split_of_the_bytes_into_writes_gives_the_same(tmp_path_factory: pytest.TempPathFactory, cuts: list[int]) -> None:
-    text = lines_of(line("a", error="naïve 🧪"), line("b", parent="a"), line("c", "x", parent="later"), line("later")).encode()
+def test_any_split_of_the_bytes_into_writes_gives_the_same(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
+    text = lines_of(
+        line("a", error="naïve 🧪"), line("b", parent="a"), line("c", "x", parent="later"), line("later")
+    ).encode()
     folder = tmp_path_factory.mktemp("w")
     (folder / "whole").mkdir()
     (folder / "whole" / "t.jsonl").write_bytes(text)
@@ -129,7 +133,9 @@ def test_a_wrong_field_is_unknown_and_the_span_is_shown(tmp_path: Path, name: st
     traces = between(tmp_path, json.dumps(line("odd", **fields)).encode())
     assert neighbours(traces) == {"before", "after"} and traces.span("odd").agent == "orchestrator"
     (problem,) = traces.reader.problems.rows()
-    assert reason in problem.reason and problem.line == 2 and problem.field is not None and name.startswith(problem.field)
+    assert (
+        reason in problem.reason and problem.line == 2 and problem.field is not None and name.startswith(problem.field)
+    )
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "9" * 5000])
@@ -184,7 +190,11 @@ def test_names_that_mean_something_elsewhere_are_names(tmp_path: Path) -> None:
 def test_a_line_over_the_limit_is_skipped_with_its_size(tmp_path: Path) -> None:
     traces = between(tmp_path, b'{"x": "' + b"y" * (100 << 20) + b'"}')
     (problem,) = traces.reader.problems.rows()
-    assert neighbours(traces) == {"before", "after"} and problem.line == 2 and "104857609 bytes is over the limit" in problem.reason
+    assert (
+        neighbours(traces) == {"before", "after"}
+        and problem.line == 2
+        and "104857609 bytes is over the limit" in problem.reason
+    )
     assert traces.span("after").record["span_id"] == "after"
     assert anb.read_traces(tmp_path).spans_df()["line"].max() == 3
 
@@ -218,7 +228,9 @@ def test_frames_have_all_columns_and_dtypes_also_when_empty(tmp_path: Path) -> N
     (tmp_path / "t.jsonl").touch()
     empty = anb.read_traces(tmp_path)
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "t.jsonl").write_text(lines_of(line("a"), line("b", tool_name="x", span_type="tool_call")) + "x\n")
+    (tmp_path / "full" / "t.jsonl").write_text(
+        lines_of(line("a"), line("b", tool_name="x", span_type="tool_call")) + "x\n"
+    )
     full = anb.read_traces(tmp_path / "full")
     assert list(full.spans_df().columns) == [column.name for column in SPANS]
     assert list(full.runs_df().columns) == list(RUNS) and list(full.problems_df().columns) == list(PROBLEMS)
@@ -246,7 +258,9 @@ def test_a_frame_does_not_change_when_more_is_read_or_it_is_written_to(tmp_path:
 
 
 @given(st.data())
-def test_a_frame_grown_step_by_step_equals_one_made_at_once(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_frame_grown_step_by_step_equals_one_made_at_once(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     folder = tmp_path_factory.mktemp("f")
     file = folder / "t.jsonl"
     file.touch()
@@ -255,7 +269,11 @@ def test_a_frame_grown_step_by_step_equals_one_made_at_once(tmp_path_factory: py
         second = data.draw(st.integers(0, 20))
         parent = data.draw(st.sampled_from((None, *(f"s{j}" for j in range(i)), "s9")))
         with file.open("a") as out:
-            out.write(lines_of(line(f"s{i}", data.draw(st.sampled_from("ab")), parent, timestamp=f"2026-01-01T00:00:{second:02d}Z")))
+            out.write(
+                lines_of(
+                    line(f"s{i}", data.draw(st.sampled_from("ab")), parent, timestamp=f"2026-01-01T00:00:{second:02d}Z")
+                )
+            )
         traces.refresh()
         if data.draw(st.booleans()):
             traces.spans_df()
@@ -265,11 +283,18 @@ def test_a_frame_grown_step_by_step_equals_one_made_at_once(tmp_path_factory: py
     pd.testing.assert_frame_equal(grown, whole)
 
 
-@given(st.lists(st.datetimes(min_value=pd.Timestamp("1971-01-01"), max_value=pd.Timestamp("2200-01-01")), min_size=1, max_size=5), st.sampled_from(("", "Z", "+00:00")))
+@given(
+    st.lists(
+        st.datetimes(min_value=pd.Timestamp("1971-01-01"), max_value=pd.Timestamp("2200-01-01")), min_size=1, max_size=5
+    ),
+    st.sampled_from(("", "Z", "+00:00")),
+)
 def test_times_in_bulk_equal_times_one_by_one(moments: list[Any], suffix: str) -> None:
     texts = [m.isoformat(timespec="microseconds") + suffix for m in moments]
     assert parse_times(texts, None).tolist() == [parse_time(text, None) for text in texts]
-    assert parse_times([t[:19] + suffix for t in texts], None).tolist() == [parse_time(t[:19] + suffix, None) for t in texts]
+    assert parse_times([t[:19] + suffix for t in texts], None).tolist() == [
+        parse_time(t[:19] + suffix, None) for t in texts
+    ]
 
 
 def test_a_body_that_is_no_longer_there_says_so(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anton_notebook as anb
+from anton_notebook import pricing
 from anton_notebook.errors import AmbiguousSpan, SpanNotFound
 from anton_notebook.sources import Reader
 from anton_notebook.store import Store
@@ -37,7 +38,11 @@ def span_lines(draw: st.DrawFn) -> list[dict[str, Any]]:
             "duration_ms": draw(st.integers(0, 5000)),
         }
         if kind == "llm_call":
-            line |= {"model": "gpt-4o", "provider": "openai", "tokens": {"input": draw(st.integers(0, 99)), "output": 3}}
+            line |= {
+                "model": "gpt-4o",
+                "provider": "openai",
+                "tokens": {"input": draw(st.integers(0, 99)), "output": 3},
+            }
         if kind == "tool_call":
             line |= {"tool_name": "grep", "success": draw(st.booleans())}
         if draw(st.integers(0, 5)) == 0:
@@ -52,7 +57,7 @@ def span_lines(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def read(folder: Path, rounds: list[list[tuple[str, dict[str, Any]]]]) -> Store:
-    store = Store(anb.api.pricing.cost_array)
+    store = Store(pricing.cost_array)
     folder.mkdir()
     (folder / "first.jsonl").touch()
     reader = Reader([folder], store)
@@ -67,7 +72,9 @@ def read(folder: Path, rounds: list[list[tuple[str, dict[str, Any]]]]) -> Store:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_any_order_and_any_moments_of_reading_give_the_same_store(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_any_order_and_any_moments_of_reading_give_the_same_store(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     lines = data.draw(span_lines())
     placed = [(("a", "b", "c")[i % 3], line) for i, line in enumerate(lines)]
     tmp = tmp_path_factory.mktemp("s")
@@ -108,7 +115,9 @@ def test_snapshot_and_changes_are_everything(tmp_path_factory: pytest.TempPathFa
     for row in final.gone.tolist():
         mirror.pop(row, None)
     mirror |= {row: tuple(store.span(row)[:-5]) for row in final.rows.tolist()}
-    assert {row: repr(value) for row, value in mirror.items()} == {row: repr(tuple(store.span(row)[:-5])) for row in store.live_rows().tolist()}
+    assert {row: repr(value) for row, value in mirror.items()} == {
+        row: repr(tuple(store.span(row)[:-5])) for row in store.live_rows().tolist()
+    }
 
 
 def lines_of(*lines: dict[str, Any]) -> str:
@@ -118,7 +127,8 @@ def lines_of(*lines: dict[str, Any]) -> str:
 def line(span_id: str, agent: str = "orchestrator", parent: str | None = None, **more: Any) -> dict[str, Any]:
     return {
         "timestamp": "2026-01-01T00:00:00Z", "agent_name": agent, "trace_id": "t", "span_id": span_id, "parent_id": parent,
-        "span_type": "llm_call", "model": "gpt-4o", "provider": "openai", "duration_ms": 10.0, "tokens": {"input": 10, "output": 2}, **more,
+        "span_type": "llm_call", "model": "gpt-4o", "provider": "openai", "duration_ms": 10.0,
+        "tokens": {"input": 10, "output": 2}, **more,
     }  # fmt: skip
 
 
@@ -127,7 +137,14 @@ def test_agents_hang_where_the_rules_say(tmp_path: Path) -> None:
         lines_of(
             line("plan"),
             line("work", "module_api", "plan", timestamp="2026-01-01T00:00:01Z"),
-            line("read", "module_api", "work", span_type="tool_call", tool_name="read_file", timestamp="2026-01-01T00:00:01.001Z"),
+            line(
+                "read",
+                "module_api",
+                "work",
+                span_type="tool_call",
+                tool_name="read_file",
+                timestamp="2026-01-01T00:00:01.001Z",
+            ),
             line("more", "module_api", timestamp="2026-01-01T00:00:02Z"),
             line("alone", "module_web", timestamp="2026-01-01T00:00:03Z"),
         )
@@ -163,7 +180,9 @@ def test_an_orphan_waits_under_a_pending_parent_and_is_joined_when_it_comes(tmp_
 
 
 def test_a_circle_of_parents_is_cut_once_and_reported(tmp_path: Path) -> None:
-    tmp_path.joinpath("t.jsonl").write_text(lines_of(line("a", parent="b"), line("b", parent="c"), line("c", parent="a"), line("d", parent="d")))
+    tmp_path.joinpath("t.jsonl").write_text(
+        lines_of(line("a", parent="b"), line("b", parent="c"), line("c", parent="a"), line("d", parent="d"))
+    )
     traces = anb.read_traces(tmp_path)
     assert sorted(traces.problems_df()["field"]) == ["parent_id", "parent_id"]
     frame = traces.spans_df().set_index("span_id")
@@ -219,7 +238,17 @@ def test_event_lines_of_one_agent_are_one_span(tmp_path: Path) -> None:
     with file.open("a") as out:
         out.write(
             lines_of(
-                event("llm_call", 1, "l", "o", model="gpt-4o", tokens={"input": 7, "output": 2}, messages=[], response="x", cost_usd=0.5),
+                event(
+                    "llm_call",
+                    1,
+                    "l",
+                    "o",
+                    model="gpt-4o",
+                    tokens={"input": 7, "output": 2},
+                    messages=[],
+                    response="x",
+                    cost_usd=0.5,
+                ),
                 event("tool_call", 2, "x", "l", tool_name="grep", parameters={"q": 1}, result="r", duration_ms=3),
                 event("agent_end", 5, "o", None),
             )
@@ -235,7 +264,12 @@ def test_event_lines_of_one_agent_are_one_span(tmp_path: Path) -> None:
 
 def test_sums_up_the_tree_skip_what_has_no_price(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(
-        lines_of(line("a"), line("b", parent="a"), line("c", parent="a", model="home-made", provider="mine"), line("d", "x", tokens=None))
+        lines_of(
+            line("a"),
+            line("b", parent="a"),
+            line("c", parent="a", model="home-made", provider="mine"),
+            line("d", "x", tokens=None),
+        )
     )
     traces = anb.read_traces(tmp_path)
     frame = traces.spans_df().set_index("span_id")

@@ -41,7 +41,9 @@ class World:
 
     def line(self) -> bytes:
         self.count += 1
-        text = f"{{\"n\": {self.count}, \"é\": \"{'🧪' * self.random.randrange(4)}{'x' * self.random.randrange(40)}\"}}".encode()
+        text = (
+            f'{{"n": {self.count}, "é": "{"🧪" * self.random.randrange(4)}{"x" * self.random.randrange(40)}"}}'.encode()
+        )
         self.written.add(text)
         return text
 

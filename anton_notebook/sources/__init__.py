@@ -88,7 +88,9 @@ class Reader:
             if self._wait and os.path.isdir(near):
                 return
             near = os.path.dirname(near)
-        raise PathNotFound(f"{path} does not exist; give a repository, a .modular-agents or traces folder, a .jsonl file or a list of them")
+        raise PathNotFound(
+            f"{path} does not exist; give a repository, a .modular-agents or traces folder, a .jsonl file or a list of them"
+        )
 
     def scan(self, changed: Collection[str] | None = None) -> bool:
         """One pass over everything, or over these paths alone. True where anything was new."""
@@ -155,7 +157,9 @@ class Reader:
         span = self.store.span(row)
         source = self.store.files[span.file].path if span.file >= 0 else ""
         line = span.line if span.line > 0 else None
-        self.problems.add(Problem(source, line, span.offset if span.offset >= 0 else None, reason, field, span.span_id[:120]))
+        self.problems.add(
+            Problem(source, line, span.offset if span.offset >= 0 else None, reason, field, span.span_id[:120])
+        )
 
     def _name_traces(self) -> None:
         """A run is called what its first call's prompt calls the task."""

@@ -2,70 +2,70 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import tzinfo
 from operator import attrgetter
+
 import numpy as np
 
 from anton_notebook.sources import conversations
 from anton_notebook.sources.body import Body
+from anton_notebook.sources.held import Held, all_plain, no_collection
 from anton_notebook.sources.legacy import Legacy
-from anton_notebook.sources.lines import FAULTS, NO_TOKENS, Fault, Line, Mark, Plain, decode_line, decode_plain, event_data, excerpt, load, tolerant
+from anton_notebook.sources.lines import (
+    FAULTS,
+    NO_TOKENS,
+    Fault,
+    Line,
+    Mark,
+    Plain,
+    decode_line,
+    event_data,
+    excerpt,
+    load,
+    tolerant,
+)
 from anton_notebook.sources.tail import Lines, Tail
 from anton_notebook.sources.times import parse_time, parse_times
-from anton_notebook.span import AGENT, ERROR_KEPT, LLM, NAT, ORCHESTRATOR, PROVENANCES, TOOL, UNKNOWN, Flag, Float64, Int32, Int64, Own, Problem, Records, SpanClass
+from anton_notebook.span import (
+    AGENT,
+    ERROR_KEPT,
+    LLM,
+    NAT,
+    ORCHESTRATOR,
+    PROVENANCES,
+    TOOL,
+    UNKNOWN,
+    Flag,
+    Float64,
+    Int32,
+    Int64,
+    Own,
+    Problem,
+    Records,
+    SpanClass,
+)
 from anton_notebook.store import Store
 
 FLUSH = 1024
 COMMIT = 65_536
 MOST_EXPECTED = 4_000_000
-_KINDS = {"llm_call": LLM, "tool_call": TOOL, "agent": AGENT, "agent_start": AGENT, "agent_end": AGENT, "llm": LLM, "tool": TOOL}
+_KINDS = {
+    "llm_call": LLM,
+    "tool_call": TOOL,
+    "agent": AGENT,
+    "agent_start": AGENT,
+    "agent_end": AGENT,
+    "llm": LLM,
+    "tool": TOOL,
+}
 _class_of = attrgetter(
     "span_type", "agent_name", "tool_name", "provider", "model", "finish_reason", "success", "event_type"
 )
 _Raw = tuple[str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
 _EVENT = 4
 Report = Callable[[Problem], None]
-
-
-@dataclass(slots=True)
-class _Held:
-    """Decoded lines on their way into the store, with their places (offset, length, number)."""
-
-    lines: list[Line | Plain] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    traces: list[str] = field(default_factory=list)
-    times: list[str] = field(default_factory=list)
-    places: list[tuple[Int64, Int32, Int32]] = field(default_factory=list)
-    marked: bool = False
-
-    def clear(self) -> None:
-        self.lines, self.ids, self.traces, self.times, self.places, self.marked = [], [], [], [], [], False
-
-
-def _all_plain(raw: list[bytes]) -> list[Plain]:
-    """All lines decoded where all are plain, else none."""
-    try:
-        lines = list(map(decode_plain, raw))
-    except FAULTS:
-        return []
-    return [] if not all([line.span_id and line.trace_id for line in lines]) else lines
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Nothing that is decoded can form a circle, and looking for circles would take a fifth of the time."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 class JsonlFile:
@@ -86,8 +86,8 @@ class JsonlFile:
     def read(self) -> bool:
         """Reads what is new. True where anything was."""
         seen, left = False, 0
-        held = _Held()
-        with _no_collection():
+        held = Held()
+        with no_collection():
             for part in self.tail.read():
                 seen = True
                 if self.tail.generation != self._generation:
@@ -125,7 +125,9 @@ class JsonlFile:
             self._store.mark_file_gone(self._file)
             self._file = -1
 
-    def _tell(self, reason: str, line: int | None, offset: int | None, field: str | None = None, text: bytes = b"") -> None:
+    def _tell(
+        self, reason: str, line: int | None, offset: int | None, field: str | None = None, text: bytes = b""
+    ) -> None:
         self._report(Problem(self.path, line, offset, reason, field, excerpt(text) if text else None))
 
     def _expect(self, part: Lines) -> None:
@@ -138,19 +140,19 @@ class JsonlFile:
         if rest > 4 * size:
             self._store.expect(min(int(1.02 * rest * len(part.lines) / size) + 64, MOST_EXPECTED))
 
-    def _decode(self, part: Lines, held: _Held) -> None:
+    def _decode(self, part: Lines, held: Held) -> None:
         raw = part.lines
         sizes = np.fromiter(map(len, raw), np.int32, len(raw))
         offsets = np.cumsum(sizes, dtype=np.int64) - sizes + np.arange(part.offset, part.offset + len(raw))
         numbers = np.arange(part.number, part.number + len(raw), dtype=np.int32)
-        lines: list[Line] | list[Plain] = _all_plain(raw)
+        lines: list[Line] | list[Plain] = all_plain(raw)
         if not lines:
             found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
             lines = [line for line in found if line is not None]
             if len(lines) < len(raw):
                 good = np.array([line is not None for line in found], bool)
                 sizes, offsets, numbers = sizes[good], offsets[good], numbers[good]
-            held.marked |= any([line.anton_notebook is not None for line in lines])
+            held.marked |= any(line.anton_notebook is not None for line in lines)
         ids = [line.span_id for line in lines]
         traces = [line.trace_id for line in lines]
         times = [line.timestamp for line in lines]
@@ -183,7 +185,12 @@ class JsonlFile:
                 self._tell("expected a time, found none", number, offset, "timestamp", text)
             line.timestamp = line.timestamp or ""
             return line
-        if line.agent_name is not None and line.timestamp is not None and line.span_id is None and line.trace_id is None:
+        if (
+            line.agent_name is not None
+            and line.timestamp is not None
+            and line.span_id is None
+            and line.trace_id is None
+        ):
             self._legacy_call(line, text, number, offset)
         else:
             known = "trace_id and span_id, or timestamp and agent_name"
@@ -195,7 +202,17 @@ class JsonlFile:
         for fault in faults:
             self._tell(fault.reason, number, offset, fault.field, text)
         line.span_type = line.event_type
-        for name in ("model", "provider", "tool_name", "finish_reason", "success", "duration_ms", "tokens", "cost_usd", "error"):
+        for name in (
+            "model",
+            "provider",
+            "tool_name",
+            "finish_reason",
+            "success",
+            "duration_ms",
+            "tokens",
+            "cost_usd",
+            "error",
+        ):
             value = getattr(data, name)
             if value is not None:
                 setattr(line, name, value)
@@ -223,12 +240,12 @@ class JsonlFile:
             self._file = self._store.add_file(self.path, Body(self.path, self.tail).load)
         return self._file
 
-    def _flush(self, held: _Held) -> None:
+    def _flush(self, held: Held) -> None:
         if held.lines:
             self._store.put(self._records(held))
         held.clear()
 
-    def _records(self, held: _Held) -> Records:
+    def _records(self, held: Held) -> Records:
         lines, n = held.lines, len(held.lines)
         offset, length, number = (np.concatenate(column) for column in zip(*held.places, strict=True))
         known = self._classes
@@ -279,15 +296,17 @@ class JsonlFile:
             starts = lines[i].event_type == "agent_start"
             records.duration[i] = NAT if starts else 0
             records.status[i] = 0 if starts else records.status[i]
-        for i, line in enumerate(lines if held.marked else ()):
+        for at, line in enumerate(lines if held.marked else ()):
             if isinstance(line, Line) and line.anton_notebook is not None:
-                self._own(records, i, line, line.anton_notebook)
+                self._own(records, at, line, line.anton_notebook)
         return records
 
     def _durations(self, ms: Float64, numbers: Int32, offsets: Int64) -> Int64:
         fine = (ms >= 0) & (ms < 1e14)
         for i in np.flatnonzero(~fine & ~np.isnan(ms)):
-            self._tell(f"expected milliseconds of 0 or more, found {ms[i]}", int(numbers[i]), int(offsets[i]), "duration_ms")
+            self._tell(
+                f"expected milliseconds of 0 or more, found {ms[i]}", int(numbers[i]), int(offsets[i]), "duration_ms"
+            )
         return np.where(fine, np.rint(np.where(fine, ms, 0) * 1000), NAT).astype(np.int64)
 
     def _counts(self, found: list[int | None], name: str, numbers: Int32, offsets: Int64) -> Int32:
@@ -296,7 +315,12 @@ class JsonlFile:
         except (TypeError, OverflowError):
             counts = np.array([-1 if v is None else v if 0 <= v < 2**31 else -2 for v in found], np.int32)
         for i in np.flatnonzero(counts < UNKNOWN):
-            self._tell(f"expected a count of 0 to 2,147,483,647, found {found[i]}", int(numbers[i]), int(offsets[i]), f"tokens.{name}")
+            self._tell(
+                f"expected a count of 0 to 2,147,483,647, found {found[i]}",
+                int(numbers[i]),
+                int(offsets[i]),
+                f"tokens.{name}",
+            )
         return np.maximum(counts, UNKNOWN)
 
     def _class(self, raw: _Raw) -> int:

@@ -22,7 +22,9 @@ class Body:
     def load(self, offset: int, length: int) -> Mapping[str, Any]:
         """The record at `offset`; `BodyUnavailable` where the file is no longer the one that was read."""
         if self._tail.generation != self._generation or self._tail.gone:
-            raise BodyUnavailable(f"{self._path} was removed, cut or replaced since this span was read; its text is gone")
+            raise BodyUnavailable(
+                f"{self._path} was removed, cut or replaced since this span was read; its text is gone"
+            )
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
@@ -30,12 +32,16 @@ class Body:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise BodyUnavailable(f"{self._path} cannot be read ({error.strerror}); its spans stay, their texts do not") from error
+            raise BodyUnavailable(
+                f"{self._path} cannot be read ({error.strerror}); its spans stay, their texts do not"
+            ) from error
         faults: list[Fault] = []
         try:
             record = load(line.removeprefix(b"\xef\xbb\xbf"), faults)
         except FAULTS as error:
-            raise BodyUnavailable(f"{self._path} at byte {offset} no longer holds the line that was read: {error}") from error
+            raise BodyUnavailable(
+                f"{self._path} at byte {offset} no longer holds the line that was read: {error}"
+            ) from error
         if not isinstance(record, dict):
             raise BodyUnavailable(f"{self._path} at byte {offset} no longer holds the line that was read")
         if isinstance(record.get("event_type"), str) and isinstance(record.get("data"), dict):

@@ -23,7 +23,13 @@ def estimate(record: Mapping[str, Any]) -> tuple[int, int]:
     if not isinstance(messages, list):
         return -1, -1
     asked = messages
-    if answer and asked and isinstance(asked[-1], Mapping) and asked[-1].get("role") == "assistant" and text_of(asked[-1]) == answer:
+    if (
+        answer
+        and asked
+        and isinstance(asked[-1], Mapping)
+        and asked[-1].get("role") == "assistant"
+        and text_of(asked[-1]) == answer
+    ):
         asked = asked[:-1]
     system = record.get("system_prompt")
     texts = [text_of(m) for m in asked] + ([system] if isinstance(system, str) and system else [])

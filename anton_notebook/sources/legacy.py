@@ -24,7 +24,15 @@ class Legacy:
         self.runs: dict[str, conversations.Run] = {}
         self._dirty = False
 
-    def add(self, call: conversations.Call, cls: SpanClass, duration: int, error: str | None, usage: tuple[int, int], *place: int) -> None:
+    def add(
+        self,
+        call: conversations.Call,
+        cls: SpanClass,
+        duration: int,
+        error: str | None,
+        usage: tuple[int, int],
+        *place: int,
+    ) -> None:
         """Takes one call; `place` is (file, offset, length, line)."""
         file, offset, length, line = place
         known = self._light.get(call.span_id)

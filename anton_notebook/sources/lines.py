@@ -269,7 +269,13 @@ def _build(kind: type[T], value: dict[str, Any], path: str, faults: list[Fault])
 def _name(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    kinds: list[tuple[type, str]] = [(str, "text"), (int, "a number"), (float, "a number"), (list, "an array"), (dict, "an object")]
+    kinds: list[tuple[type, str]] = [
+        (str, "text"),
+        (int, "a number"),
+        (float, "a number"),
+        (list, "an array"),
+        (dict, "an object"),
+    ]
     return next(word for kind, word in kinds if isinstance(value, kind))
 
 

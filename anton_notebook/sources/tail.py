@@ -37,7 +37,7 @@ class Notice:
 
 
 class Tail:
-    """Follows one file. `read()` yields `Lines` and `Notice`s; between two calls nothing is held open unless it may be rotated away.
+    """Follows one file. `read()` yields `Lines` and `Notice`s; it stays open, so that what is rotated away is still read.
 
     `generation` grows by one whenever the name stands for another file or for one that was cut; whoever sees it grow knows that
     offsets given out before are of a file that is no more.
@@ -154,7 +154,11 @@ class Tail:
                     self._skipped += len(data)
                     continue
                 size = self._skipped + end
-                yield Notice(f"a line of {size} bytes is over the limit of {self.limit} and was skipped", self.number, self.offset)
+                yield Notice(
+                    f"a line of {size} bytes is over the limit of {self.limit} and was skipped",
+                    self.number,
+                    self.offset,
+                )
                 self.offset += size + 1
                 self.number += 1
                 self._skipped = 0
@@ -178,7 +182,9 @@ class Tail:
         at = self.offset
         for line in lines:
             if len(line) > self.limit:
-                yield Notice(f"a line of {len(line)} bytes is over the limit of {self.limit} and was skipped", self.number, at)
+                yield Notice(
+                    f"a line of {len(line)} bytes is over the limit of {self.limit} and was skipped", self.number, at
+                )
             else:
                 yield Lines([line], at, self.number)
             at += len(line) + 1

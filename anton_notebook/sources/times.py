@@ -56,15 +56,26 @@ def _uniform(chars: npt.NDArray[np.uint8], first: str, zone: tzinfo | None) -> I
     year = digits[:, 0] * 1000 + digits[:, 1] * 100 + digits[:, 2] * 10 + digits[:, 3]
     month, day, hour, minute, second = (digits[:, i] * 10 + digits[:, i + 1] for i in range(4, 14, 2))
     if (
-        (year < 1).any() or (month < 1).any() or (month > 12).any() or (day < 1).any() or (day > 28).any() and not _days(year, month, day)
-    ) or (hour > 23).any() or (minute > 59).any() or (second > 59).any():
+        (
+            (year < 1).any()
+            or (month < 1).any()
+            or (month > 12).any()
+            or (day < 1).any()
+            or (day > 28).any()
+            and not _days(year, month, day)
+        )
+        or (hour > 23).any()
+        or (minute > 59).any()
+        or (second > 59).any()
+    ):
         return None
     months = (year - 1970) * 12 + month - 1
     days = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + day - 1
     seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
     micros = digits[:, 14:] @ np.array([100_000, 10_000, 1000, 100, 10, 1]) if fraction else 0
     naive = seconds * 1_000_000 + micros
-    return naive if suffix else naive - offsets(naive, zone)
+    found: Int64 = naive if suffix else naive - offsets(naive, zone)
+    return found
 
 
 def _one_hour(chars: npt.NDArray[np.uint8], first: str, fraction: bool, zone: tzinfo | None) -> Int64 | None:
@@ -100,7 +111,7 @@ def _offset(local: datetime, zone: tzinfo | None) -> int:
 
 
 def parse_time(value: object, zone: tzinfo | None) -> int:
-    """One time: ISO 8601 text, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970. `NAT` for anything else."""
+    """One time: ISO 8601 text, or a number of s, ms, µs or ns since 1970 (which, its size tells). `NAT` for anything else."""
     if isinstance(value, str):
         try:
             found = datetime.fromisoformat(value.strip())

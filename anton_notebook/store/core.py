@@ -17,7 +17,6 @@ from anton_notebook.errors import AmbiguousSpan, SpanNotFound, near
 from anton_notebook.span import (
     KINDS,
     LLM,
-    NAT,
     STATUS_NAMES,
     Flag,
     Float64,
@@ -212,7 +211,9 @@ class Store:
             self.c.flags[rows] |= np.uint8(Flag.FILE_GONE)
             self.pending.changed.extend(rows.tolist())
 
-    def describe(self, trace: int, *, name: str | None = None, verdict: str | None = None, origin: str | None = None) -> None:
+    def describe(
+        self, trace: int, *, name: str | None = None, verdict: str | None = None, origin: str | None = None
+    ) -> None:
         """Sets what is known of a run beside its spans: its description, and the status its own file gives."""
         with self.lock:
             info = self.traces[trace]
@@ -340,7 +341,9 @@ class Store:
                 names = ", ".join(repr(self.traces[self.c.trace[row]].trace_id) for row in rows)
                 raise AmbiguousSpan(f"span {span_id!r} is in several traces: {names}; say which with trace_id=")
             where = f" in trace {trace_id!r}" if trace_id is not None else ""
-            raise SpanNotFound(f"no span {span_id!r}{where}{near(span_id, self.ids[:20_000]) or '; spans_df() lists them'}")
+            raise SpanNotFound(
+                f"no span {span_id!r}{where}{near(span_id, self.ids[:20_000]) or '; spans_df() lists them'}"
+            )
 
     def span(self, row: int) -> Span:
         """The light fields of a row as plain values."""
@@ -377,11 +380,10 @@ class Store:
         with self.lock:
             below = np.flatnonzero(self.c.parent[: self.size] == row).astype(np.int32)
             below = below[(self.c.flags[below] & HIDDEN) == 0]
-            return below[np.argsort(self.c.start[below], kind="stable")]
+            ordered: Int32 = below[np.argsort(self.c.start[below], kind="stable")]
+            return ordered
 
     def totals(self) -> tuple[Float64, Float64]:
         """Cost (USD, NaN where nothing is priced) and tokens (NaN unknown) of every row's subtree, itself included."""
         with self.lock:
             return figures.totals(self)
-
-

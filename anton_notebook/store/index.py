@@ -23,7 +23,8 @@ def hashes(ids: Sequence[str], traces: Int32) -> UInt64:
     """A 64-bit number for every (trace, id); `ids` and `traces` have one length."""
     raw = np.fromiter(map(hash, ids), np.int64, len(ids)).view(np.uint64)
     mixed = raw ^ ((traces.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-    return mixed ^ (mixed >> np.uint64(29))
+    spread: UInt64 = mixed ^ (mixed >> np.uint64(29))
+    return spread
 
 
 class HashIndex:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anton_notebook.span import NAT, Flag, Int32, Int64, Own, Records
+from anton_notebook.span import NAT, Flag, Int64, Own, Records
 from anton_notebook.store import figures
 from anton_notebook.store.index import UInt64
 

@@ -7,25 +7,32 @@ A parent that is named and not seen yet is a pending row under its first child's
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, Bool, Flag, Int32, Int64, SpanClass
+from anton_notebook.span import NAT, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import figures
 from anton_notebook.store.columns import distinct, union
 from anton_notebook.store.index import hashes
-from anton_notebook.store.runs import Agent, TraceInfo
+from anton_notebook.store.nodes import (
+    AGENT_KINDS,
+    DEAD,
+    DERIVED,
+    PENDING,
+    extend_agents,
+    keep_lasts,
+    look,
+    new_row,
+    place_nodes,
+)
 
 if TYPE_CHECKING:
     from anton_notebook.store.core import Store
 
-_DEAD, _PENDING, _DERIVED = np.uint8(Flag.DEAD), np.uint8(Flag.PENDING), np.uint8(Flag.DERIVED)
 _KEEP, _CUT = np.uint8(Flag.KEEP), np.uint8(Flag.CUT)
 _NO_ROWS = np.empty(0, np.int32)
-_AGENT_KINDS = 2
 
 
 @dataclass(slots=True)
@@ -40,11 +47,6 @@ class Pending:
     gone: list[int] = field(default_factory=list)
     traces: set[int] = field(default_factory=set)
     waiting: dict[int, list[int]] = field(default_factory=dict)
-
-
-def agent_id(trace_id: str, agent: str) -> str:
-    """The id of a derived agent's node."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{trace_id}:agent:{agent}"))
 
 
 def join(store: Store) -> tuple[Int32, Int32, set[int]]:
@@ -63,7 +65,7 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     for row in pending.filled:
         _seen(store, row)
     gone = np.array(sorted(set(pending.gone)), np.int32)
-    gone = gone[(c.flags[gone] & _DEAD) != 0]
+    gone = gone[(c.flags[gone] & DEAD) != 0]
     stale = _stale(store, rows, pending)
     changed.append(_attach(store, rows[~np.isin(store.c.trace[rows], stale)] if stale else rows))
     stale = _stale(store, rows, pending)
@@ -80,17 +82,17 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
         store.counted = store.size
     store.pending = Pending(waiting=pending.waiting)
     put = union(changed, store.size)
-    return put[(c.flags[put] & _DEAD) == 0], gone, pending.traces
+    return put[(c.flags[put] & DEAD) == 0], gone, pending.traces
 
 
 def _seen(store: Store, row: int) -> None:
     """A parent that was waited for is there: its children of another agent have to move to their own agent's node."""
     c = store.c
     waiting = np.array(store.pending.waiting.pop(row, []), np.int32)
-    waiting = waiting[(c.flags[waiting] & _DEAD) == 0]
+    waiting = waiting[(c.flags[waiting] & DEAD) == 0]
     agents = store.class_agent[c.cls[waiting]]
     moves = (agents != store.class_agent[c.cls[row]]) & ((c.flags[waiting] & _KEEP) == 0)
-    if (moves & (store.class_kind[c.cls[waiting]] >= _AGENT_KINDS)).any():
+    if (moves & (store.class_kind[c.cls[waiting]] >= AGENT_KINDS)).any():
         store.traces[c.trace[row]].stale = True
 
 
@@ -111,7 +113,7 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
     found = store.index.find(hashes(ids, traces))
     for i, (parent, row) in enumerate(zip(ids, found.tolist(), strict=True)):
         info = store.traces[traces[i]]
-        if row >= 0 and store.ids[row] == parent and c.trace[row] == traces[i] and not c.flags[row] & _DEAD:
+        if row >= 0 and store.ids[row] == parent and c.trace[row] == traces[i] and not c.flags[row] & DEAD:
             continue
         if parent == info.trace_id:
             found[i] = -1
@@ -119,7 +121,7 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
         found[i] = _pending_row(store, int(traces[i]), parent)
     c = store.c
     c.recorded_parent[children] = found
-    waits = (found >= 0) & ((c.flags[found] & _PENDING) != 0)
+    waits = (found >= 0) & ((c.flags[found] & PENDING) != 0)
     for child, parent_row in zip(children[waits].tolist(), found[waits].tolist(), strict=True):
         store.pending.waiting.setdefault(parent_row, []).append(child)
 
@@ -127,60 +129,40 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
 def _pending_row(store: Store, trace: int, span_id: str) -> int:
     row = store.row(trace, span_id)
     if row >= 0:
-        if store.c.flags[row] & _DEAD:
-            store.c.flags[row] = _PENDING
+        if store.c.flags[row] & DEAD:
+            store.c.flags[row] = PENDING
         return row
-    return _new_row(store, trace, span_id, SpanClass("pending"), Flag.PENDING)
-
-
-def _new_row(store: Store, trace: int, span_id: str, cls: SpanClass, flags: Flag) -> int:
-    row, c = store.size, store.c
-    c.reserve(row + 1)
-    c.trace[row], c.cls[row], c.flags[row], c.status[row] = trace, store.class_code(cls), flags, 1
-    c.parent[row] = c.recorded_parent[row] = c.file[row] = c.line[row] = c.length[row] = -1
-    c.input[row] = c.output[row] = c.cached[row] = -1
-    c.start[row] = c.duration[row] = NAT
-    c.cost[row] = c.recorded_cost[row] = np.nan
-    c.offset[row] = -1
-    store.ids.append(span_id)
-    store.index.add(hashes([span_id], np.array([trace], np.int32)), row)
-    store.size = row + 1
-    return row
+    return new_row(store, trace, span_id, SpanClass("pending"), Flag.PENDING)
 
 
 def _rebuild(store: Store, code: int) -> tuple[Int32, Int32]:
     """Derives one trace anew from all its rows."""
     info, c = store.traces[code], store.c
-    rows = np.flatnonzero((c.trace[: store.size] == code) & ((c.flags[: store.size] & _DEAD) == 0)).astype(np.int32)
-    nodes = rows[(c.flags[rows] & _DERIVED) != 0]
-    old = {row: _look(store, row) for row in rows.tolist()}
+    rows = np.flatnonzero((c.trace[: store.size] == code) & ((c.flags[: store.size] & DEAD) == 0)).astype(np.int32)
+    nodes = rows[(c.flags[rows] & DERIVED) != 0]
+    old = {row: look(store, row) for row in rows.tolist()}
     info.stale = False
     info.agents, info.first_root, info.orchestrator = {}, None, -1
     info.start = info.end = NAT
-    lines = rows[(c.flags[rows] & (_DERIVED | _PENDING)) == 0]
+    lines = rows[(c.flags[rows] & (DERIVED | PENDING)) == 0]
     if len(lines):
         starts = c.start[lines]
         info.start = int(starts[starts != NAT].min(initial=2**62)) if (starts != NAT).any() else NAT
         info.end = int(c.end(lines).max())
-    c.flags[nodes] |= _DEAD
+    c.flags[nodes] |= DEAD
     c.flags[lines] &= ~_CUT
-    for row in rows[(c.flags[rows] & _PENDING) != 0].tolist():
-        named = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & _DEAD]
+    for row in rows[(c.flags[rows] & PENDING) != 0].tolist():
+        named = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & DEAD]
         if named:
             store.pending.waiting[row] = named
         else:
             store.pending.waiting.pop(row, None)
-            c.flags[row] |= _DEAD
+            c.flags[row] |= DEAD
     _attach(store, lines)
     c = store.c
-    alive = rows[(c.flags[rows] & _DEAD) == 0]
-    changed = np.array([row for row in alive.tolist() if _look(store, row) != old[row]], np.int32)
-    return changed, rows[(c.flags[rows] & _DEAD) != 0]
-
-
-def _look(store: Store, row: int) -> tuple[int, ...]:
-    c = store.c
-    return int(c.parent[row]), int(c.status[row]), int(c.start[row]), int(c.duration[row]), int(c.cls[row])
+    alive = rows[(c.flags[rows] & DEAD) == 0]
+    changed = np.array([row for row in alive.tolist() if look(store, row) != old[row]], np.int32)
+    return changed, rows[(c.flags[rows] & DEAD) != 0]
 
 
 def _attach(store: Store, rows: Int32) -> Int32:
@@ -193,18 +175,18 @@ def _attach(store: Store, rows: Int32) -> Int32:
     recorded = c.recorded_parent[rows]
     has = recorded >= 0
     recorded = np.where(has, recorded, rows)
-    pending = has & ((c.flags[recorded] & _PENDING) != 0)
+    pending = has & ((c.flags[recorded] & PENDING) != 0)
     stands = has & (
         pending
         | ((flags & _KEEP) != 0)
-        | (store.class_kind[c.cls[rows]] < _AGENT_KINDS)
+        | (store.class_kind[c.cls[rows]] < AGENT_KINDS)
         | (store.class_agent[c.cls[recorded]] == agents)
     )
     pairs, which = _pairs(c.trace[rows], agents)
     named = np.array([store.agents[pair & 0xFFFFFFFF] != "" for pair in pairs])
-    free = ((flags & _KEEP) != 0) | ~named[which] | (store.class_kind[c.cls[rows]] < _AGENT_KINDS)
+    free = ((flags & _KEEP) != 0) | ~named[which] | (store.class_kind[c.cls[rows]] < AGENT_KINDS)
     c.parent[rows] = np.where(stands, recorded, -1)
-    touched = _agents(store, rows, pairs, which, ~free)
+    touched = extend_agents(store, rows, pairs, which, ~free)
     c = store.c
     to_node = ~stands & ~free
     held = [store.traces[pair >> 32].agents.get(pair & 0xFFFFFFFF) for pair in pairs]
@@ -218,9 +200,9 @@ def _attach(store: Store, rows: Int32) -> Int32:
     for i in np.flatnonzero(foreign):
         store.traces[c.trace[rows[i]]].agents[int(agents[i])].foreign.add(int(recorded[i]))
     below = (c.parent[rows] == nodes) & ~free
-    _lasts(store, rows[below], agents[below])
+    keep_lasts(store, rows[below], agents[below])
     for code in distinct(c.trace[rows]):
-        touched |= _place_nodes(store, store.traces[code])
+        touched |= place_nodes(store, store.traces[code])
     return np.array(sorted(touched), np.int32)
 
 
@@ -241,67 +223,10 @@ def _pairs(traces: Int32, agents: Int32) -> tuple[list[int], Int64]:
     return [(k + low) // width << 32 | (k + low) % width for k in distinct.tolist()], which
 
 
-def _agents(store: Store, rows: Int32, pairs: list[int], which: Int64, derive: Bool) -> set[int]:
-    """Extends each agent's first start, end and count of running spans by these rows; makes nodes that are not there yet."""
-    c = store.c
-    touched: set[int] = set()
-    order = np.argsort(which, kind="stable")
-    bounds = np.searchsorted(which[order], np.arange(len(pairs) + 1))
-    explicit = store.class_kind[c.cls[rows]] < _AGENT_KINDS
-    for p, pair in enumerate(pairs):
-        info, code = store.traces[pair >> 32], pair & 0xFFFFFFFF
-        mine = order[bounds[p] : bounds[p + 1]]
-        part = rows[mine]
-        named = part[explicit[mine]]
-        if len(named) and store.agents[code]:
-            row = min(named.tolist(), key=lambda r: (int(c.start[r]), store.ids[r]))
-            agent = info.agents.get(code)
-            if agent is None:
-                info.agents[code] = Agent(code, row, explicit=True)
-            elif not agent.explicit or (int(c.start[row]), store.ids[row]) < (int(c.start[agent.row]), store.ids[agent.row]):
-                agent.explicit, agent.row, info.stale = True, row, True
-        part = part[derive[mine]]
-        if not len(part):
-            continue
-        agent = info.agents.get(code)
-        if agent is None:
-            agent = info.agents[code] = Agent(code)
-        starts = c.start[part]
-        first = int(starts.min())
-        if first <= agent.first[0]:
-            least = min(store.ids[r] for r in part[starts == first].tolist())
-            agent.first = min(agent.first, (first, least))
-        agent.end = max(agent.end, int(c.end(part).max()))
-        agent.running += int((c.status[part] == 0).sum())
-        roots = part[c.recorded_parent[part] < 0]
-        if len(roots):
-            start = int(c.start[roots].min())
-            if info.first_root is None or start <= info.first_root[0]:
-                least = min(store.ids[r] for r in roots[c.start[roots] == start].tolist())
-                info.first_root = min(info.first_root or (2**63 - 1, "", 0), (start, least, code))
-        if not agent.explicit:
-            if agent.row < 0:
-                agent.row = _derived(store, info, code)
-            touched.add(agent.row)
-        c = store.c
-    return touched
-
-
-def _derived(store: Store, info: TraceInfo, code: int) -> int:
-    name = store.agents[code]
-    cls = SpanClass(ORCHESTRATOR if name == ORCHESTRATOR else AGENT, name, name)
-    span_id = agent_id(info.trace_id, name)
-    row = store.row(info.code, span_id)
-    if row < 0:
-        return _new_row(store, info.code, span_id, cls, Flag.DERIVED)
-    store.c.flags[row] = _DERIVED
-    return row
-
-
 def _hang_pending(store: Store, row: int) -> None:
     """A pending parent hangs where its first child's agent has its node."""
     c = store.c
-    children = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & _DEAD]
+    children = [r for r in store.pending.waiting.get(row, []) if not c.flags[r] & DEAD]
     if not children:
         return
     child = min(children, key=lambda r: (int(c.start[r]), store.ids[r]))
@@ -319,7 +244,7 @@ def _cut_circles(store: Store, rows: Int32) -> set[int]:
 
     def above(of: Int32) -> Int32:
         up = np.where(of >= 0, c.parent[of], -1)
-        return np.where((up >= 0) & ((c.flags[up] & _DERIVED) != 0), -1, up).astype(np.int32)
+        return np.where((up >= 0) & ((c.flags[up] & DERIVED) != 0), -1, up).astype(np.int32)
 
     up = above(rows)
     for _ in range(64):
@@ -331,7 +256,7 @@ def _cut_circles(store: Store, rows: Int32) -> set[int]:
     for row in rows[up >= 0].tolist():
         path: dict[int, int] = {}
         at = row
-        while at >= 0 and at not in cleared and at not in path and not c.flags[at] & _DERIVED:
+        while at >= 0 and at not in cleared and at not in path and not c.flags[at] & DERIVED:
             path[at] = len(path)
             at = int(c.parent[at])
         if at in path:
@@ -349,83 +274,16 @@ def _cut_circles(store: Store, rows: Int32) -> set[int]:
     return cuts
 
 
-def _lasts(store: Store, rows: Int32, agents: Int32) -> None:
-    """Keeps, for each agent, the call right below its node that ended last."""
-    c = store.c
-    done = c.status[rows] != 0
-    rows, agents = rows[done], agents[done]
-    if not len(rows):
-        return
-    ends, traces = c.end(rows), c.trace[rows]
-    order = np.lexsort((ends, agents, traces))
-    rows, ends, agents, traces = rows[order], ends[order], agents[order], traces[order]
-    changes = (agents[1:] != agents[:-1]) | (traces[1:] != traces[:-1])
-    for stop in np.flatnonzero(np.append(changes, True)).tolist():
-        agent = store.traces[traces[stop]].agents[int(agents[stop])]
-        at = stop
-        while at >= 0 and ends[at] == ends[stop] and agents[at] == agents[stop] and traces[at] == traces[stop]:
-            row = int(rows[at])
-            agent.last = max(agent.last, (int(ends[at]), store.ids[row], int(c.status[row])))
-            at -= 1
-
-
-def _place_nodes(store: Store, info: TraceInfo) -> set[int]:
-    """Times, status and parents of one trace's derived nodes. Returns those that changed."""
-    c = store.c
-    named = next((a for a in info.agents if store.agents[a] == ORCHESTRATOR), None)
-    root = named if named is not None else (info.first_root[2] if info.first_root else -1)
-    info.orchestrator = root
-    nodes = sorted(info.agents.values(), key=lambda a: (a.first, store.agents[a.code]))
-    derived = [a for a in nodes if not a.explicit and a.row >= 0]
-    before = {a.row: _look(store, a.row) for a in derived}
-    top = info.agents[root].row if root in info.agents else -1
-    for agent in derived:
-        name = store.agents[agent.code]
-        c.cls[agent.row] = store.class_code(SpanClass(ORCHESTRATOR if agent.code == root else AGENT, name, name))
-        c.start[agent.row] = agent.first[0] if agent.first[0] != 2**63 - 1 else NAT
-        c.parent[agent.row] = -1
-    for agent in derived:
-        if agent.code == root:
-            continue
-        real = [p for p in agent.foreign if not c.flags[p] & (_DEAD | _PENDING)]
-        wanted = (min(real, key=lambda r: (int(c.start[r]), store.ids[r]), default=-1), top)
-        c.parent[agent.row] = next((p for p in wanted if p >= 0 and not _is_above(store, agent.row, p)), -1)
-    busy = {a.row for a in nodes if a.running}
-    for row in list(busy):
-        at = int(c.parent[row])
-        while at >= 0 and at not in busy:
-            if c.flags[at] & _DERIVED:
-                busy.add(at)
-            at = int(c.parent[at])
-    for agent in derived:
-        runs = agent.row in busy
-        c.status[agent.row] = 0 if runs else agent.last[2]
-        start = int(c.start[agent.row])
-        c.duration[agent.row] = NAT if runs or start == NAT or agent.end == NAT else agent.end - start
-    return {row for row, look in before.items() if _look(store, row) != look}
-
-
-def _is_above(store: Store, row: int, below: int) -> bool:
-    parent, at = store.c.parent, below
-    while at >= 0:
-        if at == row:
-            return True
-        at = int(parent[at])
-    return False
-
-
 def _ended(store: Store, row: int) -> Int32:
     """A span that ran has ended: its agent's node follows."""
     c = store.c
     info = store.traces[c.trace[row]]
     agent = info.agents.get(int(store.class_agent[c.cls[row]]))
-    if agent is None or store.class_kind[c.cls[row]] < _AGENT_KINDS or c.flags[row] & _KEEP:
+    if agent is None or store.class_kind[c.cls[row]] < AGENT_KINDS or c.flags[row] & _KEEP:
         return _NO_ROWS
     agent.running -= 1
     rows = np.array([row], np.int32)
     agent.end = max(agent.end, int(c.end(rows)[0]))
     if c.parent[row] == agent.row:
-        _lasts(store, rows, np.array([agent.code], np.int32))
-    return np.array(sorted(_place_nodes(store, info)), np.int32)
-
-
+        keep_lasts(store, rows, np.array([agent.code], np.int32))
+    return np.array(sorted(place_nodes(store, info)), np.int32)

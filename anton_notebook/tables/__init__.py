@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from anton_notebook.tables.columns import SPANS, Column
-from anton_notebook.tables.frames import MESSAGES, PROBLEMS, RUNS, TOOL_CALLS, as_text, build, problems_frame, runs_frame
+from anton_notebook.tables.frames import (
+    MESSAGES,
+    PROBLEMS,
+    RUNS,
+    TOOL_CALLS,
+    as_text,
+    build,
+    problems_frame,
+    runs_frame,
+)
 from anton_notebook.tables.spans import SpansFrame
 
 __all__ = [

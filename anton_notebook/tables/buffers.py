@@ -18,7 +18,7 @@ from anton_notebook.store.columns import grown
 Array = npt.NDArray[Any]
 _SPARE = 1 << 18
 TEXT = pd.StringDtype(storage="python", na_value=np.nan)
-_SOME_TEXT = pd.arrays.StringArray(np.array(["text"], object), dtype=TEXT)
+_SOME_TEXT: Any = pd.array(["text"], dtype=TEXT)
 
 
 class Buffer:
@@ -131,7 +131,7 @@ def text(parts: list[Array]) -> Any:
     cost more than all else of it.
     """
     unchecked = getattr(_SOME_TEXT, "_from_backing_data", None)
-    return unchecked(parts[0]) if unchecked is not None else pd.arrays.StringArray(parts[0], dtype=TEXT)
+    return unchecked(parts[0]) if unchecked is not None else pd.array(parts[0], dtype=TEXT)
 
 
 def time(parts: list[Array]) -> Any:

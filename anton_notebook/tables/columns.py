@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -124,7 +124,9 @@ def _count(name: str) -> Callable[[Context, Int32], list[Array]]:
 
 def _cost_source(ctx: Context, rows: Int32) -> list[Array]:
     words = ctx.vocabulary("cost_source")
-    codes = ctx.by_class("cost_source", lambda cls: ctx.cost_source(cls.provider, cls.model) if cls.kind == LLM else None, rows)
+    codes = ctx.by_class(
+        "cost_source", lambda cls: ctx.cost_source(cls.provider, cls.model) if cls.kind == LLM else None, rows
+    )
     unpriced = (codes >= 0) & np.isnan(ctx.store.c.cost[rows]) & (ctx.store.c.status[rows] != 0)
     return [np.where(unpriced, words.code("unpriced"), codes)]
 
@@ -226,8 +228,15 @@ SPANS: tuple[Column, ...] = (
     Column("output_tokens", "integer", "tokens of the answer", _count("output")),
     Column("cached_tokens", "integer", "tokens of the request that came from the provider's cache", _count("cached")),
     Column("tokens_estimated", "flag", "the tokens are guessed from the text", _estimated),
-    Column("cost_usd", "number", "US dollars, recomputed; NaN where no price is known", lambda ctx, rows: [ctx.store.c.cost[rows]]),
-    Column("recorded_cost_usd", "number", "US dollars, as recorded", lambda ctx, rows: [ctx.store.c.recorded_cost[rows]]),
+    Column(
+        "cost_usd",
+        "number",
+        "US dollars, recomputed; NaN where no price is known",
+        lambda ctx, rows: [ctx.store.c.cost[rows]],
+    ),
+    Column(
+        "recorded_cost_usd", "number", "US dollars, as recorded", lambda ctx, rows: [ctx.store.c.recorded_cost[rows]]
+    ),
     Column("cost_source", "category", "where the price comes from", _cost_source),
     Column("saved_usd", "number", "US dollars that a reused or cached answer did not cost", _saved),
     Column("total_cost_usd", "number", "US dollars of the span and all below it", _total_cost),
@@ -237,7 +246,12 @@ SPANS: tuple[Column, ...] = (
     Column("depth", "number", "steps to the root", lambda ctx, rows: [ctx.sums.depth[rows]]),
     Column("provenance", "category", "how a replayed answer came about", _own_words("provenance")),
     Column("original_trace_id", "category", "the run that this one was made from", _own_words("original_trace_id")),
-    Column("original_span_id", "text", "the span that this one was made from", lambda ctx, rows: [texts(_own("original_span_id")(ctx, rows))]),
+    Column(
+        "original_span_id",
+        "text",
+        "the span that this one was made from",
+        lambda ctx, rows: [texts(_own("original_span_id")(ctx, rows))],
+    ),
     Column("mark", "category", "the user's mark", _no_words),
     Column("note", "text", "the user's note", _no_text),
     Column("source", "category", "the file", _source),

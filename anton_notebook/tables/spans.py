@@ -94,7 +94,7 @@ class SpansFrame:
         return order
 
     def _sum_all(self) -> None:
-        store, c, n = self._store, self._store.c, self._store.size
+        c, n = self._store.c, self._store.size
         sums = self._context.sums
         self._parent = c.parent[:n].copy()
         cost, tokens = self._shares(np.arange(n, dtype=np.int32))
@@ -119,7 +119,7 @@ class SpansFrame:
 
     def _little(self, rows: Int32, seen: Bool) -> bool:
         """Takes a few changed rows in. False where only starting anew will do."""
-        store, c = self._store, self._store.c
+        c = self._store.c
         self._make_room()
         touched = self._sum(rows)
         if touched is None:
@@ -180,7 +180,7 @@ class SpansFrame:
             held.insert(at, part)
 
     def _sum(self, rows: Int32) -> set[int] | None:
-        """Brings depths and sums up to date for these rows. Returns the rows above them, None where a whole part of the tree moved."""
+        """Brings depths and sums up to date. Returns the rows above these; None where a part of the tree moved."""
         sums, parents = self._context.sums, self._store.c.parent
         costs, tokens = self._shares(rows)
         touched: set[int] = set()
@@ -212,7 +212,9 @@ class SpansFrame:
 
     def _by_depth(self, rows: list[int]) -> list[int]:
         """Parents before their children."""
-        inside, done, out = set(rows), set(), []
+        inside = set(rows)
+        done: set[int] = set()
+        out: list[int] = []
         for row in rows:
             chain: list[int] = []
             at = row
@@ -222,4 +224,3 @@ class SpansFrame:
                 at = int(self._parent[at])
             out += reversed(chain)
         return out
-

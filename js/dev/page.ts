@@ -98,4 +98,4 @@ if (query.has("live")) {
   kernel.flush();
 }
 mountView(root, model, connection, new AbortController().signal);
-Object.assign(window, { kernel, model });
+Object.assign(window, { kernel, model, connection, makeRun, figures });

@@ -54,7 +54,7 @@ export class Toolbar {
       this.modes.time,
       this.modes.order,
     );
-    put(this.element, this.picker, this.live, this.totals, h("span.an-space"), segment, fit, keys);
+    put(this.element, this.picker, this.live, this.totals, h("div.an-tools", {}, segment, fit, keys));
   }
 
   private order: string[] = [];

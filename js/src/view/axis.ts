@@ -59,7 +59,8 @@ export function drawAxis(
     const x = Math.round(camera.x(layout.xOf(origin + tick))) + 0.5;
     context.moveTo(x, AXIS_HEIGHT - 4);
     context.lineTo(x, AXIS_HEIGHT);
-    context.fillText(tick === 0 ? clock(origin) : `+${tickText(tick, step)}`, x + 3, AXIS_HEIGHT / 2);
+    const text = tick === 0 ? clock(origin) : `+${tickText(tick, step)}`;
+    if (x + 3 + context.measureText(text).width < camera.width) context.fillText(text, x + 3, AXIS_HEIGHT / 2);
   }
   context.moveTo(0, AXIS_HEIGHT + 0.5);
   context.lineTo(camera.width, AXIS_HEIGHT + 0.5);

@@ -7,7 +7,7 @@ import { type D3ZoomEvent, type ZoomBehavior, zoom, zoomIdentity } from "d3-zoom
 import type { Bounds } from "../layout/layout";
 
 /** On the left is room for the agents' names. */
-const MARGIN = { left: 128, right: 56, top: 44, bottom: 34 };
+const MARGIN = { left: 128, right: 84, top: 36, bottom: 34 };
 const LEAST = 1e-6;
 const MOST = 1e5;
 

@@ -8,8 +8,9 @@ import { type Fitter, shortModel, span } from "./words";
 
 const LEAST_WIDTH = 26;
 
-function title(model: Model, slot: number): string {
-  return model.kindCode(slot) === 2 ? shortModel(model.name(slot)) : model.name(slot);
+/** What stands in a node or beside it: of a call to a model, the model. */
+export function title(model: Model, slot: number): string {
+  return model.kindCode(slot) === 2 ? shortModel(model.modelName(slot) || model.name(slot)) : model.name(slot);
 }
 
 export function sideLabels(
@@ -20,6 +21,8 @@ export function sideLabels(
   theme: Theme,
   fitter: Fitter,
   lit: ReadonlySet<number> | null,
+  width: number,
+  inside: boolean,
 ): void {
   const ordered = visible
     .map((slot) => ({ slot, x: place.x(slot), y: Math.round(place.y(slot)) }))
@@ -28,21 +31,26 @@ export function sideLabels(
   context.font = font;
   context.textAlign = "left";
   context.textBaseline = "middle";
+  context.lineWidth = 3;
+  context.lineJoin = "round";
+  context.strokeStyle = theme.ground;
+  context.fillStyle = theme.text;
   for (const [i, { slot, x, y }] of ordered.entries()) {
-    if (model.kindCode(slot) === 0 || (lit !== null && !lit.has(slot))) continue;
+    const kind = model.kindCode(slot);
+    if (kind === 0 || (lit !== null && !lit.has(slot))) continue;
     const next = ordered[i + 1];
-    const from = x + (SIZES[model.kindCode(slot)]! / 2) * place.scale + 4;
-    const room = Math.min(
-      150,
-      next !== undefined && next.y - y < 4 ? next.x - (SIZES[2] / 2) * place.scale - 4 - from : 150,
-    );
+    const from = x + (SIZES[kind]! / 2) * place.scale + 4;
+    const end = next !== undefined && next.y - y < 4 ? next.x - (SIZES[2] / 2) * place.scale - 4 : width - 4;
+    const room = Math.min(150, end - from, width - 4 - from);
     if (room < LEAST_WIDTH) continue;
-    const took = Number.isFinite(model.duration[slot]) ? ` · ${span(model.duration[slot])}` : "";
-    const name = title(model, slot);
-    const whole = `${name}${took}`;
-    const text = context.measureText(whole).width <= room ? whole : fitter.fit(context, name, room, font);
-    context.fillStyle = theme.text;
-    context.globalAlpha = 0.85;
+    const took = Number.isFinite(model.duration[slot]) ? span(model.duration[slot]) : "";
+    const name = inside && (kind === 2 || kind === 3) ? "" : title(model, slot);
+    const whole = [name, took].filter(Boolean).join(" · ");
+    const text = fitter.width(context, whole, font) <= room ? whole : fitter.fit(context, name, room, font);
+    if (text === "") continue;
+    context.globalAlpha = 0.75;
+    context.strokeText(text, from, y + 0.5);
+    context.globalAlpha = 0.9;
     context.fillText(text, from, y + 0.5);
   }
   context.globalAlpha = 1;

@@ -1,14 +1,15 @@
 /** Draws the graph: bands, axis, edges and nodes where there is room, coloured strips where there is not. */
 import type { Layout } from "../layout/layout";
-import { collectMarks, Marks } from "../layout/pixels";
+import { Marks } from "../layout/pixels";
 import type { Model } from "../model";
 import { Flag, Status } from "../protocol";
 import type { Theme } from "../theme";
 import { drawAxis } from "./axis";
 import type { Camera } from "./camera";
 import { drawEdges } from "./edges";
-import { sideLabels, stripLabels } from "./labels";
+import { sideLabels, title } from "./labels";
 import { drawNode, LABELLED } from "./shapes";
+import { drawStrips } from "./strips";
 import { Fitter, money, span } from "./words";
 
 /** Above so many spans in view, or below this scale, nodes give way to strips. */
@@ -77,7 +78,7 @@ export class Picture {
       next = this.nodes(context, theme, attention, scale, now);
       if (layout.settle(this.visible)) next = 0;
     } else {
-      this.strips(context, ratio, theme, attention);
+      drawStrips(context, ratio, this.model, layout, camera, this.marks, theme, this.fitter, attention);
       if (this.anyRunning()) next = 250;
     }
     this.labels(context, theme);
@@ -168,7 +169,8 @@ export class Picture {
     };
     this.durations(context, theme, place, scale, attention);
     drawEdges(context, model, this.visible, place, theme, attention.lit, (slot) => arrived.get(slot) ?? 1);
-    const named = scale > LABELLED && camera.ky > 0.75;
+    const inside = scale > LABELLED;
+    const under = inside && camera.ky > 0.75;
     const breath = this.still ? 0.5 : 0.5 + 0.5 * Math.sin(now / 420);
     for (const slot of this.visible) {
       const running = model.status[slot] === Status.running;
@@ -181,7 +183,7 @@ export class Picture {
           status: model.status[slot]!,
           flags: model.flags[slot]!,
           provenance: model.provenance[slot]!,
-          name: model.name(slot),
+          name: title(model, slot),
           branch: model.traceId(slot) !== model.shown[0],
         },
         place.x(slot),
@@ -192,14 +194,16 @@ export class Picture {
           selected: slot === attention.selected,
           hovered: slot === attention.hovered,
           breath,
-          named,
+          inside,
+          under,
         },
         theme,
         this.fitter,
       );
-      if (named && !dim) this.caption(context, slot, place.x(slot), place.y(slot), theme);
+      if (under && !dim) this.caption(context, slot, place.x(slot), place.y(slot), theme);
     }
-    if (!named) sideLabels(context, model, this.visible, place, theme, this.fitter, attention.lit);
+    if (!under)
+      sideLabels(context, model, this.visible, place, theme, this.fitter, attention.lit, camera.width, inside);
     return next;
   }
 
@@ -243,59 +247,5 @@ export class Picture {
     context.textBaseline = "top";
     context.fillStyle = theme.muted;
     context.fillText(this.fitter.fit(context, text, 84, font), x, y + (kind === 2 ? 20 : 19));
-  }
-
-  private strips(context: CanvasRenderingContext2D, ratio: number, theme: Theme, attention: Attention): void {
-    const { camera, marks } = this;
-    const x0 = camera.worldX(0);
-    const view = {
-      x0,
-      y0: camera.worldY(-20),
-      x1: camera.worldX(camera.width),
-      y1: camera.worldY(camera.height + 20),
-      kx: camera.kx * ratio,
-    };
-    collectMarks(this.layout, view, marks);
-    const high = Math.max(1, Math.min(22, 34 * camera.ky));
-    for (const worst of [0, 1, 2]) {
-      for (let kind = 0; kind < 5; kind++) {
-        context.fillStyle = worst === 2 ? theme.error : theme.kinds[kind]!;
-        for (let i = 0; i < marks.n; i++) {
-          if (marks.worst[i] !== worst || marks.kind[i] !== kind) continue;
-          const left = marks.px0[i]! / ratio;
-          const wide = Math.max(1, (marks.px1[i]! - marks.px0[i]! + 1) / ratio);
-          context.globalAlpha = marks.trace[i]! > 0 ? 0.55 : 1;
-          context.fillRect(left, camera.y(marks.y[i]!) - high / 2, wide, high);
-        }
-        if (worst === 2) break;
-      }
-      if (worst === 2) this.errors(context, ratio, high);
-    }
-    context.globalAlpha = 1;
-    if (high >= 11) stripLabels(context, this.model, marks, ratio, (y) => camera.y(y), theme, this.fitter);
-    for (const [slot, colour] of [
-      [attention.hovered, theme.text],
-      [attention.selected, theme.accent],
-    ] as const) {
-      if (slot < 0 || slot >= this.model.size) continue;
-      context.strokeStyle = colour;
-      context.lineWidth = 2;
-      context.strokeRect(
-        camera.x(this.layout.x[slot]!) - 3,
-        camera.y(this.layout.y[slot]!) - high / 2 - 3,
-        8,
-        high + 6,
-      );
-    }
-  }
-
-  private errors(context: CanvasRenderingContext2D, ratio: number, high: number): void {
-    const { marks, camera } = this;
-    context.globalAlpha = 1;
-    for (let i = 0; i < marks.n; i++) {
-      if (marks.worst[i] !== 2) continue;
-      const wide = Math.max(2, (marks.px1[i]! - marks.px0[i]! + 1) / ratio);
-      context.fillRect(marks.px0[i]! / ratio, camera.y(marks.y[i]!) - high / 2 - 1, wide, high + 2);
-    }
   }
 }

@@ -1,7 +1,7 @@
 /** One node: its outline by kind, its state, its name. Colours and sizes are passed in; nothing is read off the page. */
 import { Flag, Provenance, Status } from "../protocol";
 import type { Theme } from "../theme";
-import { type Fitter, shortModel } from "./words";
+import type { Fitter } from "./words";
 
 /** Above this scale a name has room in or under its node; below it stands beside it. */
 export const LABELLED = 0.62;
@@ -25,8 +25,9 @@ export interface Look {
   hovered: boolean;
   /** 0 to 1: how far the breath of a running node is out. */
   breath: number;
-  /** Whether its name is drawn in or under it. */
-  named: boolean;
+  /** Whether its name is drawn in it, and whether under it, as its kind has it. */
+  inside: boolean;
+  under: boolean;
 }
 
 export function outline(context: CanvasRenderingContext2D, kind: number, x: number, y: number, size: number): void {
@@ -87,19 +88,29 @@ export function drawNode(
   context.fillStyle = colour;
   context.fill();
   context.globalAlpha = look.alpha;
+  if (kind === 0 && !pending) ring(context, x, y, size, theme);
   const failed = node.status === Status.error;
   if (failed || dashed) {
     context.strokeStyle = failed ? theme.error : theme.muted;
     context.lineWidth = failed ? Math.max(2, 3 * look.scale) : 1.5;
     if (dashed) context.setLineDash([4, 3]);
-    if (failed) outline(context, kind, x, y, size + 4 * look.scale);
+    outline(context, kind, x, y, failed ? size + 4 * look.scale : size);
     context.stroke();
     context.setLineDash([]);
   }
   if (failed && look.scale > 0.5)
     badge(context, x + size / 2, y - size * (kind === 2 || kind === 3 ? 0.28 : 0.36), look.scale, theme);
-  if (look.named) label(context, node, x, y, size, look, theme, fitter);
+  if (kind === 2 || kind === 3 ? look.inside : look.under) label(context, node, x, y, size, look, theme, fitter);
   context.globalAlpha = 1;
+}
+
+/** Not by colour alone: two circles are told apart by a ring. */
+function ring(context: CanvasRenderingContext2D, x: number, y: number, size: number, theme: Theme): void {
+  context.strokeStyle = theme.ground;
+  context.lineWidth = Math.max(1, size / 20);
+  context.beginPath();
+  context.arc(x, y, size * 0.32, 0, 2 * Math.PI);
+  context.stroke();
 }
 
 /** Not by colour alone: an error carries a sign. */
@@ -134,8 +145,7 @@ function label(
   const faint = pending || node.provenance === Provenance.stale;
   if (inside) {
     context.fillStyle = faint ? theme.text : theme.onKinds[node.kind]!;
-    const text = node.kind === 2 ? shortModel(node.name) : node.name;
-    context.fillText(fitter.fit(context, text, size - (node.kind === 3 ? 10 : 7), font), x, y + 0.5);
+    context.fillText(fitter.fit(context, node.name, size - (node.kind === 3 ? 10 : 7), font), x, y + 0.5);
     return;
   }
   const text = fitter.fit(context, pending ? "not seen yet" : node.name, 110, font);

@@ -53,6 +53,18 @@ export function shortModel(name: string): string {
 /** Measures once and remembers: texts repeat a thousand times in a picture. */
 export class Fitter {
   private readonly known = new Map<string, string>();
+  private readonly widths = new Map<string, number>();
+
+  /** The width of a text in the font that the context has. */
+  width(context: CanvasRenderingContext2D, text: string, font: string): number {
+    const key = `${font}\n${text}`;
+    const found = this.widths.get(key);
+    if (found !== undefined) return found;
+    if (this.widths.size > 4_000) this.widths.clear();
+    const { width } = context.measureText(text);
+    this.widths.set(key, width);
+    return width;
+  }
 
   fit(context: CanvasRenderingContext2D, text: string, width: number, font: string): string {
     const key = `${font}\n${Math.round(width)}\n${text}`;

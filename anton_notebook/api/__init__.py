@@ -1,0 +1,8 @@
+"""What users hold: all traces under a path, one trace, one span."""
+
+from __future__ import annotations
+
+from anton_notebook.api.spans import Span, Trace
+from anton_notebook.api.traces import EXPERIMENTS, PathLike, Traces, open_traces, read_traces
+
+__all__ = ["EXPERIMENTS", "PathLike", "Span", "Trace", "Traces", "open_traces", "read_traces"]

@@ -1,0 +1,193 @@
+"""One span and one run, as users hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anton_notebook.errors import NotRerunnable
+from anton_notebook.request import Request, Response
+from anton_notebook.span import LLM, NAT, Flag
+from anton_notebook.store import RunFigures, TraceInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from anton_notebook.api.traces import Traces
+
+
+class Span:
+    """One call, or one agent's work. Light fields are attributes; texts are read from disk when they are asked for.
+
+    `trace_id, span_id, kind, agent, name, status, provider, model, finish_reason, error` are text (None where unknown),
+    `start` and `end` UTC datetimes, `duration_ms` milliseconds, `input_tokens, output_tokens, cached_tokens` counts,
+    `cost_usd` and `recorded_cost_usd` US dollars (NaN unknown).
+    """
+
+    def __init__(self, traces: Traces, row: int) -> None:
+        light = traces.store.span(row)
+        self._traces, self._row, self._light = traces, row, light
+        self.trace_id, self.span_id, self.kind, self.status = light.trace_id, light.span_id, light.kind, light.status
+        self.agent: str | None = light.agent or None
+        self.name: str | None = light.name or None
+        self.provider: str | None = light.provider or None
+        self.model: str | None = light.model or None
+        self.finish_reason: str | None = light.finish_reason or None
+        self.error = light.error
+        self.start = _when(light.start)
+        self.duration_ms = None if light.duration == NAT else light.duration / 1000.0
+        self.end = None if NAT in (light.start, light.duration) else _when(light.start + light.duration)
+        self.input_tokens, self.output_tokens, self.cached_tokens = light.usage
+        self.tokens_estimated = bool(light.flags & Flag.ESTIMATED)
+        self.cost_usd, self.recorded_cost_usd = light.cost_usd, light.recorded_cost_usd
+
+    @property
+    def row(self) -> int:
+        """Its number in the store, which the page knows it by."""
+        return self._row
+
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """The whole record as it stands on disk; `BodyUnavailable` where it does no longer."""
+        if self._light.file < 0:
+            return {}
+        return self._traces.store.files[self._light.file].loader(self._light.offset, self._light.length)
+
+    @property
+    def request(self) -> Request:
+        """Everything that went to the model; `NotRerunnable` on a span that is no LLM call."""
+        if self.kind != LLM:
+            calls = [f"{child.span_id!r} ({child.model})" for child in self.walk() if child.kind == LLM][:5]
+            below = f"; LLM calls below it: {', '.join(calls)}" if calls else "; there is no LLM call below it"
+            raise NotRerunnable(
+                f"span {self.span_id!r} is {self.kind} {self.name!r} and no LLM call, so it has no request{below}"
+            )
+        return Request.from_record(self.record, self._traces.store.files[self._light.file].kind)
+
+    @property
+    def response(self) -> Response:
+        """What the model answered; `NotRerunnable` on a span that is no LLM call."""
+        if self.kind != LLM:
+            raise NotRerunnable(
+                f"span {self.span_id!r} is {self.kind} {self.name!r} and no LLM call, so it has no response"
+            )
+        return Response.from_record(self.record)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Every key of the record that is no column, and the provider and parent as they were recorded."""
+        record = dict(self.record)
+        out = {key: value for key, value in record.items() if key not in _COLUMNS}
+        if record:
+            out["recorded_parent_id"] = record.get("parent_id")
+            out["recorded_provider"] = record.get("provider")
+        return out
+
+    @property
+    def parent(self) -> Span | None:
+        """The span above it; None for the root."""
+        above = self._light.parent
+        if above < 0 or self._traces.store.c.flags[above] & Flag.PENDING:
+            return None
+        return Span(self._traces, above)
+
+    @property
+    def children(self) -> list[Span]:
+        """The spans right below it, by start."""
+        return [Span(self._traces, int(row)) for row in self._traces.store.children(self._row)]
+
+    def walk(self) -> Iterator[Span]:
+        """The span and all below it, parents first."""
+        stack = [self]
+        while stack:
+            span = stack.pop()
+            yield span
+            stack.extend(reversed(span.children))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Span) and (self.trace_id, self.span_id) == (other.trace_id, other.span_id)
+
+    def __hash__(self) -> int:
+        return hash((self.trace_id, self.span_id))
+
+    def __repr__(self) -> str:
+        took = "" if self.duration_ms is None else f", {self.duration_ms:,.0f} ms"
+        return f"<Span {self.kind} {self.name!r} {self.status}{took} span_id={self.span_id!r}>"
+
+
+class Trace:
+    """One run of a task: a mapping-like view of its spans."""
+
+    def __init__(self, traces: Traces, info: TraceInfo) -> None:
+        self._traces, self._info = traces, info
+        self.trace_id = info.trace_id
+
+    @property
+    def name(self) -> str | None:
+        """What the run's task is called."""
+        return self._info.name or None
+
+    @property
+    def figures(self) -> RunFigures:
+        """The run's row of figures (times in microseconds since 1970 UTC)."""
+        return self._traces.store.run(self._info.code)
+
+    @property
+    def status(self) -> str:
+        """running, ok or error."""
+        return self._info.status
+
+    @property
+    def root(self) -> Span | None:
+        """The orchestrator's span, or the first one without a parent."""
+        store = self._traces.store
+        with store.lock:
+            c = store.c
+            rows = np.flatnonzero((c.trace[: store.size] == self._info.code) & (c.parent[: store.size] < 0))
+            rows = rows[(c.flags[rows] & np.uint8(Flag.DEAD | Flag.PENDING)) == 0]
+            if not len(rows):
+                return None
+            first = min(rows.tolist(), key=lambda row: (store.class_kind[c.cls[row]], c.start[row], store.ids[row]))
+        return Span(self._traces, first)
+
+    @property
+    def spans(self) -> list[Span]:
+        """All spans, by start."""
+        frame = self.spans_df()
+        return [self.span(span_id) for span_id in frame["span_id"]]
+
+    def span(self, span_id: str) -> Span:
+        """One span of this run."""
+        return self._traces.span(span_id, self.trace_id)
+
+    def spans_df(self) -> pd.DataFrame:
+        """The rows of `Traces.spans_df` that are this run's."""
+        frame = self._traces.spans_df(experiments=True)
+        return frame[frame["trace_id"] == self.trace_id].reset_index(drop=True)
+
+    def messages_df(self) -> pd.DataFrame:
+        """The rows of `Traces.messages_df` that are this run's."""
+        return self._traces.messages_df(self.trace_id)
+
+    def __repr__(self) -> str:
+        run = self.figures
+        cost = "" if run["cost_usd"] is None else f", {'≥ ' if run['unpriced_calls'] else ''}${run['cost_usd']:,.4f}"
+        return f"<Trace {self.name or self.trace_id!r} {self.status}, {run['spans']} spans{cost}>"
+
+
+def _when(micros: int) -> datetime | None:
+    if micros == NAT:
+        return None
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    except OverflowError:
+        return None
+
+
+_COLUMNS = frozenset(
+    "timestamp agent_name tool_name trace_id span_id parent_id span_type event_type duration_ms tokens cost_usd messages response "
+    "error parameters result system_prompt".split()
+)
