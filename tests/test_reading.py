@@ -229,7 +229,10 @@ def test_frames_have_all_columns_and_dtypes_also_when_empty(tmp_path: Path) -> N
     empty = anb.read_traces(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "t.jsonl").write_text(
-        lines_of(line("a"), line("b", tool_name="x", span_type="tool_call")) + "x\n"
+        lines_of(
+            line("a", messages=[{"role": "user", "content": "hi"}]), line("b", tool_name="x", span_type="tool_call")
+        )
+        + "x\n"
     )
     full = anb.read_traces(tmp_path / "full")
     assert list(full.spans_df().columns) == [column.name for column in SPANS]

@@ -14,6 +14,8 @@ from anton_notebook.span import LLM, NAT, Flag
 from anton_notebook.store import RunFigures, TraceInfo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from anton_notebook.api.traces import Traces
@@ -48,6 +50,11 @@ class Span:
     def row(self) -> int:
         """Its number in the store, which the page knows it by."""
         return self._row
+
+    @property
+    def home(self) -> Path:
+        """Where what we write about its run is kept: re-runs, replays, answers."""
+        return self._traces.home
 
     @property
     def record(self) -> Mapping[str, Any]:

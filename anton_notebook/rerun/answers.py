@@ -19,7 +19,7 @@ from typing import NamedTuple
 from anton_notebook.request import Response, Usage, canonical
 
 NAME = "answers.db"
-APPLICATION = 0x616E6241
+APPLICATION = 1634624065
 VERSION = 1
 BUSY = 10.0
 _TABLE = """
@@ -115,8 +115,8 @@ class Answers:
             self._check(db)
             return
         db.execute(_TABLE)
-        db.execute(f"PRAGMA application_id = {APPLICATION:d}")
-        db.execute(f"PRAGMA user_version = {VERSION:d}")
+        db.execute("PRAGMA application_id = 1634624065")
+        db.execute("PRAGMA user_version = 1")
 
 
 class _Foreign(Exception):

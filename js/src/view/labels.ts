@@ -6,7 +6,7 @@ import type { Place } from "./edges";
 import { SIZES } from "./shapes";
 import { type Fitter, shortModel, span } from "./words";
 
-const LEAST_WIDTH = 26;
+const LEAST_WIDTH = 34;
 
 /** What stands in a node or beside it: of a call to a model, the model. */
 export function title(model: Model, slot: number): string {
@@ -48,7 +48,7 @@ export function sideLabels(
     const whole = [name, took].filter(Boolean).join(" · ");
     const text = fitter.width(context, whole, font) <= room ? whole : fitter.fit(context, name, room, font);
     if (text === "") continue;
-    context.globalAlpha = 0.75;
+    context.globalAlpha = 0.9;
     context.strokeText(text, from, y + 0.5);
     context.globalAlpha = 0.9;
     context.fillText(text, from, y + 0.5);

@@ -136,19 +136,24 @@ function label(
   fitter: Fitter,
 ): void {
   const inside = node.kind === 2 || node.kind === 3;
-  const points = Math.max(8, Math.round((inside ? 10 : 11) * Math.min(1, look.scale + 0.1)));
-  const font = `${inside ? 600 : 500} ${points}px ${theme.font}`;
+  const room = inside ? size - (node.kind === 3 ? 10 : 6) : 110;
+  let points = Math.max(8, Math.round((inside ? 10 : 11) * Math.min(1, look.scale + 0.1)));
+  let font = `${inside ? 600 : 500} ${points}px ${theme.font}`;
   context.font = font;
+  while (inside && points > 8 && fitter.width(context, node.name, font) > room) {
+    font = `600 ${--points}px ${theme.font}`;
+    context.font = font;
+  }
   context.textAlign = "center";
   context.textBaseline = "middle";
   const pending = (node.flags & Flag.pending) !== 0;
   const faint = pending || node.provenance === Provenance.stale;
   if (inside) {
     context.fillStyle = faint ? theme.text : theme.onKinds[node.kind]!;
-    context.fillText(fitter.fit(context, node.name, size - (node.kind === 3 ? 10 : 7), font), x, y + 0.5);
+    context.fillText(fitter.fit(context, node.name, room, font), x, y + 0.5);
     return;
   }
-  const text = fitter.fit(context, pending ? "not seen yet" : node.name, 110, font);
+  const text = fitter.fit(context, pending ? "not seen yet" : node.name, room, font);
   context.lineWidth = 3;
   context.strokeStyle = theme.ground;
   context.lineJoin = "round";

@@ -1,0 +1,193 @@
+"""Reading: a file of trace lines into a frame, against counting its newlines, and what a span keeps in memory."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = 'The quick brown fox "jumps"\nover the lazy dog, twice. '
+
+
+def write_lines(path: Path, spans: int, body: int) -> None:
+    """A run of agents as anton writes it: model calls, each with two tool calls that land before it."""
+    rng = random.Random(7)
+    clock = 1_790_000_000.0
+    with path.open("w") as out:
+        made = 0
+        while made < spans:
+            agent = f"module_{made % 7}"
+            call = str(uuid.UUID(int=rng.getrandbits(128)))
+            trace = f"run-{made // 25_000:04d}"
+            for _ in range(min(2, spans - made - 1)):
+                tool: dict[str, Any] = {
+                    "timestamp": stamp(clock), "tool_name": ("read_file", "grep_codebase")[made % 2], "trace_id": trace,
+                    "span_id": str(uuid.UUID(int=rng.getrandbits(128))), "parent_id": call, "span_type": "tool_call",
+                    "agent_name": agent, "duration_ms": 12.5, "success": True,
+                    "parameters": {"path": "src/x.py"}, "result": (TEXT * 100)[:body],
+                }  # fmt: skip
+                out.write(json.dumps(tool) + "\n")
+                made += 1
+                clock += 0.01
+            line = {
+                "timestamp": stamp(clock), "agent_name": agent, "provider": "claude",
+                "model": ("claude-sonnet-4-20250514", "gpt-4o")[made % 2], "trace_id": trace, "span_id": call,
+                "parent_id": None, "span_type": "llm_call", "duration_ms": 812.25,
+                "tokens": {"input": 1200, "output": 80, "total": 1280}, "cost_usd": 0.0048,
+                "messages": [{"role": "user", "content": (TEXT * 100)[: body * 3 // 4]}], "response": (TEXT * 100)[: body // 8],
+            }  # fmt: skip
+            out.write(json.dumps(line) + "\n")
+            made += 1
+            clock += 0.02
+
+
+def stamp(seconds: float) -> str:
+    whole = int(seconds)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e6):06d}"
+
+
+def newlines(path: Path) -> int:
+    """The floor: reads the file once and counts its newlines."""
+    found = 0
+    block = bytearray(1 << 20)
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            found += block.count(b"\n", 0, size)
+    return found
+
+
+def best(run: Callable[[], object], times: int) -> float:
+    least = float("inf")
+    for _ in range(times):
+        gc.collect()
+        begin = time.perf_counter()
+        run()
+        least = min(least, time.perf_counter() - begin)
+    return least
+
+
+MEMORY = """
+import os, sys, gc, resource, threading, time
+import psutil
+import anton_notebook as anb
+from anton_notebook import pricing
+anb.read_traces(sys.argv[2]).spans_df()
+gc.collect()
+me = psutil.Process()
+base, peak, over = me.memory_info().rss, [0], [False]
+def watch():
+    while not over[0]:
+        peak[0] = max(peak[0], me.memory_info().rss)
+        time.sleep(0.005)
+thread = threading.Thread(target=watch)
+thread.start()
+traces = anb.read_traces(sys.argv[1])
+traces.spans_df()
+over[0] = True
+thread.join()
+traces._frame = None
+gc.collect()
+print(base, max(peak[0], me.memory_info().rss), me.memory_info().rss, traces.store.size)
+"""
+
+
+def memory(path: Path, small: Path) -> tuple[float, float]:
+    """Bytes kept for a span after reading, and the peak above the base as a share of the file."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(path), str(small)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    base, peak, kept, spans = map(int, done.stdout.split())
+    return (kept - base) / spans, (peak - base) / path.stat().st_size
+
+
+def rows() -> list[dict[str, str]]:
+    """Measured beside the bars."""
+    import pandas as pd
+
+    import anton_notebook as anb
+
+    out: list[dict[str, str]] = []
+
+    def add(what: str, measured: str, bar: str) -> None:
+        out.append({"what": what, "measured": measured, "bar": bar})
+
+    with tempfile.TemporaryDirectory() as folder:
+        small, long, many = (Path(folder) / name for name in ("small.jsonl", "long.jsonl", "many.jsonl"))
+        write_lines(small, 1000, 500)
+        write_lines(long, 100_000, 3600)
+        write_lines(many, 1_000_000, 120)
+        anb.read_traces(small).spans_df()
+        for path, spans, times in ((long, 100_000, 5), (many, 1_000_000, 3)):
+            newlines(path)
+            floor = best(lambda path=path: newlines(path), 5)  # type: ignore[misc]
+            taken = best(lambda path=path: anb.read_traces(path).spans_df(), times)  # type: ignore[misc]
+            size = path.stat().st_size
+            name = f"{spans:,} spans, {size / 1e6:.0f} MB -> spans_df(), against counting newlines"
+            if path is long:
+                add(name, f"{taken / floor:.2f}x ({taken:.2f} s)", "<= 4x")
+                begin = time.perf_counter()
+                pd.read_json(path, lines=True)
+                add(
+                    "the same, against pandas.read_json(lines=True)",
+                    f"{(time.perf_counter() - begin) / taken:.0f}x faster",
+                    ">= 20x",
+                )
+            else:
+                add(name, f"{taken / floor:.2f}x, {taken / spans * 1e6:.2f} us a span", "<= 14x, <= 2.5 us")
+        kept, peak = memory(many, small)
+        add("memory kept per span, 1,000,000 spans", f"{kept:.0f} B", "<= 250 B")
+        kept, peak = memory(long, small)
+        add("memory kept per span, 100,000 spans of 4 KB", f"{kept:.0f} B", "<= 250 B")
+        add("peak above the base, as a share of the file of 4 KB lines", f"{peak:.2f}", "<= 0.25")
+        out += appends(long)
+    return out
+
+
+def appends(path: Path) -> list[dict[str, str]]:
+    import anton_notebook as anb
+
+    traces = anb.read_traces(path)
+    traces.spans_df()
+    again: list[float] = []
+    first: list[float] = []
+    for i in range(30):
+        with path.open("a") as out:
+            line = {
+                "timestamp": stamp(1_800_000_000.0 + i), "agent_name": "module_1", "provider": "claude", "model": "gpt-4o",
+                "trace_id": "run-0003", "span_id": f"new-{i}", "parent_id": None, "span_type": "llm_call", "duration_ms": 5.0,
+                "tokens": {"input": 10, "output": 2},
+            }  # fmt: skip
+            out.write(json.dumps(line) + "\n")
+        traces.refresh()
+        begin = time.perf_counter()
+        traces.spans_df()
+        middle = time.perf_counter()
+        traces.spans_df()
+        first.append(middle - begin)
+        again.append(time.perf_counter() - middle)
+    first.sort()
+    again.sort()
+    os.sync()
+    return [
+        {
+            "what": "spans_df() at 100,000 spans after one append, median (worst)",
+            "measured": f"{first[15] * 1e3:.2f} ({first[-1] * 1e3:.1f}) ms",
+            "bar": "<= 5 ms",
+        },
+        {"what": "spans_df() with nothing new, median", "measured": f"{again[15] * 1e3:.3f} ms", "bar": "<= 1 ms"},
+    ]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(f"{row['what']:75} {row['measured']:>26}   {row['bar']}")
