@@ -158,7 +158,7 @@ class Store:
                 raise IndexError("Records.file names a file that add_file has not given out")
             traces = records.trace
             keys = hashes(records.span_id, traces)
-            rows = self.index.find(keys)
+            rows = np.array([self.index.find_one(int(keys[0]))]) if len(keys) == 1 else self.index.find(keys)
             for i in np.flatnonzero(rows >= 0):
                 if self.ids[rows[i]] != records.span_id[i] or self.c.trace[rows[i]] != traces[i]:
                     rows[i] = self.clashes.get((int(traces[i]), records.span_id[i]), -1)

@@ -169,6 +169,8 @@ def _attach(store: Store, rows: Int32) -> Int32:
     """Gives these rows their parents in the tree and brings their agents' nodes up to date. Returns the nodes touched."""
     if not len(rows):
         return _NO_ROWS
+    if len(rows) == 1 and (touched_one := _attach_one(store, int(rows[0]))) is not None:
+        return touched_one
     c = store.c
     flags = c.flags[rows]
     agents = store.class_agent[c.cls[rows]]
@@ -204,6 +206,42 @@ def _attach(store: Store, rows: Int32) -> Int32:
     for code in distinct(c.trace[rows]):
         touched |= place_nodes(store, store.traces[code])
     return np.array(sorted(touched), np.int32)
+
+
+def _attach_one(store: Store, row: int) -> Int32 | None:
+    """As `_attach`, for a new line that changes nothing in the tree but its agent's end. None where it may change more."""
+    c = store.c
+    cls = int(c.cls[row])
+    code, info = int(store.class_agent[cls]), store.traces[int(c.trace[row])]
+    agent = info.agents.get(code)
+    recorded, start, status = int(c.recorded_parent[row]), int(c.start[row]), int(c.status[row])
+    if (
+        agent is None
+        or agent.explicit
+        or agent.row < 0
+        or row in store.pending.filled
+        or status == 0
+        or recorded == row
+    ):
+        return None
+    if int(c.flags[row]) & int(_KEEP) or store.class_kind[cls] < AGENT_KINDS or start == NAT or c.duration[row] == NAT:
+        return None
+    if start <= agent.first[0] or (recorded < 0 and (info.first_root is None or start <= info.first_root[0])):
+        return None
+    stands = recorded >= 0 and int(store.class_agent[c.cls[recorded]]) == code
+    if recorded >= 0 and (int(c.flags[recorded]) & int(PENDING) or not (stands or recorded in agent.foreign)):
+        return None
+    c.parent[row] = recorded if stands else agent.row
+    end = start + int(c.duration[row])
+    agent.end = max(agent.end, end)
+    if not stands:
+        agent.last = max(agent.last, (end, store.ids[row], status))
+    node = agent.row
+    before = int(c.status[node]), int(c.duration[node])
+    if before[0] == 0:
+        return _NO_ROWS
+    c.status[node], c.duration[node] = agent.last[2], agent.end - int(c.start[node])
+    return _NO_ROWS if before == (int(c.status[node]), int(c.duration[node])) else np.array([node], np.int32)
 
 
 def _pairs(traces: Int32, agents: Int32) -> tuple[list[int], Int64]:
