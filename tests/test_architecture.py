@@ -41,17 +41,17 @@ HOUSE = {
     "sources": Room("span store request errors"),
     "sources.watch": Room("span store request errors sources", "watchdog"),
     "pricing": Room("span errors", "genai_prices"),
-    "tables": Room("store span request pricing compare errors", "pandas"),
-    "tables.plots": Room("store span request pricing compare errors tables", "pandas matplotlib"),
+    "tables": Room("store span request pricing compare stats errors", "pandas"),
+    "tables.plots": Room("store span request pricing compare stats errors tables", "pandas matplotlib"),
     "api": Room("store span request sources tables pricing errors"),
     "llm": Room("request errors"),
     "llm.anthropic": Room("request errors llm", "anthropic"),
     "llm.openai": Room("request errors llm", "openai"),
-    "rerun": Room("request span store llm pricing compare tables sources.writer errors"),
+    "rerun": Room("request span store llm pricing compare stats tables sources.writer errors"),
     "compare": Room("request span errors", "rapidfuzz"),
     "stats": Room("request span errors"),
-    "checkpoints": Room("request span store llm rerun compare tables sources.writer errors"),
-    "replay": Room("request span store llm rerun compare tables sources.writer errors checkpoints"),
+    "checkpoints": Room("request span store llm rerun compare stats tables sources.writer errors"),
+    "replay": Room("request span store llm rerun compare stats tables sources.writer errors checkpoints"),
     "gateway": Room("llm request sources.writer errors", "tornado"),
     "redact": Room("span store"),
     "picture": Room("span store"),
@@ -199,7 +199,7 @@ def test_nothing_imports_the_front_doors() -> None:
 
 
 def test_importing_the_package_loads_no_sdk_and_none_of_the_optional_libraries() -> None:
-    heavy = "anthropic openai httpx httpx2 jupyterlab dask distributed pyarrow matplotlib rapidfuzz tornado"
+    heavy = "anthropic openai httpx httpx2 jupyterlab dask distributed matplotlib rapidfuzz tornado"
     code = f"import sys, anton_notebook; print([name for name in {heavy.split()} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -138,7 +138,7 @@ def plan(
         changed = original.request.with_changes(**values, provider=name)
         variants.append(_variant(number, changed, whom, label or "changed", original.request))
     repeats = [(v, r) for v in variants for r in range(1, (baseline if v.number == BASELINE else n) + 1)]
-    seen: dict[str, int] = {}
+    seen: dict[str | None, int] = {}
     prints = {v.number: v.fingerprint() for v in variants}
     calls = []
     for variant, repeat in repeats:

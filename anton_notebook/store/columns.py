@@ -68,7 +68,11 @@ class Columns:
         """When the spans ended, `NAT` where that or the start is unknown."""
         start, duration = self.start[rows], self.duration[rows]
         nat = np.iinfo(np.int64).min
-        return np.where((start == nat) | (duration == nat), nat, start + np.where(duration == nat, 0, duration))
+        end: Int64 = start + duration
+        unknown = (start == nat) | (duration == nat)
+        if unknown.any():
+            end[unknown] = nat
+        return end
 
 
 def grown(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:

@@ -111,14 +111,16 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
     children = rows[named]
     traces = c.trace[children]
     found = store.index.find(hashes(ids, traces))
-    for i, (parent, row) in enumerate(zip(ids, found.tolist(), strict=True)):
-        info = store.traces[traces[i]]
-        if row >= 0 and store.ids[row] == parent and c.trace[row] == traces[i] and not c.flags[row] & DEAD:
-            continue
-        if parent == info.trace_id:
-            found[i] = -1
-            continue
-        found[i] = _pending_row(store, int(traces[i]), parent)
+    known = store.ids
+    wrong = [
+        i for i, (parent, row) in enumerate(zip(ids, found.tolist(), strict=True)) if row < 0 or known[row] != parent
+    ]
+    if len(wrong) < len(ids):
+        elsewhere = (c.trace[found] != traces) | ((c.flags[found] & DEAD) != 0)
+        wrong = sorted({*wrong, *np.flatnonzero(elsewhere & (found >= 0)).tolist()})
+    for i in wrong:
+        own_trace = ids[i] == store.traces[traces[i]].trace_id
+        found[i] = -1 if own_trace else _pending_row(store, int(traces[i]), ids[i])
     c = store.c
     c.recorded_parent[children] = found
     waits = (found >= 0) & ((c.flags[found] & PENDING) != 0)

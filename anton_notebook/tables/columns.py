@@ -11,6 +11,7 @@ from anton_notebook.span import LLM, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Fl
 from anton_notebook.store import PICO, Store
 from anton_notebook.tables.buffers import Array, Held, Words, integer, masked, plain, text, texts, time
 
+_FEW = 2000
 CostSource = Callable[[str, str], str]
 """Where the price of a model comes from: `(provider, model) -> word`."""
 
@@ -47,8 +48,8 @@ class Context:
         words, classes = self.vocabulary(column), self.store.classes
         table = self._by_class.get(column)
         if table is None or len(table) < len(classes):
-            table = np.array([words.code(word(cls)) for cls in classes], np.int32)
-            self._by_class[column] = table
+            codes = np.array([words.code(word(cls)) for cls in classes], np.int32)
+            table = self._by_class[column] = codes.astype(words.width)
         return table[self.store.c.cls[rows]]
 
     def forget(self) -> None:
@@ -74,7 +75,7 @@ class Column(NamedTuple):
         """The raw values of these rows, in the types that the buffers hold."""
         parts = self.make(context, rows)
         if self.kind == "category":
-            return [parts[0].astype(context.vocabulary(self.name).width)]
+            return [parts[0].astype(context.vocabulary(self.name).width, copy=False)]
         return parts
 
 
@@ -89,16 +90,24 @@ def _trace(ctx: Context, rows: Int32) -> list[Array]:
     return [ctx.store.c.trace[rows]]
 
 
-def _ids(ctx: Context, rows: Int32) -> list[Array]:
+def _named(ctx: Context, rows: Int32) -> Array:
+    """The ids of rows as objects; nothing (NaN) for -1."""
     ids = ctx.store.ids
-    if len(rows) == len(ids) and len(rows) and rows[0] == 0 and (np.diff(rows) == 1).all():
-        return [texts(list(ids))]
-    return [texts([ids[row] for row in rows.tolist()])]
+    if len(rows) < _FEW:
+        return texts([ids[row] if row >= 0 else None for row in rows.tolist()])
+    every = np.empty(len(ids) + 1, object)
+    every[:-1] = ids
+    every[-1] = np.nan
+    named: Array = every[rows]
+    return named
+
+
+def _ids(ctx: Context, rows: Int32) -> list[Array]:
+    return [_named(ctx, rows)]
 
 
 def _parents(ctx: Context, rows: Int32) -> list[Array]:
-    ids = ctx.store.ids
-    return [texts([ids[p] if p >= 0 else None for p in ctx.store.c.parent[rows].tolist()])]
+    return [_named(ctx, ctx.store.c.parent[rows])]
 
 
 def _status(ctx: Context, rows: Int32) -> list[Array]:

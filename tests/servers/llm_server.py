@@ -21,7 +21,7 @@ FAULTS = (
     *(str(status) for status in STATUSES),
     "empty", "html", "other-json", "cut-json", "no-type", "text", "reset", "hang-up", "stall", "drip", "loris",
     "retry-after-0", "retry-after-3600", "retry-after-garbage", "sse-cut", "sse-cut-early", "sse-reset", "sse-error",
-    "sse-bad-json", "sse-not-object", "sse-empty", "redirect", "bad-status-line", "endless-event",
+    "sse-bad-json", "sse-not-object", "sse-empty", "redirect", "bad-status-line", "endless-event", "echo-key",
 )  # fmt: skip
 
 
@@ -172,6 +172,11 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             error = {"type": "error", "error": {"type": "some_error", "message": f"fault {fault} on purpose"}}
             self._send(int(fault), "application/json", json.dumps(error).encode())
+        elif fault == "echo-key":
+            key = call.headers.get("x-api-key") or call.headers.get("authorization", "").removeprefix("Bearer ")
+            self._send(
+                401, "application/json", json.dumps({"error": {"message": f"Incorrect API key: {key}"}}).encode()
+            )
         elif fault.startswith("retry-after-"):
             wait = {"garbage": "next tuesday"}.get(fault.rpartition("-")[2], fault.rpartition("-")[2])
             self._send(429, "application/json", b'{"error": {"message": "slow down"}}', retry_after=wait)

@@ -10,22 +10,23 @@ export function money(usd: number, atLeast = false): string {
 
 export function count(n: number | null | undefined): string {
   if (n === null || n === undefined) return "–";
-  if (n >= 10_000_000) return `${Math.round(n / 1e6)} M`;
-  if (n >= 1_000_000) return `${(n / 1e6).toFixed(1)} M`;
-  if (n >= 100_000) return `${Math.round(n / 1e3)} k`;
+  if (n >= 9_950_000) return `${Math.round(n / 1e6)} M`;
+  if (n >= 999_500) return `${(n / 1e6).toFixed(1)} M`;
+  if (n >= 99_950) return `${Math.round(n / 1e3)} k`;
   if (n >= 10_000) return `${(n / 1e3).toFixed(1)} k`;
   return n.toLocaleString("en-US");
 }
 
+/** Rounds down, so that no second has a thousand milliseconds and no minute sixty seconds. */
 export function span(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
   if (ms < 1) return `${ms.toFixed(2)} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  const s = ms / 1000;
-  if (s < 10) return `${s.toFixed(2)} s`;
-  if (s < 60) return `${s.toFixed(1)} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`;
-  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
+  if (ms < 1000) return `${Math.floor(ms)} ms`;
+  if (ms < 10_000) return `${(Math.floor(ms / 10) / 100).toFixed(2)} s`;
+  if (ms < 60_000) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
+  const s = Math.floor(ms / 1000);
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
 export function clock(ms: number | null | undefined): string {
@@ -81,7 +82,8 @@ export class Fitter {
         if (context.measureText(`${flat.slice(0, middle)}…`).width <= width) low = middle;
         else high = middle - 1;
       }
-      fitted = low === 0 ? "" : `${flat.slice(0, low).trimEnd()}…`;
+      const half = /[\ud800-\udbff]$/.test(flat.slice(0, low)) ? 1 : 0;
+      fitted = low === half ? "" : `${flat.slice(0, low - half).trimEnd()}…`;
     }
     this.known.set(key, fitted);
     return fitted;

@@ -1,0 +1,128 @@
+// @vitest-environment jsdom
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Camera } from "./camera";
+
+let element: HTMLElement;
+let changed = 0;
+beforeEach(() => {
+  element = document.createElement("div");
+  document.body.append(element);
+  vi.spyOn(element, "clientWidth", "get").mockReturnValue(1000);
+  vi.spyOn(element, "clientHeight", "get").mockReturnValue(500);
+  changed = 0;
+});
+afterEach(() => element.remove());
+
+function camera(free = true): Camera {
+  const made = new Camera(
+    element,
+    () => changed++,
+    () => free,
+  );
+  made.resize(1000, 500);
+  return made;
+}
+const BOUNDS = { x0: 0, y0: 0, x1: 4_000, y1: 900 };
+
+function wheel(deltaY: number, clientX = 300, clientY = 200): void {
+  element.dispatchEvent(new WheelEvent("wheel", { deltaY, clientX, clientY, bubbles: true, cancelable: true }));
+}
+function drag(fromX: number, toX: number, fromY = 100, toY = 100): void {
+  const mouse = (type: string, clientX: number, clientY: number): MouseEvent =>
+    new MouseEvent(type, { clientX, clientY, bubbles: true, cancelable: true, view: document.defaultView });
+  element.dispatchEvent(mouse("mousedown", fromX, fromY));
+  window.dispatchEvent(mouse("mousemove", toX, toY));
+  window.dispatchEvent(mouse("mouseup", toX, toY));
+}
+
+describe("the camera", () => {
+  it("fits the whole between its margins, never above natural size", () => {
+    const one = camera();
+    one.fit(BOUNDS);
+    expect(one.x(BOUNDS.x0)).toBeGreaterThanOrEqual(100);
+    expect(one.x(BOUNDS.x1)).toBeLessThanOrEqual(1000);
+    expect(one.y(BOUNDS.y0)).toBeGreaterThan(22);
+    expect(one.y(BOUNDS.y1)).toBeLessThanOrEqual(500);
+    one.fit({ x0: 0, y0: 0, x1: 50, y1: 50 });
+    expect([one.kx, one.ky]).toEqual([1, 1]);
+  });
+
+  it("of a running picture shows its right end at a readable size", () => {
+    const one = camera();
+    one.fit(BOUNDS, 0.8);
+    expect(one.kx).toBeCloseTo(0.8);
+    expect(one.x(BOUNDS.x1)).toBeLessThanOrEqual(1000);
+    expect(one.x(BOUNDS.x1)).toBeGreaterThan(800);
+  });
+
+  it("zooms about the pointer: what lies under it stays", () => {
+    const one = camera();
+    one.fit(BOUNDS);
+    const [x, y, kx] = [one.worldX(300), one.worldY(200), one.kx];
+    for (const step of [-200, -100, 50]) wheel(step);
+    expect(one.kx).toBeGreaterThan(kx);
+    expect(one.worldX(300)).toBeCloseTo(x, 3);
+    expect(one.worldY(200)).toBeCloseTo(y, 3);
+    expect(changed).toBeGreaterThan(2);
+  });
+
+  it("never makes lines higher than natural, however far x is zoomed", () => {
+    const one = camera();
+    one.fit(BOUNDS);
+    for (let i = 0; i < 30; i++) wheel(-400);
+    expect(one.kx).toBeGreaterThan(1_000);
+    expect(one.ky).toBe(1);
+  });
+
+  it("pans by what the pointer moved, and follows no longer", () => {
+    const one = camera();
+    one.fit(BOUNDS);
+    expect(one.following).toBe(true);
+    const [tx, ty] = [one.tx, one.ty];
+    drag(400, 460, 100, 90);
+    expect(one.tx - tx).toBeCloseTo(60);
+    expect(one.ty - ty).toBeCloseTo(-10);
+    expect(one.following).toBe(false);
+  });
+
+  it("leaves the pointer to others where they want it", () => {
+    const one = camera(false);
+    one.fit(BOUNDS);
+    const { tx } = one;
+    drag(400, 460);
+    expect(one.tx).toBe(tx);
+    expect(one.following).toBe(true);
+  });
+
+  it("moves smoothly to where it shall be, and comes to rest there", () => {
+    const [one, other] = [camera(), camera()];
+    other.fit(BOUNDS);
+    one.fit(BOUNDS, 0, true);
+    let steps = 0;
+    while (one.step()) expect(steps++).toBeLessThan(100);
+    expect(steps).toBeGreaterThan(3);
+    expect([one.kx, one.ky, one.tx, one.ty]).toEqual([other.kx, other.ky, other.tx, other.ty]);
+  });
+
+  it("brings into view what is outside, and leaves the rest alone", () => {
+    const one = camera();
+    one.fit(BOUNDS, 1);
+    const { tx } = one;
+    one.reveal(one.worldX(500), one.worldY(200));
+    expect(one.step()).toBe(false);
+    expect(one.tx).toBe(tx);
+    one.reveal(10, 100);
+    while (one.step());
+    expect(one.x(10)).toBeCloseTo(500);
+  });
+
+  it("hears nothing more when it is closed", () => {
+    const one = camera();
+    one.fit(BOUNDS);
+    one.close();
+    const { kx, tx } = one;
+    wheel(-100);
+    drag(400, 460);
+    expect([one.kx, one.tx]).toEqual([kx, tx]);
+  });
+});

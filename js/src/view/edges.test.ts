@@ -1,0 +1,68 @@
+// @vitest-environment jsdom
+import { afterEach, describe, expect, it } from "vitest";
+import { RecordingContext } from "../testing/canvas";
+import { add, type Held, modelOf, smallRun, spanOf, THEME } from "../testing/page";
+import { drawEdges } from "./edges";
+import { pathOf } from "./paths";
+
+let held: Held | undefined;
+afterEach(() => held?.model.close());
+
+async function drawn(slots: number[], lit: ReadonlySet<number> | null = null): Promise<RecordingContext> {
+  held = await modelOf(smallRun());
+  const canvas = new RecordingContext();
+  const place = { x: (slot: number) => slot * 100, y: (slot: number) => slot * 80, scale: 1 };
+  drawEdges(canvas.context, held.model, slots, place, THEME, lit, () => 1);
+  return canvas;
+}
+
+describe("edges", () => {
+  it("draw a request solid and thin, a delegation thick", async () => {
+    const request = (await drawn([3])).of("stroke");
+    expect(request.map((edge) => [edge.colour, edge.dash.length, edge.width])).toEqual([["line", 0, 1.3]]);
+    const delegation = (await drawn([2])).of("stroke");
+    expect(delegation.map((edge) => [edge.dash.length, edge.width])).toEqual([[0, 3]]);
+  });
+
+  it("draw a tool's response dashed beside its request", async () => {
+    const edges = (await drawn([4])).of("stroke");
+    expect(edges.map((edge) => edge.dash.length > 0)).toEqual([false, true]);
+    expect(edges[1]!.x0).toBeGreaterThan(edges[0]!.x0);
+  });
+
+  it("lead from the parent's middle to the child's", async () => {
+    const [edge] = (await drawn([3])).of("stroke");
+    expect(edge).toMatchObject({ x0: 200, y0: 160, x1: 300, y1: 240 });
+  });
+
+  it("draw nothing for a root, nor for a parent that is gone", async () => {
+    expect((await drawn([0])).of("stroke")).toEqual([]);
+    held!.kernel.gone(3);
+    await add(held!.kernel, []);
+    const canvas = new RecordingContext();
+    const place = { x: () => 0, y: () => 0, scale: 1 };
+    drawEdges(canvas.context, held!.model, [4], place, THEME, null, () => 1);
+    expect(canvas.of("stroke")).toEqual([]);
+  });
+
+  it("light up along a path and fade beside it", async () => {
+    const canvas = await drawn([1, 2, 3, 4, 5], new Set([0, 1, 2, 3, 4]));
+    const bright = canvas.of("stroke", "accent");
+    expect(bright.length).toBe(1);
+    expect(bright[0]?.alpha).toBe(1);
+    const others = canvas.of("stroke").filter((edge) => edge.colour !== "accent");
+    expect(others.length).toBeGreaterThan(0);
+    expect(others.every((edge) => edge.alpha < 0.4)).toBe(true);
+  });
+});
+
+describe("the path that lights up", () => {
+  it("leads to the root and to everything below", async () => {
+    held = await modelOf([...smallRun(), spanOf("agent", { agent: "other", parent: 1 })]);
+    expect([...pathOf(held.model, 3)].sort()).toEqual([0, 1, 2, 3, 4, 5]);
+    expect([...pathOf(held.model, 5)].sort()).toEqual([0, 1, 2, 3, 5]);
+    expect([...pathOf(held.model, 6)].sort()).toEqual([0, 1, 6]);
+    expect(pathOf(held.model, -1).size).toBe(0);
+    expect(pathOf(held.model, 999).size).toBe(0);
+  });
+});
