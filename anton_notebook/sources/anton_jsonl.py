@@ -85,6 +85,8 @@ class JsonlFile:
 
     def read(self) -> bool:
         """Reads what is new. True where anything was."""
+        if self.tail.rests():
+            return False
         seen, left = False, 0
         held = Held()
         with no_collection():

@@ -42,11 +42,12 @@ class Folder:
         if stamp != self._stamp:
             try:
                 with os.scandir(self.path) as entries:
-                    names = sorted(e.name for e in entries if e.name.endswith(ENDING))
+                    found = [(e.name, e.is_symlink()) for e in entries if e.name.endswith(ENDING)]
             except OSError:
                 return self._files
             self._stamp = stamp
-            self._files = [p for p in (os.path.join(self.path, n) for n in names) if self.takes(p)]
+            paths = [(os.path.join(self.path, name), link) for name, link in sorted(found)]
+            self._files = [path for path, link in paths if not link or self.takes(path)]
         return self._files
 
 

@@ -70,6 +70,16 @@ class Tail:
         """Bytes behind the last newline."""
         return len(self.partial) + self._skipped
 
+    def rests(self) -> bool:
+        """Whether the file is as it was after the last `read`: one look, for folders of many thousand files."""
+        if self._seen is None or self.gone or self._retry_at:
+            return False
+        try:
+            now = os.stat(self.path)
+        except OSError:
+            return False
+        return self._seen == (now.st_size, now.st_mtime_ns) and self._id == (now.st_dev, now.st_ino)
+
     def read(self) -> Iterator[Lines | Notice]:
         """What is new since the last call; never raises for what the file system does."""
         if time.monotonic() < self._retry_at:
