@@ -268,6 +268,7 @@ def test_a_frame_grown_step_by_step_equals_one_made_at_once(
     file = folder / "t.jsonl"
     file.touch()
     traces = anb.read_traces(folder)
+    assert len(traces.spans_df()) == 0
     for i in range(data.draw(st.integers(1, 10))):
         second = data.draw(st.integers(0, 20))
         parent = data.draw(st.sampled_from((None, *(f"s{j}" for j in range(i)), "s9")))

@@ -134,7 +134,7 @@ class SpansFrame:
         order = self._ordered(new, starts)
         new, starts = new[order], starts[order]
         times = self._times.view
-        if (times[np.minimum(np.searchsorted(times, starts), len(times) - 1)] == starts).any():
+        if len(times) and (times[np.minimum(np.searchsorted(times, starts), len(times) - 1)] == starts).any():
             return False
         parts = [column.values(self._context, new) for column, _ in self._columns]
         if widths != [self._context.vocabulary(col.name).width for col, _ in self._columns if col.kind == "category"]:
