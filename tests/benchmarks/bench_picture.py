@@ -106,7 +106,11 @@ def rows() -> list[dict[str, str]]:
     chromium = find_chromium()
     if chromium is None:
         return [*found, {"what": "first picture", "measured": "no Chromium", "bar": "100 ms"}]
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as address, chromium_browser(chromium) as browser:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder)) as address,
+        chromium_browser(chromium) as browser,
+    ):
         for spans in (1_000, 10_000, 100_000, 1_000_000):
             barred = spans == 10_000
             first, harness = first_pictures(browser, address, spans, 5 if spans <= 10_000 else 1)

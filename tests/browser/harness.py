@@ -20,6 +20,13 @@ JS = Path(__file__).resolve().parents[2] / "js"
 # Runs before the page's own script: notes every paint, every draw call's time, and when each message came.
 WATCH = """
 window.paints = []; window.frames_ = [];
+window.pixels = () => {
+  const seen = document.querySelector(".anton canvas");
+  const copy = Object.assign(document.createElement("canvas"), { width: seen.width, height: seen.height });
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(seen, 0, 0);
+  return context.getImageData(0, 0, seen.width, seen.height);
+};
 document.addEventListener("anton:painted", (event) => window.paints.push([performance.now(), event.detail.spans]), true);
 const plain = window.requestAnimationFrame.bind(window);
 window.requestAnimationFrame = (draw) => plain((now) => {

@@ -55,13 +55,13 @@ export function fakePage(): FakePage {
   vi.spyOn(page, "clientHeight", "get").mockReturnValue(STAGE.height);
   for (const target of [window, document, document.body]) {
     const [add, remove] = [target.addEventListener.bind(target), target.removeEventListener.bind(target)];
-    vi.spyOn(target, "addEventListener").mockImplementation((...args: Parameters<typeof add>) => {
+    vi.spyOn(target, "addEventListener").mockImplementation((...args: unknown[]) => {
       left++;
-      add(...args);
+      (add as (...all: unknown[]) => void)(...args);
     });
-    vi.spyOn(target, "removeEventListener").mockImplementation((...args: Parameters<typeof remove>) => {
+    vi.spyOn(target, "removeEventListener").mockImplementation((...args: unknown[]) => {
       left--;
-      remove(...args);
+      (remove as (...all: unknown[]) => void)(...args);
     });
   }
   return { context, left: () => left };

@@ -4,7 +4,16 @@ import { copyButton, h, put, swap } from "./dom";
 export class Tooltip {
   readonly element = h("div.an-tip", { "aria-hidden": "true", hidden: true });
 
-  show(x: number, y: number, width: number, title: string, lines: readonly string[], bad: string | null): void {
+  /** Beside the pointer at x, y, inside a stage of this width and height. */
+  show(
+    x: number,
+    y: number,
+    width: number,
+    height: number,
+    title: string,
+    lines: readonly string[],
+    bad: string | null,
+  ): void {
     swap(
       this.element,
       h("b", {}, title),
@@ -12,10 +21,11 @@ export class Tooltip {
       bad === null ? null : h("div.an-bad", {}, bad),
     );
     this.element.removeAttribute("hidden");
-    const right = x > width - 280;
-    this.element.style.left = right ? "" : `${x + 16}px`;
-    this.element.style.right = right ? `${width - x + 16}px` : "";
-    this.element.style.top = `${y + 14}px`;
+    const { offsetWidth: wide, offsetHeight: high } = this.element;
+    const left = x + 16 + wide <= width ? x + 16 : x - 16 - wide;
+    const top = y + 14 + high <= height ? y + 14 : y - 14 - high;
+    this.element.style.left = `${Math.max(0, Math.min(left, width - wide))}px`;
+    this.element.style.top = `${Math.max(0, Math.min(top, height - high))}px`;
   }
   hide(): void {
     this.element.setAttribute("hidden", "");

@@ -28,8 +28,10 @@ function wheel(deltaY: number, clientX = 300, clientY = 200): void {
   element.dispatchEvent(new WheelEvent("wheel", { deltaY, clientX, clientY, bubbles: true, cancelable: true }));
 }
 function drag(fromX: number, toX: number, fromY = 100, toY = 100): void {
-  const mouse = (type: string, clientX: number, clientY: number): MouseEvent =>
-    new MouseEvent(type, { clientX, clientY, bubbles: true, cancelable: true, view: document.defaultView });
+  const mouse = (type: string, clientX: number, clientY: number): MouseEvent => {
+    const event = new MouseEvent(type, { clientX, clientY, bubbles: true, cancelable: true });
+    return Object.defineProperty(event, "view", { value: window });
+  };
   element.dispatchEvent(mouse("mousedown", fromX, fromY));
   window.dispatchEvent(mouse("mousemove", toX, toY));
   window.dispatchEvent(mouse("mouseup", toX, toY));

@@ -46,10 +46,9 @@ async function picture(): Promise<Mark[]> {
   window.dispatchEvent(new Event("resize"));
   one(".an-stage").dispatchEvent(new KeyboardEvent("keydown", { key: "f" }));
   await frames(1_500);
-  const whole = page.context.marks.findLastIndex(
-    (mark) => mark.op === "fillRect" && mark.x1 - mark.x0 === STAGE.width && mark.y1 === STAGE.height,
-  );
-  return page.context.marks.slice(whole);
+  const { marks } = page.context;
+  const grounds = marks.filter((mark) => mark.op === "fillRect" && mark.x1 === STAGE.width && mark.y1 === STAGE.height);
+  return marks.slice(marks.indexOf(grounds.at(-1)!));
 }
 async function mount(spans = smallRun()): Promise<void> {
   held = await modelOf(spans);

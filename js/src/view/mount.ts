@@ -2,7 +2,6 @@
 import type { Connection } from "../connection";
 import { Layout } from "../layout/layout";
 import type { Delta, Model } from "../model";
-import { Status } from "../protocol";
 import { readTheme, type Theme, watchTheme } from "../theme";
 import { DetailsPanel } from "../ui/details";
 import { h } from "../ui/dom";
@@ -13,7 +12,9 @@ import { Frames } from "./frames";
 import { Hand } from "./hand";
 import { pathOf } from "./paths";
 import { Picture } from "./picture";
-import { count, money, span } from "./words";
+import { Reasons } from "./reasons";
+import { described, footnote, instead } from "./saying";
+import { announce, fitCanvas, heightOf } from "./surface";
 
 export function mountView(el: HTMLElement, model: Model, connection: Connection, signal: AbortSignal): () => void {
   const view = new View(el, model, connection);
@@ -40,6 +41,7 @@ class View {
   private readonly camera: Camera;
   private readonly picture: Picture;
   private readonly hand: Hand;
+  private readonly reasons: Reasons;
   private readonly frames: Frames;
   private readonly toolbar: Toolbar;
   private readonly details: DetailsPanel;
@@ -57,6 +59,7 @@ class View {
     private readonly connection: Connection,
   ) {
     const still = el.ownerDocument.defaultView?.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+    this.reasons = new Reasons(model, connection);
     this.layout = new Layout(model, { mode: this.mode(), now: Date.now() });
     this.toolbar = new Toolbar(model, connection, {
       fit: () => this.fit(true),
@@ -154,8 +157,7 @@ class View {
     this.root.classList.toggle("an-dark", this.theme.dark);
   }
   private height(): void {
-    const height = Number(this.connection.get("height"));
-    this.root.style.height = `${Number.isFinite(height) && height > 0 ? Math.max(160, height) : 560}px`;
+    this.root.style.height = heightOf(this.connection.get("height"));
   }
   private kernelError(): void {
     const message = this.connection.get("_error");
@@ -196,22 +198,10 @@ class View {
   private say(): void {
     const { model } = this;
     const run = model.runs.get(model.shown[0] ?? "");
-    const lost = model.link === "lost" ? "Not connected to a kernel: run the cell again." : "";
-    this.foot.textContent = [lost, model.status_.sentence].filter(Boolean).join("  ");
+    this.foot.textContent = footnote(model);
     this.foot.toggleAttribute("hidden", this.foot.textContent === "");
-    const waits =
-      model.link === "connecting"
-        ? "Connecting to the kernel …"
-        : model.status_.live
-          ? "Waiting for the first span …"
-          : "There are no spans here.";
-    this.empty.textContent = model.size > 0 ? "" : model.link === "lost" ? "" : waits;
-    this.stage.setAttribute(
-      "aria-label",
-      run === undefined
-        ? "Trace graph"
-        : `Trace graph: ${run.spans} spans, ${run.errors} errors. Arrows walk the tree.`,
-    );
+    this.empty.textContent = instead(model);
+    this.stage.setAttribute("aria-label", described(run));
     if (run !== undefined && run.errors > this.errors)
       this.voice.say(`${run.errors} ${run.errors === 1 ? "error" : "errors"} in this run`);
     this.errors = run?.errors ?? 0;
@@ -239,13 +229,7 @@ class View {
     this.camera.fit(this.layout.bounds, 0, smooth);
   }
   private resize(): void {
-    const { clientWidth, clientHeight } = this.stage;
-    if (clientWidth === 0 || clientHeight === 0) return;
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.width = Math.round(clientWidth * ratio);
-    this.canvas.height = Math.round(clientHeight * ratio);
-    this.camera.resize(clientWidth, clientHeight);
-    if (this.camera.following) this.follow();
+    if (fitCanvas(this.stage, this.canvas, this.camera) && this.camera.following) this.follow();
   }
 
   private free(event: MouseEvent): boolean {
@@ -263,42 +247,10 @@ class View {
   }
 
   private explain(slot: number, x: number, y: number): void {
-    const { model } = this;
-    const kind = model.kind(slot);
-    const lines = [
-      `${kind}${model.agent(slot) && kind !== "agent" && kind !== "orchestrator" ? ` of ${model.agent(slot)}` : ""}`,
-    ];
-    const running = model.status[slot] === Status.running;
-    lines.push(
-      running ? `running for ${span(Math.max(0, Date.now() - model.start[slot]!))}` : span(model.duration[slot]),
-    );
-    if (kind === "llm") {
-      const known = (n: number): string => (n === 0xffffffff ? "?" : count(n));
-      lines.push(
-        `${known(model.input[slot]!)} tokens in, ${known(model.output[slot]!)} out, ${money(model.cost[slot]!)}`,
-      );
-    }
-    const why = this.reasons.get(model.row[slot]!);
-    const failed = model.status[slot] === Status.error;
-    this.tip.show(x, y, this.camera.width, model.name(slot) || kind, lines, failed ? (why ?? "failed") : null);
-    if (failed && why === undefined) void this.ask(slot, x, y);
-  }
-
-  /** Why a span failed is text, and text stays with the kernel until somebody looks. */
-  private readonly reasons = new Map<number, string>();
-  private async ask(slot: number, x: number, y: number): Promise<void> {
-    const row = this.model.row[slot]!;
-    this.reasons.set(row, "failed");
-    try {
-      const { error } = await this.connection.request<{ error: string | null }>("details", {
-        epoch: this.model.epoch,
-        row,
-      });
-      this.reasons.set(row, error ? error.slice(0, 240) : "failed; no reason was recorded");
+    const { title, lines, bad } = this.reasons.about(slot, () => {
       if (this.hovered === slot && !this.closed) this.explain(slot, x, y);
-    } catch {
-      this.reasons.delete(row);
-    }
+    });
+    this.tip.show(x, y, this.camera.width, this.camera.height, title, lines, bad);
   }
 
   private select(slot: number): void {
@@ -332,8 +284,7 @@ class View {
     if (this.context === null || this.canvas.width === 0) return;
     const moving = this.camera.step();
     this.layout.now = Date.now();
-    const around = this.hovered >= 0 ? this.hovered : -1;
-    const lit = around >= 0 && this.picture.near ? pathOf(this.model, around) : null;
+    const lit = this.hovered >= 0 && this.picture.near ? pathOf(this.model, this.hovered) : null;
     const ratio = this.canvas.width / this.camera.width;
     const next = this.picture.draw(
       this.context,
@@ -342,17 +293,7 @@ class View {
       { hovered: this.hovered, selected: this.selected, lit },
       now,
     );
-    const { dataset } = this.root;
-    dataset.spans = String(this.model.size);
-    dataset.revision = String(this.model.revision);
-    dataset.trace = this.model.shown[0] ?? "";
-    dataset.link = this.model.link;
-    this.root.dispatchEvent(
-      new CustomEvent("anton:painted", {
-        bubbles: true,
-        detail: { revision: this.model.revision, spans: this.model.size },
-      }),
-    );
+    announce(this.root, this.model);
     if (moving || next === 0) this.frames.dirty();
     else if (next > 0) this.frames.later(next);
   }

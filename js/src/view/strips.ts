@@ -38,14 +38,16 @@ export function drawStrips(
       const left = marks.px0[i]! / ratio;
       const wide = Math.max(least, (marks.px1[i]! - marks.px0[i]! + 1) / ratio);
       context.globalAlpha = worst !== ERROR && marks.trace[i]! > 0 ? 0.55 : 1;
-      context.fillRect(left, camera.y(marks.y[i]!) - high / 2, wide, high);
+      context.fillRect(left, Math.round((camera.y(marks.y[i]!) - high / 2) * ratio) / ratio, wide, high);
     }
   };
   for (let worst = 0; worst <= ERROR; worst++) {
     for (const [kind, part] of HEIGHTS.entries()) {
       const failed = worst === ERROR;
       context.fillStyle = failed ? theme.error : theme.kinds[kind]!;
-      draw(worst, kind, Math.max(1, tall * part) + (failed ? 2 : 0), failed ? 2 : 1);
+      // whole pixels of the screen: a strip between two of them would be pale
+      const high = Math.max(1, Math.round(tall * part * ratio) / ratio);
+      draw(worst, kind, high + (failed ? 2 : 0), failed ? 2 : 1);
     }
   }
   context.globalAlpha = 1;
