@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anton_notebook.api import Span, Trace, Traces, read_traces
+from anton_notebook.api import Span, Trace, Traces, read_traces, sources
 from anton_notebook.errors import AntonNotebookError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "read_traces",
     "reset_prices",
     "set_price",
+    "sources",
 ]
 
 _LATE = (

@@ -230,16 +230,18 @@ def more_runs(
     n, m = len(x), len(y)
     if min(n, m) < 2:
         return 2 - min(n, m)
+    alarm, power = _NORMAL.inv_cdf(1 - alpha / 2), _NORMAL.inv_cdf(POWER)
     if shares:
         # shrunk towards one half, so that 0 of 3 is not taken for never
-        p, q = (x.sum() + 0.5) / (n + 1), (y.sum() + 0.5) / (m + 1)
-        effect, variance = float(q - p), float(p * (1 - p) + q * (1 - q))
+        p, q = (float(x.sum()) + 0.5) / (n + 1), (float(y.sum()) + 0.5) / (m + 1)
+        both = (p + q) / 2
+        effect, spread = q - p, alarm * math.sqrt(2 * both * (1 - both)) + power * math.sqrt(p * (1 - p) + q * (1 - q))
     else:
-        effect, variance = float(y.mean() - x.mean()), float(x.var(ddof=1) + y.var(ddof=1))
+        effect = float(y.mean() - x.mean())
+        spread = (alarm + power) * math.sqrt(float(x.var(ddof=1) + y.var(ddof=1)))
     if abs(effect) < 1e-12:
         return None
-    reach = _NORMAL.inv_cdf(1 - alpha / 2) + _NORMAL.inv_cdf(POWER)
-    needed = math.ceil(variance * (reach / effect) ** 2) + 1
+    needed = math.ceil((spread / effect) ** 2) + 1
     while needed < 60 and 2 / math.comb(2 * needed, needed) > alpha:
         needed += 1  # so few can never be beyond chance, whatever they are
     if needed > MOST_RUNS:

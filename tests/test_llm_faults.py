@@ -13,7 +13,7 @@ import pytest
 from servers.llm_server import FAULTS, Call, LlmServer, Reply
 
 from anton_notebook import llm
-from anton_notebook.errors import MissingKey, UnknownProvider
+from anton_notebook.errors import CallFailed, MissingKey, UnknownProvider
 from anton_notebook.llm import Policy
 from anton_notebook.llm.sdk import Sdk, retry_after
 from anton_notebook.request import Request
@@ -21,12 +21,14 @@ from anton_notebook.rerun import arerun, rerun
 
 TIMEOUT = 4.0
 SAYS = {
-    "empty": "empty body", "html": "text/html.*Welcome to the hotel", "other-json": "no answer of a model", "cut-json": "no answer of a model",
+    "empty": "empty body", "html": "text/html.*Welcome to the hotel", "other-json": "no answer of a model",
+    "cut-json": "no answer of a model",
     "no-type": "empty body", "text": "text/plain", "reset": "lost", "hang-up": "lost", "stall": "deadline", "drip": "deadline",
     "loris": "deadline", "retry-after-0": "429", "retry-after-3600": "429.*asks to wait 3,600 s", "retry-after-garbage": "429",
     "sse-cut": "before the answer was whole", "sse-cut-early": "before the answer was whole", "sse-reset": "broke the answer off",
     "sse-error": "broke off.*Overloaded", "sse-bad-json": "cannot be read", "sse-not-object": "cannot be read",
-    "sse-empty": "before the answer was whole", "redirect": "redirect.*not followed", "bad-status-line": "lost", "endless-event": "deadline",
+    "sse-empty": "before the answer was whole", "redirect": "redirect.*not followed", "bad-status-line": "lost",
+    "endless-event": "deadline",
     "echo-key": "401.*key",
 }  # fmt: skip
 PARTIAL = {"sse-cut", "sse-reset", "sse-error", "sse-bad-json", "sse-not-object", "drip"}
@@ -60,10 +62,10 @@ def test_every_fault_is_told_in_its_row_and_the_sweep_goes_on(
 ) -> None:
     assert len(FAULTS) >= 25
     models = ["good", *FAULTS, "fine"]
-    asyncio.run(llm.get(provider).__aenter__())  # the SDK's import is not measured
+    rerun(ask(provider), progress=False)  # the SDK's import is not measured
     start = time.monotonic()
     df = rerun(ask(provider), model=models, provider=provider, concurrency=64, timeout=TIMEOUT, progress=False)
-    assert time.monotonic() - start < TIMEOUT + 2.0  # a second, and a busy machine
+    assert time.monotonic() - start < TIMEOUT + 3.0  # a second, and a busy machine
     assert df["model"].tolist() == models
     rows = df.set_index("model")
     assert (
@@ -115,7 +117,7 @@ def test_what_was_turned_away_is_asked_again_and_may_succeed(monkeypatch: pytest
 
 
 def test_waits_are_capped_and_end_with_the_deadline() -> None:
-    failed = llm.sdk.CallFailed("x", "status", turned_away=True, retry_after=30.0)  # type: ignore[attr-defined]
+    failed = CallFailed("x", "status", turned_away=True, retry_after=30.0)
     assert Policy().wait(failed, 1, 100) == 30.0
     assert Policy().wait(failed, 1, 10) is None
     failed.retry_after = 61.0

@@ -38,7 +38,7 @@ def test_the_corpus_of_lines_without_ids(corpus: Path) -> None:
     runs = traces.runs_df()
     assert runs["spans"].tolist() == [6, 6, 1, 6, 1]
     assert runs["name"].tolist()[0] == "Add a cache layer to all modules"
-    assert runs["status"].tolist() == ["ok", "ok", "ok", "ok", "error"]
+    assert runs["status"].tolist() == ["ok", "ok", "error", "ok", "error"]
     frame = traces.spans_df()
     calls = frame[frame["kind"] == "llm"]
     assert len(calls) == 20 and calls["tokens_estimated"].all() and (calls["status"] == "error").sum() == 1

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.llm_server import Call, LlmServer
 
 import anton_notebook as anb
 from anton_notebook.rerun import rerun
-from servers.llm_server import Call, LlmServer
 
 OURS = {"stream", "stream_options"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

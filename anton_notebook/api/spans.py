@@ -72,7 +72,10 @@ class Span:
             raise NotRerunnable(
                 f"span {self.span_id!r} is {self.kind} {self.name!r} and no LLM call, so it has no request{below}"
             )
-        return Request.from_record(self.record, self._traces.store.files[self._light.file].kind)
+        store = self._traces.store
+        own = store.own.get(self._row)
+        kind = own.source_kind if own is not None else None
+        return Request.from_record(self.record, kind or store.files[self._light.file].kind)
 
     @property
     def response(self) -> Response:
@@ -85,9 +88,18 @@ class Span:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Every key of the record that is no column, and the provider and parent as they were recorded."""
+        """Every key of the record that is no column, the source's own attributes among them, and the provider and parent as they
+        were recorded."""
         record = dict(self.record)
+        mark = record.get("anton_notebook")
+        own = record.pop("attributes", None) or (mark.get("attributes") if isinstance(mark, Mapping) else None)
         out = {key: value for key, value in record.items() if key not in _COLUMNS}
+        if isinstance(mark, Mapping) and "attributes" in mark:
+            out["anton_notebook"] = {key: value for key, value in mark.items() if key != "attributes"}
+        if isinstance(own, Mapping):
+            out |= own
+        elif own is not None:
+            out["attributes"] = own
         if record:
             out["recorded_parent_id"] = record.get("parent_id")
             out["recorded_provider"] = record.get("provider")

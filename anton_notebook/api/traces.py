@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from anton_notebook.api.spans import Span, Trace
 from anton_notebook.errors import NotRerunnable, TraceNotFound, near
 from anton_notebook.sources import Reader
 from anton_notebook.sources.conversations import text_of
+from anton_notebook.sources.export import export
 from anton_notebook.sources.live import Live, follow
 from anton_notebook.span import LLM, TOOL
 from anton_notebook.store import Store, TraceInfo
@@ -35,9 +36,16 @@ EXPERIMENTS = ("rerun", "replay")
 class Traces:
     """All runs under a path. Made by `read_traces`; a context manager; `close()` ends the following."""
 
-    def __init__(self, paths: Sequence[PathLike], zone: tzinfo | None, home: Path | None, wait: bool) -> None:
+    def __init__(
+        self,
+        paths: Sequence[PathLike],
+        zone: tzinfo | None,
+        home: Path | None,
+        wait: bool,
+        all_repositories: bool = False,
+    ) -> None:
         self.store = Store(pricing.cost_array)
-        self.reader = Reader(paths, self.store, zone=zone, home=home, wait=wait)
+        self.reader = Reader(paths, self.store, zone=zone, home=home, wait=wait, all_repositories=all_repositories)
         self.live: Live | None = None
         self._frame = SpansFrame(self.store, pricing.cost_source)
         self._priced = pricing.version
@@ -174,6 +182,23 @@ class Traces:
         for row in rows.tolist():
             yield Span(self, row)
 
+    def export(
+        self, path: PathLike, trace_id: str | None = None, *, redact: Callable[[str], str] | None = None
+    ) -> Path:
+        """Writes one run, or all of them, as lines with ids into a new file that `read_traces` gives the same spans from.
+
+        `redact` is applied to every text before it is written, ids and times excepted. Returns the file's path. Raises
+        FileExistsError (an export overwrites nothing), `PathNotFound` for a missing folder, `TraceNotFound`, and
+        `BodyUnavailable` where a text is no longer on disk.
+        """
+        where = Path(path).expanduser()
+        codes = [info.code for info in self.store.traces if info.spans]
+        if trace_id is not None:
+            wanted = self[trace_id].trace_id
+            codes = [code for code in codes if self.store.traces[code].trace_id == wanted]
+        export(self.store, where, codes, redact)
+        return where
+
     def refresh(self) -> bool:
         """Reads what is new on disk now. True where anything was. A followed path is read by itself."""
         return self.reader.scan()
@@ -222,10 +247,13 @@ def read_traces(
     follow: bool = False,
     tz: str | tzinfo | None = None,
     home: PathLike | None = None,
+    all_repositories: bool = False,
 ) -> Traces:
     """Reads all traces under a path.
 
-    `path`: a repository that anton has worked on, its `.modular-agents` folder, a folder of `*.jsonl` files, one file, or a list.
+    `path`: a repository that anton has worked on, its `.modular-agents` folder, a folder of `*.jsonl` files, one file (of lines, of
+    OpenTelemetry's spans, or the database of anton's proxy), or a list. With a repository the proxy's database at its default
+    place is read too, as far as its tasks are that repository's; `all_repositories=True` shows the others as well.
     `follow=True` keeps reading in a background thread (one for a path, however often it is opened) until `close()`.
     `tz`: the zone of times that say none (a name or a `tzinfo`; default: the machine's). `home`: where what we write is kept.
 
@@ -238,7 +266,7 @@ def read_traces(
     >>> anb.read_traces(folder).runs_df()[["trace_id", "spans", "status"]].values.tolist()
     [['t', 1, 'ok']]
     """
-    return open_traces(path, following=follow, tz=tz, home=home)
+    return open_traces(path, following=follow, tz=tz, home=home, all_repositories=all_repositories)
 
 
 def open_traces(
@@ -248,21 +276,27 @@ def open_traces(
     tz: str | tzinfo | None = None,
     home: PathLike | None = None,
     wait: bool | None = None,
+    all_repositories: bool = False,
 ) -> Traces:
     """As `read_traces`; with `wait` the first pass over the files is left to the thread."""
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     zone = ZoneInfo(tz) if isinstance(tz, str) else tz
     kept = Path(home) if home is not None else None
     if not following:
-        traces = Traces(paths, zone, kept, wait=False).hold()
+        traces = Traces(paths, zone, kept, False, all_repositories).hold()
         traces.reader.scan()
         return traces
-    key = (tuple(os.path.realpath(os.path.expanduser(os.fspath(p))) for p in paths), str(zone), str(kept))
+    key = (
+        tuple(os.path.realpath(os.path.expanduser(os.fspath(p))) for p in paths),
+        str(zone),
+        str(kept),
+        all_repositories,
+    )
     with _shared_lock:
         known = _shared.get(key)
         if known is not None and known.live is not None and not known.live.closed:
             return known.hold()
-        traces = Traces(paths, zone, kept, wait=True).hold()
+        traces = Traces(paths, zone, kept, True, all_repositories).hold()
         _shared[key] = traces
     if not wait:
         traces.reader.scan()

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from rapidfuzz.distance import Indel
 
 TOO_MANY = 200_000_000
-"""Pairs of words above which texts are compared by lines: the table of pairs would not fit into memory."""
+"""Pairs of words above which not every pair is looked at: the table of pairs would not fit into memory."""
 
 CONTEXT = 4
 _WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
@@ -38,9 +38,27 @@ def _changes(old: str, new: str) -> tuple[list[Change], float]:
         return ([Change("equal", old, new)] if old else []), 1.0
     a, b = _words(old), _words(new)
     if len(a) * len(b) > TOO_MANY:
-        a, b = old.splitlines(keepends=True), new.splitlines(keepends=True)
-        if len(a) * len(b) > TOO_MANY:
-            a, b = [old], [new]
+        return _changes_of_much(a, b)
+    return _changes_of(a, b)
+
+
+def _changes_of_much(a: list[str], b: list[str]) -> tuple[list[Change], float]:
+    """What is equal at both ends is taken off first; if the rest is still too much, it is replaced as a whole."""
+    most = min(len(a), len(b))
+    head = next((i for i in range(most) if a[i] != b[i]), most)
+    tail = next((i for i in range(most - head) if a[-1 - i] != b[-1 - i]), most - head)
+    c, d = a[head : len(a) - tail], b[head : len(b) - tail]
+    if len(c) * len(d) > TOO_MANY:
+        middle, share = [Change("replace", "".join(c), "".join(d))], 0.0
+    else:
+        middle, share = _changes_of(c, d)
+    ends = ("".join(a[:head]), "".join(a[len(a) - tail :]))
+    first, last = ([Change("equal", text, text)] if text else [] for text in ends)
+    shared = 2 * (head + tail) + share * (len(c) + len(d))
+    return [*first, *middle, *last], shared / (len(a) + len(b))
+
+
+def _changes_of(a: list[str], b: list[str]) -> tuple[list[Change], float]:
     found: list[Change] = []
     same = 0
     for op, i, j, k, m in cast(list[tuple[str, int, int, int, int]], Indel.opcodes(a, b).as_list()):

@@ -31,6 +31,7 @@ class Anthropic(Sdk):
     name = ANTHROPIC
     family = ANTHROPIC
     package = "anthropic"
+    resource = "anthropic.resources.messages"
     official = "https://api.anthropic.com"
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     base_variable = "ANTHROPIC_BASE_URL"

@@ -20,6 +20,7 @@ class OpenAI(Sdk):
     name = OPENAI
     family = OPENAI
     package = "openai"
+    resource = "openai.resources.chat.completions"
     official = "https://api.openai.com/v1"
     key_variables: tuple[str, ...] = ("OPENAI_API_KEY",)
     base_variable = "OPENAI_BASE_URL"

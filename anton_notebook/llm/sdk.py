@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import re
+import ssl
 import sys
 import threading
 import time
@@ -70,6 +71,7 @@ class Sdk(abc.ABC):
     name: str
     family: str
     package: str
+    resource: str
     official: str
     key_variables: tuple[str, ...]
     base_variable: str
@@ -125,14 +127,16 @@ class Sdk(abc.ABC):
         return found
 
     async def __aenter__(self) -> Sdk:
-        if self.package not in sys.modules:
+        if self.resource not in sys.modules:
             await asyncio.to_thread(self._import)  # seconds, during which the loop goes on
         self._own().holders += 1
         return self
 
     def _import(self) -> Any:
         try:
-            return importlib.import_module(self.package)
+            found = importlib.import_module(self.package)
+            importlib.import_module(self.resource)  # else the first call imports it, on the loop
+            return found
         except ImportError as error:
             raise MissingSDK(
                 f"the package {self.package!r} is needed to ask {self.name}: pip install {self.package} ({error})"
@@ -278,7 +282,9 @@ class Sdk(abc.ABC):
             return CallFailed(
                 f"the connection to {where} was lost ({said}); it may have been billed", "connection", passing=True
             )
-        if any(word in names for word in ("ConnectError", "ConnectorError", "gaierror", "ConnectionRefused")):
+        if isinstance(inner, ssl.SSLError) or any(
+            word in names for word in ("ConnectError", "ConnectorError", "gaierror", "ConnectionRefused")
+        ):
             return CallFailed(f"cannot reach {where} ({said})", "connection", passing=True)
         if "Timeout" in names:
             return CallFailed(

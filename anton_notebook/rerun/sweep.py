@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import uuid
 from collections.abc import Callable, Mapping
@@ -75,7 +76,8 @@ class Sweep:
             wanted = [(call.fingerprint, call.nth) for call in self.plan.calls if call.fingerprint is not None]
             hits = await asyncio.to_thread(self._answers.find, wanted)
         places = iter(range(len(self.plan.calls)))
-        saving = asyncio.create_task(self._save_now_and_then())
+        end = asyncio.Event()
+        saving = asyncio.create_task(self._save_until(end))
         async with AsyncExitStack() as stack:
             for provider in {id(v.provider): v.provider for v in self.plan.variants}.values():
                 if isinstance(provider, llm.Sdk) and len(hits) < len(self.plan.calls):
@@ -87,10 +89,11 @@ class Sweep:
             try:
                 await asyncio.gather(*workers)
             finally:
-                for task in (*workers, saving):
+                for task in workers:
                     task.cancel()
-                await asyncio.gather(*workers, saving, return_exceptions=True)
-                self._save()
+                await asyncio.gather(*workers, return_exceptions=True)
+                end.set()
+                await saving
                 if self._out is not None:
                     self._out.close()
 
@@ -246,19 +249,16 @@ class Sweep:
             line["anton_notebook"] = {"saved_usd": 0.0 if math.isnan(row["saved_usd"]) else row["saved_usd"]}
         return line
 
-    async def _save_now_and_then(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH)
+    async def _save_until(self, end: asyncio.Event) -> None:
+        """Keeps answers in batches, beside the calls, and the last of them at the end."""
+        while not end.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(end.wait(), FLUSH)
             due, self._due = self._due, []
             if due and self._answers is not None:
-                await asyncio.shield(asyncio.to_thread(self._answers.keep, due))
-
-    def _save(self) -> None:
-        if self._answers is not None:
-            due, self._due = self._due, []
-            self._answers.keep(due)
-            if self._answers.trouble:
-                self.notes["cache"] = self._answers.trouble
+                await asyncio.to_thread(self._answers.keep, due)
+        if self._answers is not None and self._answers.trouble:
+            self.notes["cache"] = self._answers.trouble
 
 
 async def _entered(stack: AsyncExitStack, provider: llm.Sdk) -> None:

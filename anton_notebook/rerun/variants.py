@@ -131,11 +131,11 @@ def plan(
     for number, chosen in enumerate(product(*axes.values()), start=1):
         values = dict(zip(axes, chosen, strict=True))
         whom = values.pop("provider")
-        name = whom if isinstance(whom, str) else None
+        whose: str | None = whom if isinstance(whom, str) else None
         label = ", ".join(
             f"{axis} {axes[axis].index(v) + 1}" for axis, v in zip(axes, chosen, strict=True) if len(axes[axis]) > 1
         )
-        changed = original.request.with_changes(**values, provider=name)
+        changed = original.request.with_changes(**values, provider=whose)
         variants.append(_variant(number, changed, whom, label or "changed", original.request))
     repeats = [(v, r) for v in variants for r in range(1, (baseline if v.number == BASELINE else n) + 1)]
     seen: dict[str | None, int] = {}
@@ -182,8 +182,15 @@ def _variant(number: int, request: Request, whom: Any, label: str, recorded: Req
     if isinstance(provider, llm.Sdk):
         body, assumed = provider.body(sent)
     else:
-        body, assumed = sent.as_dict(), {}
+        body, assumed = plain_body(sent), {}
     return Variant(number, request, sent, provider, name, label, body, assumed)
+
+
+def plain_body(request: Request) -> dict[str, Any]:
+    """What goes to a provider of one's own, laid out as the body of a call."""
+    return {
+        "model": request.model, "system": request.system, "messages": request.messages, "tools": request.tools, **request.parameters
+    }  # fmt: skip
 
 
 def _family(provider: str) -> str | None:

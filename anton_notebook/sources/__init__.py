@@ -4,24 +4,52 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from anton_notebook.errors import BodyUnavailable, NotATrace, PathNotFound
 from anton_notebook.sources.anton_jsonl import JsonlFile
+from anton_notebook.sources.beside import Beside, base_of
 from anton_notebook.sources.conversations import description
 from anton_notebook.sources.estimate import estimate
 from anton_notebook.sources.folders import Folder, roots_of
 from anton_notebook.sources.home import home as home_of
 from anton_notebook.sources.legacy import Legacy
+from anton_notebook.sources.otlp import OtlpFile, is_otlp
+from anton_notebook.sources.otlp_family import Family
 from anton_notebook.sources.problems import Problems
+from anton_notebook.sources.proxy_db import ProxyDb, refusal
+from anton_notebook.sources.sqlite_file import MAGIC, head
 from anton_notebook.span import Problem
 from anton_notebook.store import Store
 
 OPEN_FILES = 128
 HEAD = 4096
+DATABASES = (".db", ".sqlite", ".sqlite3")
+KINDS = {
+    "jsonl": "lines of JSON, one a span",
+    "otlp": "OpenTelemetry's spans in JSON",
+    "sqlite": "an SQLite database, as anton's proxy writes it",
+    "anton": "anton's own account of a task or repository",
+    "empty": "nothing in it yet",
+    "unknown": "could not be read",
+}
+
+
+class Found(NamedTuple):
+    """One file that was found: what kind it is, by its content, and what it gave."""
+
+    source: str
+    kind: str
+    recognised: str
+    spans: int
+    problems: int
+    left_out: int
 
 
 class SourceFile(Protocol):
@@ -50,6 +78,7 @@ class Reader:
         zone: tzinfo | None = None,
         home: Path | None = None,
         wait: bool = False,
+        all_repositories: bool = False,
     ) -> None:
         self.store = store
         self.zone = zone
@@ -60,7 +89,10 @@ class Reader:
         self.home = home if home is not None else home_of(self.paths)
         self.legacy = Legacy(store)
         self.legacy.estimate = estimate
-        self._wait = wait
+        self.family = Family(store)
+        self.beside = Beside(self.paths, store, self.problems.add, zone, all_repositories)
+        self.proxies: list[ProxyDb] = []
+        self._wait = self.waits = wait
         self._files: dict[str, SourceFile] = {}
         self._open: list[str] = []
         self._folders: dict[str, Folder] = {}
@@ -74,14 +106,17 @@ class Reader:
     def _check(self, path: str) -> None:
         if os.path.exists(path):
             if os.path.isdir(path):
-                found = any(folder.exists() for folder in roots_of(path, self.home))
+                found = any(folder.exists() for folder in roots_of(path, self.home)) or self.beside.databases()
                 if not found and not self._wait:
                     raise NotATrace(
-                        f"{path} holds no traces: neither .modular-agents/traces nor *.jsonl files were found in it; "
-                        "give a repository that anton has worked on, its .modular-agents folder, a folder of *.jsonl files or a file"
+                        f"{path} holds no traces: neither .modular-agents/traces nor *.jsonl files nor proxy_traces.db were found "
+                        "in it; give a repository that anton has worked on, its .modular-agents folder, a folder of *.jsonl files "
+                        "or a file"
                     )
             elif not os.path.isfile(path):
                 raise NotATrace(f"{path} is neither a regular file nor a folder; only these are read")
+            elif len(self.paths) == 1 and not self._wait and recognise(path) == "sqlite" and (reason := refusal(path)):
+                raise NotATrace(f"{path} {reason}; give the database that `anton proxy start` writes (proxy_traces.db)")
             return
         near = os.path.dirname(path)
         for _ in range(2):
@@ -98,15 +133,17 @@ class Reader:
             if self._closed:
                 return False
             new = False
-            if changed is None:
-                for path in self._list():
-                    new |= self._read(path)
-            else:
-                for path in sorted(changed):
-                    new |= self._read_hint(path)
+            hints = None if changed is None else set(map(base_of, changed))
+            if hints is None or any(map(self.beside.takes, hints)):
+                new |= self.beside.read(self.proxies)
+            for path in self._list() if hints is None else sorted(hints):
+                new |= self._read(path) if hints is None else self._read_hint(path)
             self.legacy.flush()
+            self.family.settle()
             new |= self.store.commit()
             self._name_traces()
+            self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
+            self._say_what_is_left_out()
             return new
 
     def _list(self) -> list[str]:
@@ -118,6 +155,7 @@ class Reader:
             for folder in roots_of(path, self.home):
                 known = self._folders.setdefault(folder.path, folder)
                 paths.update(dict.fromkeys(known.files()))
+        paths.update(dict.fromkeys(self.beside.databases()))
         extra = self._folders.setdefault(os.path.join(self.home, "traces"), Folder(os.path.join(self.home, "traces")))
         paths.update(dict.fromkeys(extra.files()))
         paths.update(dict.fromkeys(self._files))
@@ -126,6 +164,8 @@ class Reader:
     def _read_hint(self, path: str) -> bool:
         if path in self._files or path in self.paths:
             return self._read(path)
+        if self.beside.takes(path):
+            return False
         folder = self._folders.get(os.path.dirname(path))
         if folder is not None:
             return folder.takes(path) and self._read(path)
@@ -171,6 +211,8 @@ class Reader:
             if info.name and trace not in self._named:
                 continue
             span = store.span(info.first_call)
+            if store.files[span.file].kind == "otlp":
+                continue  # called what its first span is called
             try:
                 record = store.files[span.file].loader(span.offset, span.length)
             except BodyUnavailable:
@@ -183,6 +225,35 @@ class Reader:
         if due:
             store.commit()
 
+    def _say_what_is_left_out(self) -> None:
+        for proxy in self.proxies:
+            n = proxy.left_out if proxy.filtered else 0
+            tasks = f"{n:,} task{'s' if n > 1 else ''} in {proxy.path}"
+            said = (
+                f"{tasks} left out, of other repositories or without a word of which (all_repositories=True shows them)"
+            )
+            self.problems.notes[proxy.path] = said if n else ""
+
+    def found(self) -> list[Found]:
+        """What was found, one entry a file, in order of path."""
+        store = self.store
+        with store.lock:
+            rows = store.live_rows()
+            files = store.c.file[rows]
+            counts = np.bincount(files[files >= 0], minlength=len(store.files))
+            spans: dict[str, int] = {}
+            for info, count in zip(store.files, counts.tolist(), strict=True):
+                spans[info.path] = spans.get(info.path, 0) + count
+        problems = Counter(problem.source for problem in self.problems.rows())
+        kinds = {path: recognise(path) or "empty" for path in self._files}
+        kinds |= {path: "anton" for folder in self.beside.folders for path in folder.files}
+        kinds |= {path: "unknown" for path in problems if path not in kinds}
+        left = {proxy.path: proxy.left_out for proxy in self.proxies if proxy.filtered}
+        return [
+            Found(path, kind, KINDS[kind], spans.get(path, 0), problems[path], left.get(path, 0))
+            for path, kind in sorted(kinds.items())
+        ]
+
     def watch_roots(self) -> list[tuple[str, bool]]:
         """The folders whose changes matter now, each with whether folders below it matter too."""
         roots: dict[str, bool] = {}
@@ -193,6 +264,8 @@ class Reader:
                 roots.setdefault(path, False)
             else:
                 roots[_existing(os.path.dirname(path))] = False
+        for path, deep in self.beside.watch_roots():
+            roots[path] = roots.get(path, False) or deep
         return list(roots.items())
 
     def close(self) -> None:
@@ -206,22 +279,30 @@ class Reader:
 
 def recognise(path: str) -> str | None:
     """What kind of source a file is, by its first bytes; None while it is empty or cannot be read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            head = os.read(fd, HEAD)
-        finally:
-            os.close(fd)
-    except OSError:
-        return "jsonl"
-    return "jsonl" if head else None
+    start = head(path, 0, HEAD)
+    if start.startswith(MAGIC) or path.endswith(DATABASES):
+        return "sqlite"
+    otlp = is_otlp(start)
+    if otlp is not False:
+        return "otlp" if otlp else None
+    return "jsonl" if start or not os.access(path, os.R_OK) else None
 
 
 def _jsonl(reader: Reader, path: str) -> SourceFile:
-    return JsonlFile(path, reader.store, reader.problems.add, reader.legacy, reader.zone)
+    return JsonlFile(path, reader.store, reader.problems.add, reader.legacy, reader.zone, reader.family.root)
 
 
-MAKERS: dict[str, Maker] = {"jsonl": _jsonl}
+def _otlp(reader: Reader, path: str) -> SourceFile:
+    return OtlpFile(path, reader.store, reader.problems.add, reader.family)
+
+
+def _proxy(reader: Reader, path: str) -> SourceFile:
+    proxy = ProxyDb(path, reader.store, reader.problems.add, reader.beside.keep_for(path), patient=reader.waits)
+    reader.proxies.append(proxy)
+    return proxy
+
+
+MAKERS: dict[str, Maker] = {"jsonl": _jsonl, "otlp": _otlp, "sqlite": _proxy}
 
 
 def _existing(path: str) -> str:
@@ -230,4 +311,4 @@ def _existing(path: str) -> str:
     return path
 
 
-__all__ = ["Reader", "SourceFile"]
+__all__ = ["Found", "Reader", "SourceFile"]

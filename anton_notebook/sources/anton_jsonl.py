@@ -66,18 +66,29 @@ _class_of = attrgetter(
 _Raw = tuple[str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
 _EVENT = 4
 Report = Callable[[Problem], None]
+OnRoot = Callable[[str, str, int, str, int], None]
+"""Told of the exported spans of OpenTelemetry that have no parent: trace, span, start, name, status."""
 
 
 class JsonlFile:
     """One file of trace lines, followed into a store. Legacy calls (without ids) are handed to `legacy`."""
 
-    def __init__(self, path: str, store: Store, report: Report, legacy: Legacy, zone: tzinfo | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        store: Store,
+        report: Report,
+        legacy: Legacy,
+        zone: tzinfo | None,
+        on_root: OnRoot | None = None,
+    ) -> None:
         self.path = path
         self.tail = Tail(path)
         self._store = store
         self._report = report
         self._legacy = legacy
         self._zone = zone
+        self._on_root = on_root
         self._file = -1
         self._generation = 0
         self._missing = False
@@ -365,6 +376,12 @@ class JsonlFile:
         end = parse_time(mark.end, self._zone) if mark.end else NAT
         if end != NAT and records.duration[i] == NAT and records.start[i] != NAT and mark.status != "running":
             records.duration[i] = max(0, end - records.start[i])
+        if mark.source_kind == "otlp":
+            records.flags[i] |= Flag.KEEP
+            name = self._store.classes[records.cls[i]].name
+            if self._on_root is not None and line.parent_id is None:
+                ids = line.trace_id or "", line.span_id or ""
+                self._on_root(*ids, int(records.start[i]), name, int(records.status[i]))
 
 
 def _micros(ms: float) -> int:

@@ -24,6 +24,10 @@ class Legacy:
         self.runs: dict[str, conversations.Run] = {}
         self._dirty = False
 
+    def task_ids(self) -> dict[str, str]:
+        """anton's task of each run whose messages name it, by the run's trace."""
+        return {run.trace_id: run.task_id for run in self.runs.values() if run.task_id}
+
     def add(
         self,
         call: conversations.Call,

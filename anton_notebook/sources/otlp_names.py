@@ -44,11 +44,10 @@ PLAIN_KINDS = (
 )  # fmt: skip
 ERROR_TYPE = "error.type"
 
-WANTED = frozenset(
-    (KIND, OPERATION, ENTITY, REQUEST_TYPE, ENTITY_NAME, ERROR_TYPE)
-    + AGENT_NAME + TOOL_NAME + PROVIDER + MODEL + INPUT + OUTPUT + CACHED + COST + FINISH
-    + tuple(name for name, _ in PLAIN_KINDS)
-)  # fmt: skip
+WANTED = frozenset({
+    KIND, OPERATION, ENTITY, REQUEST_TYPE, ENTITY_NAME, ERROR_TYPE, *AGENT_NAME, *TOOL_NAME, *PROVIDER, *MODEL,
+    *INPUT, *OUTPUT, *CACHED, *COST, *FINISH, *(name for name, _ in PLAIN_KINDS),
+})  # fmt: skip
 """The attributes that the light fields of a span are made of."""
 
 _OPERATIONS = {
@@ -76,7 +75,7 @@ class Light(NamedTuple):
     cost: float | None
 
 
-def light(attributes: Mapping[str, Any], name: str, span_kind: int | str | None, root: bool, faults: list[Fault]) -> Light:
+def light(attributes: Mapping[str, Any], name: str, span_kind: object, root: bool, faults: list[Fault]) -> Light:
     """What a span is. Its agent is `""` where it names none itself; an agent without a parent is the orchestrator."""
     kind = kind_of(attributes, span_kind)
     agent = text(attributes, AGENT_NAME)
@@ -103,7 +102,7 @@ def light(attributes: Mapping[str, Any], name: str, span_kind: int | str | None,
     )  # fmt: skip
 
 
-def kind_of(attributes: Mapping[str, Any], span_kind: int | str | None) -> str:
+def kind_of(attributes: Mapping[str, Any], span_kind: object) -> str:
     """The kind of a span: `agent`, `llm`, `tool`, or the word that it uses itself."""
     word = text(attributes, (KIND,)).lower()
     if word and word != "unknown":
@@ -126,7 +125,7 @@ def kind_of(attributes: Mapping[str, Any], span_kind: int | str | None) -> str:
             return plain
     if isinstance(span_kind, str):
         return span_kind.removeprefix("SPAN_KIND_").lower().replace("unspecified", "span") or "span"
-    return _SPAN_KINDS[span_kind] if span_kind is not None and 0 <= span_kind < len(_SPAN_KINDS) else "span"
+    return _SPAN_KINDS[span_kind] if isinstance(span_kind, int) and 0 <= span_kind < len(_SPAN_KINDS) else "span"
 
 
 def cached_beside_input(provider: str, model: str) -> bool:

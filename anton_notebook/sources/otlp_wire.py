@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +23,8 @@ NOTHING = msgspec.Raw(b"null")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:]', re.DOTALL)
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _ZERO = re.compile(r"0*")
+_RESOURCES = (b'"resourceSpans"', b'"batches"')
+_SCOPES = (b'"scopeSpans"', b'"instrumentationLibrarySpans"')
 _BYTES_OF = {24: 16, 22: 16, 12: 8, 11: 8}
 """Lengths of base64 texts (with and without padding) of ids: protobuf's own JSON writes ids so, where OTLP wants hex."""
 
@@ -99,6 +101,7 @@ class Group(NamedTuple):
     scope: Place
     spans: list[Place]
     logs: list[Place]
+    schemas: tuple[str, str] = ("", "")
 
 
 _decode_request = msgspec.json.Decoder(_Request).decode
@@ -109,7 +112,7 @@ _decode_value: Callable[[msgspec.Raw], Any] = msgspec.json.Decoder().decode
 
 
 def groups(data: bytes) -> list[Group] | None:
-    """The spans and log records in one whole document; None where it is JSON of another kind. Raises one of `FAULTS` on bad JSON."""
+    """The spans and log records in one whole document; None where it is JSON of another kind. Raises one of `FAULTS`."""
     many = data.lstrip()[:1] == b"["
     requests = _decode_requests(data) if many else [_decode_request(data)]
     base = _address(data)
@@ -130,8 +133,15 @@ def groups(data: bytes) -> list[Group] | None:
                     for scope in scopes or ():
                         named = scope.scope if scope.scope is not NOTHING else scope.instrumentation_library
                         spans = [place(raw) for raw in scope.spans or ()]
-                        out.append(Group(where, place(named), spans, [place(raw) for raw in scope.log_records or ()]))
+                        logs = [place(raw) for raw in scope.log_records or ()]
+                        schemas = (_url(resource.schema_url), _url(scope.schema_url))
+                        out.append(Group(where, place(named), spans, logs, schemas))
     return out if known else None
+
+
+def _url(raw: msgspec.Raw) -> str:
+    found = attribute(raw)
+    return found if isinstance(found, str) else ""
 
 
 def _address(data: bytes | msgspec.Raw) -> int:
@@ -143,8 +153,7 @@ def _address(data: bytes | msgspec.Raw) -> int:
 def salvage(data: bytes) -> list[Group]:
     """The spans that are whole in bytes that are no JSON as a whole, with the resource and scope before them."""
     out: list[Group] = []
-    stack: list[tuple[bytes, int, int]] = []  # what opened, where, and the place of the key it stands under
-    keys: list[bytes] = []
+    opened: list[tuple[bytes, bytes, int]] = []  # bracket, the key it stands under, where
     resource = scope = (0, 0)
     last = key = b""
     for token in _TOKEN.finditer(data):
@@ -152,26 +161,24 @@ def salvage(data: bytes) -> list[Group]:
         if mark == b":":
             key = last
         elif mark in b"[{":
-            under = key if not stack or stack[-1][0] == b"{" else (keys[-1] if keys else b"")
-            stack.append((mark, token.start(), len(keys)))
-            keys.append(under)
+            under = opened[-1][1] if opened and opened[-1][0] == b"[" else key
+            opened.append((mark, under, token.start()))
+            if mark == b"{" and under in _RESOURCES:
+                resource = scope = (0, 0)
+            elif mark == b"{" and under in _SCOPES:
+                scope = (0, 0)
             key = b""
-        elif mark in b"]}":
-            if not stack:
-                continue
-            _, start, _ = stack.pop()
-            under = keys.pop()
-            if mark == b"}":
-                where = (start, token.end() - start)
-                within = stack[-1][0] if stack else b""
-                if under == b'"resource"':
-                    resource = where
-                elif under in (b'"scope"', b'"instrumentationLibrary"'):
-                    scope = where
-                elif under == b'"spans"' and within == b"[":
-                    out.append(Group(resource, scope, [where], []))
-        else:
+        elif mark not in b"]}":
             last = mark
+        elif opened:
+            _, under, start = opened.pop()
+            where = (start, token.end() - start)
+            if under == b'"resource"':
+                resource = where
+            elif under in (b'"scope"', b'"instrumentationLibrary"'):
+                scope = where
+            elif under == b'"spans"' and mark == b"}" and opened and opened[-1][0] == b"[":
+                out.append(Group(resource, scope, [where], []))
     return out
 
 
@@ -249,13 +256,13 @@ def hex_id(text: str | None) -> str | None:
     return text
 
 
-def micros(nanos: int | float | str | None) -> int:
+def micros(nanos: object) -> int:
     """Nanoseconds since 1970 in microseconds; `NAT` where there are none."""
     if isinstance(nanos, str):
         if not (nanos.isascii() and nanos.isdecimal() and len(nanos) <= 20):
             return NAT
         nanos = int(nanos)
-    if nanos is None or not 0 < nanos < 2**64:
+    if not isinstance(nanos, int | float) or not 0 < nanos < 2**64:
         return NAT
     return int(nanos) // 1000
 
@@ -288,7 +295,9 @@ def pairs(attributes: Any) -> dict[str, Any]:
     """A list of keys and values as a dict; a key that stands twice has its last value."""
     if not isinstance(attributes, list):
         return {}
-    return {p["key"]: plain(p.get("value")) for p in attributes if isinstance(p, dict) and isinstance(p.get("key"), str)}
+    return {
+        p["key"]: plain(p.get("value")) for p in attributes if isinstance(p, dict) and isinstance(p.get("key"), str)
+    }
 
 
 def _listed(value: Any, key: str) -> list[Any]:
@@ -303,10 +312,3 @@ def _integer(found: Any) -> Any:
         except ValueError:
             return found
     return found
-
-
-def each(data: bytes, found: list[Group]) -> Iterator[tuple[bytes, Place, Group]]:
-    """Every span's bytes, place and group."""
-    for group in found:
-        for offset, length in group.spans:
-            yield data[offset : offset + length], (offset, length), group

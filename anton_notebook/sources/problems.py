@@ -17,6 +17,7 @@ class Problems:
         self._kept: list[Problem] = []
         self.count = 0
         self.lines = 0
+        self.notes: dict[str, str] = {}
 
     def add(self, problem: Problem) -> None:
         """Takes one problem."""
@@ -33,8 +34,10 @@ class Problems:
 
     def sentence(self) -> str:
         """What the widget says of them; empty where there is none."""
-        if not self.count:
-            return ""
+        notes = [note for note in list(self.notes.values()) if note]
+        return "; ".join([*([self._counted()] if self.count else []), *notes])
+
+    def _counted(self) -> str:
         other = self.count - self.lines
         parts = []
         if self.lines:

@@ -26,11 +26,14 @@ Stamp = tuple[object, ...]
 
 
 class Refused(Exception):
-    """Why the database cannot be read now. `passing`: it may go better in a moment. `foreign`: it never will."""
+    """Why the database cannot be read now. `soon`: it is worth waiting for. `passing`: it may go better another time, without the
+    file being changed. `foreign`: it is none of ours. `rows` is what the statement had given until then.
+    """
 
-    def __init__(self, reason: str, *, passing: bool = False, foreign: bool = False) -> None:
+    def __init__(self, reason: str, *, soon: bool = False, passing: bool = False, foreign: bool = False) -> None:
         super().__init__(reason)
-        self.reason, self.passing, self.foreign = reason, passing, foreign
+        self.reason, self.soon, self.passing, self.foreign = reason, soon, soon or passing, foreign
+        self.rows: list[Row] = []
 
 
 class _Look(NamedTuple):
@@ -65,6 +68,11 @@ class SqliteFile:
         )
         return _Look(stamp, abs(time.time_ns() - newest) > FRESH)
 
+    def age(self) -> float:
+        """Seconds since the file was changed."""
+        found = _stat(self.path)
+        return 0.0 if found is None else time.time() - found.st_mtime
+
     def replaced(self) -> bool:
         """True once after another file has taken the place of the one that was read."""
         found = _stat(self.path)
@@ -98,7 +106,9 @@ class SqliteFile:
                 return out, True
             except sqlite3.Error as error:
                 self._drop()
-                raise self._refused(error) from error
+                refused = self._refused(error)
+                refused.rows = [] if refused.passing else out
+                raise refused from error
 
     def record(self, query: str, parameters: tuple[Any, ...]) -> dict[str, Any] | None:
         """The first row of a statement by the names of its columns. Waits for a lock as long as a writer would."""
@@ -119,7 +129,7 @@ class SqliteFile:
                     refused = self._refused(error)
                 except Refused as error:
                     refused = error
-            if not refused.passing or time.monotonic() > until:
+            if not refused.soon or time.monotonic() > until:
                 raise refused
             time.sleep(0.01)
 
@@ -154,7 +164,7 @@ class SqliteFile:
     def _still_frozen(self) -> None:
         if self._frozen is not None and (self._frozen != _still(self.path) or os.path.exists(self.path + "-wal")):
             self._drop()
-            raise Refused("began to be written while it was read", passing=True)
+            raise Refused("began to be written while it was read", soon=True)
 
     def _drop(self) -> None:
         db, self._db = self._db, None
@@ -165,12 +175,12 @@ class SqliteFile:
     def _refused(self, error: sqlite3.Error) -> Refused:
         name = getattr(error, "sqlite_errorname", "") or ""
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return Refused("is locked by the program that writes it; it is tried again", passing=True)
+            return Refused("is locked by the program that writes it; it is tried again", soon=True)
         journal = _stat(self.path + "-journal")
         if name == "SQLITE_READONLY_ROLLBACK" or (journal is not None and journal.st_size and "CANTOPEN" in name):
             return Refused(
-                f"was left in the middle of a change by a writer that was killed ({os.path.basename(self.path)}-journal holds "
-                "what is to be undone); start anton's proxy again, or open it once with a program that may write, such as "
+                "was left in the middle of a change by a writer that was killed (its -journal holds what is "
+                "to be undone); start anton's proxy again, or open it once with a program that may write, such as "
                 "`sqlite3 FILE 'PRAGMA user_version'`: that repairs it",
                 passing=True,
             )
@@ -182,7 +192,11 @@ class SqliteFile:
             )
         if name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")):
             missing = "" if os.access(self.path, os.R_OK) else "; there is no right to read it"
-            wal = "; in WAL mode its folder must be writable, or its -shm there" if os.path.exists(self.path + "-wal") else missing
+            wal = (
+                "; in WAL mode its folder must be writable, or its -shm there"
+                if os.path.exists(self.path + "-wal")
+                else missing
+            )
             return Refused(f"cannot be opened ({error}){wal}", passing=True)
         return Refused(f"cannot be read ({error})")
 

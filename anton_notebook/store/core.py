@@ -10,6 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from anton_notebook.store import figures, merge, tree
 from anton_notebook.store.columns import Columns, distinct, grown
 from anton_notebook.store.index import HashIndex, hashes
 from anton_notebook.store.log import ChangeLog, Changes
-from anton_notebook.store.runs import RunFigures, TraceInfo
+from anton_notebook.store.runs import Described, RunFigures, TraceInfo
 
 HIDDEN = np.uint8(Flag.DEAD)
 MEMOED = 4096
@@ -211,18 +212,14 @@ class Store:
             self.c.flags[rows] |= np.uint8(Flag.FILE_GONE)
             self.pending.changed.extend(rows.tolist())
 
-    def describe(
-        self, trace: int, *, name: str | None = None, verdict: str | None = None, origin: str | None = None
-    ) -> None:
-        """Sets what is known of a run beside its spans: its description, and the status its own file gives."""
+    def describe(self, trace: int, **known: Unpack[Described]) -> None:
+        """Sets what is known of a run beside its spans: its description, and what its own files say of it."""
         with self.lock:
             info = self.traces[trace]
-            before = (info.name, info.verdict, info.origin)
-            info.name = info.name if name is None else name
-            info.verdict = info.verdict if verdict is None else verdict
-            info.origin = info.origin if origin is None else origin
-            if (info.name, info.verdict, info.origin) != before:
-                self.pending.traces.add(trace)
+            for name, value in known.items():
+                if getattr(info, name) != value:
+                    setattr(info, name, value)
+                    self.pending.traces.add(trace)
 
     def reprice(self) -> None:
         """Prices every call again, after a price was set."""

@@ -32,6 +32,20 @@ class RunFigures(TypedDict):
     cost_usd: float | None
     recorded_cost_usd: float | None
     unpriced_calls: int
+    progress: str
+    phases: list[tuple[int, int | None, str]]
+    marks: list[tuple[int, str]]
+
+
+class Described(TypedDict, total=False):
+    """What other files than traces say of a run; times in microseconds since 1970 UTC, `NAT` for the end of an open phase."""
+
+    name: str
+    verdict: str | None
+    origin: str
+    progress: str
+    phases: list[tuple[int, int, str]]
+    marks: list[tuple[int, str]]
 
 
 @dataclass(slots=True)
@@ -58,6 +72,9 @@ class TraceInfo:
     origin: str = "run"
     original_trace_id: str | None = None
     verdict: str | None = None
+    progress: str = ""
+    phases: list[tuple[int, int, str]] = field(default_factory=list)
+    marks: list[tuple[int, str]] = field(default_factory=list)
     agents: dict[int, Agent] = field(default_factory=dict)
     first_root: tuple[int, str, int] | None = None
     orchestrator: int = -1
@@ -110,4 +127,7 @@ class TraceInfo:
             cost_usd=self.cost / PICO if self.priced else None,
             recorded_cost_usd=self.recorded / PICO if self.recorded_known else None,
             unpriced_calls=self.unpriced,
+            progress=self.progress,
+            phases=[(start, None if end == NAT else end, label) for start, end, label in self.phases],
+            marks=list(self.marks),
         )

@@ -151,7 +151,9 @@ def plain(parts: list[Array]) -> Any:
 
 def masked(values: Array, unknown: Array) -> list[Array]:
     """The two buffers of a nullable integer."""
-    return [np.where(unknown, 0, values).astype(np.int64), unknown.astype(bool)]
+    known = values.astype(np.int64)
+    known[unknown] = 0
+    return [known, unknown]
 
 
 def texts(values: list[str | None]) -> Array:

@@ -191,6 +191,10 @@ def _no_words(ctx: Context, rows: Int32) -> list[Array]:
     return [np.full(len(rows), -1)]
 
 
+def _original(ctx: Context, rows: Int32) -> list[Array]:
+    return [texts(_own("original_span_id")(ctx, rows))] if ctx.store.own else _no_text(ctx, rows)
+
+
 def _no_text(ctx: Context, rows: Int32) -> list[Array]:
     out = np.empty(len(rows), object)
     out[:] = np.nan
@@ -259,7 +263,7 @@ SPANS: tuple[Column, ...] = (
         "original_span_id",
         "text",
         "the span that this one was made from",
-        lambda ctx, rows: [texts(_own("original_span_id")(ctx, rows))],
+        _original,
     ),
     Column("mark", "category", "the user's mark", _no_words),
     Column("note", "text", "the user's note", _no_text),

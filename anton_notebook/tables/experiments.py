@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -25,16 +26,22 @@ VERDICT: dict[str, str] = {
     "ci_high": "number", "p": "number", "p_adjusted": "number", "mean": "number", "baseline_mean": "number", "runs": "count",
     "baseline_runs": "count", "left_out": "count", "more_runs": "integer", "test": "category",
 }  # fmt: skip
+_SURROGATES = re.compile("[\ud800-\udfff]")
 OWN = ("similarity", "output_tokens")
 
 
 def rerun_frame(rows: Iterable[Mapping[str, Any]], metrics: Sequence[str] = ()) -> pd.DataFrame:
     """The frame of `rerun`: its columns, then one for each metric, as its values are."""
-    listed = list(rows)
+    listed = [{name: _text(value) for name, value in row.items()} for row in rows]
     frame = build(RERUN, listed)
     for name in metrics:
         frame[name] = _metric([row.get(name) for row in listed])
     return frame
+
+
+def _text(value: Any) -> Any:
+    """Lone surrogates, which no column of text can hold, are shown as U+FFFD."""
+    return value if not isinstance(value, str) or value.isascii() else _SURROGATES.sub("\ufffd", value)
 
 
 def _metric(values: list[Any]) -> Any:

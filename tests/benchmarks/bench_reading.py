@@ -77,12 +77,15 @@ def best(run: Callable[[], object], times: int) -> float:
 
 
 MEMORY = """
-import os, sys, gc, resource, threading, time
+import ctypes, gc, sys, threading, time
 import psutil
 import anton_notebook as anb
 from anton_notebook import pricing
 anb.read_traces(sys.argv[2]).spans_df()
-gc.collect()
+def rest():
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+rest()
 me = psutil.Process()
 base, peak, over = me.memory_info().rss, [0], [False]
 def watch():
@@ -95,9 +98,10 @@ traces = anb.read_traces(sys.argv[1])
 traces.spans_df()
 over[0] = True
 thread.join()
+highest = max(peak[0], me.memory_info().rss)
 traces._frame = None
-gc.collect()
-print(base, max(peak[0], me.memory_info().rss), me.memory_info().rss, traces.store.size)
+rest()
+print(base, highest, me.memory_info().rss, traces.store.size)
 """
 
 

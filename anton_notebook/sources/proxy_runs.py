@@ -1,0 +1,334 @@
+"""Rows of a proxy's database into runs: whose turn each call is, which agent's, of which run, and what was called in between.
+
+Rows are taken in the order of their rowid, which is the order in which the calls began; what comes out depends on that alone and
+not on when they were read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from anton_notebook.sources.conversations import ORCHESTRATOR
+from anton_notebook.sources.proxy_calls import ENDED, LOST, OPEN, Calls, Group, starts_of, text, texts, uuid5
+from anton_notebook.sources.proxy_records import Classes, ToolSpan, call_records, copied, tool_records
+from anton_notebook.sources.sqlite_file import Row, SqliteFile
+from anton_notebook.sources.turns import (
+    Opening,
+    Turn,
+    Turns,
+    handed_on,
+    messages_of,
+    opening,
+    pairs,
+    plain_results,
+    repeated,
+)
+from anton_notebook.span import NAT, Int32
+from anton_notebook.store import Store
+
+QUIET = 600.0  # seconds without anything new after which nothing more is expected of a run
+PATIENCE = 30.0  # seconds that an answer may be late after its agent went on without it
+NO_ANSWER = "no answer was recorded: the call was under way when its process ended"
+_ORCHESTRATES = b"You are the Orchestrator Agent"
+
+Keep = Callable[[str | None], bool | None]
+"""Whether a task is to be shown, by the path line of its orchestrator (None: there is none); None: not known yet."""
+Told = Callable[[int, str, str | None, bytes], None]
+"""Takes a problem: row, reason, column, excerpt."""
+
+
+class Runs:
+    """All calls of one database as it was at one time. `verdicts` outlives it: which tasks are shown."""
+
+    def __init__(
+        self, file: SqliteFile, store: Store, tell: Told, keep: Keep | None, verdicts: dict[str, bool]
+    ) -> None:
+        self.calls = Calls(file)
+        self.groups: list[Group] = []
+        self.open: dict[int, int] = {}
+        self.lost: dict[int, int] = {}
+        self.last = 0
+        self.last_id: object = None
+        self.file = store.add_file(file.path, self.calls.load, "proxy")
+        self.restart = False
+        self.kept = 0
+        self._store, self._tell, self._keep, self._verdicts = store, tell, keep, verdicts
+        self._tasks: dict[bytes, Group] = {}
+        self._turns = Turns()
+        self._classes = Classes(store)
+        self._late: dict[int, list[ToolSpan]] = {}
+        self._seen: set[int] = set()
+        self._failed: set[str] = set()
+        self._offset = NAT
+
+    # -- rows
+
+    def take(self, rows: list[Row]) -> bool:
+        """Takes new rows. True where one of them is shown."""
+        calls = self.calls
+        columns = list(zip(*rows, strict=True))
+        ids = texts(columns[1])
+        starts, offsets = starts_of(columns[3], columns[15], self._offset)
+        self._offset = int(offsets[-1])
+        began, ahead = starts.tolist(), offsets.tolist()
+        shown: list[Row] = []
+        numbers: list[int] = []
+        tools: list[ToolSpan] = []
+        now = time.monotonic()
+        for i, row in enumerate(rows):
+            raw, task = row[6], row[14]
+            self.last, self.last_id = row[0], row[1]
+            if not isinstance(raw, bytes):
+                raw = text(raw).encode("utf-8", "replace")
+            group = self._group(task, raw) if task else None
+            if group is not None and not group.kept:
+                continue
+            number = len(calls)
+            turn = self._turns.take(group.number if group is not None else 0, raw, number)
+            told = None if turn.previous >= 0 else self._opened(row, turn)
+            if group is None:
+                group = calls.groups[turn.previous] if told is None else self._lone(ids[i], told)
+            named = text(row[12]) if row[12] not in (None, b"unknown", b"") else ""
+            agent = told.agent if told is not None else named or calls.agents[turn.previous]
+            calls.add(ids[i], row[0], group, agent, turn.previous, began[i])
+            if not group.kept:
+                continue
+            shown.append(row)
+            numbers.append(number)
+            group.arrived = now
+            group.newest = max(group.newest, began[i])
+            if group.offset is None:
+                group.offset = ahead[i]
+            self._facts(group, number, row, told)
+            tools += self._tools(number, turn)
+        self._put(shown, numbers)
+        waits = [tool for tool in tools if tool.asker >= 0 and calls.state[tool.asker] == OPEN]
+        for tool in waits:
+            self._late.setdefault(tool.asker, []).append(tool)
+        self._put_tools(
+            [tool for tool in tools if tool.asker < 0 or calls.state[tool.asker] != OPEN] if waits else tools
+        )
+        return bool(numbers)
+
+    def end(self, rows: list[Row]) -> None:
+        """Takes rows that had no end when they were seen last, and have one now."""
+        calls = self.calls
+        late = [self.lost.pop(row[0]) for row in rows if row[0] in self.lost]
+        at = {calls.rowids[number]: number for number in late}
+        numbers = [at[row[0]] if row[0] in at else self.open.pop(row[0]) for row in rows]
+        if late:
+            self._store.remove(self._rows(late))
+        self._put(rows, numbers)
+        tools: list[ToolSpan] = []
+        moved: list[int] = []
+        for row, number in zip(rows, numbers, strict=True):
+            tools += self._late.pop(number, [])
+            if calls.agents[number] == ORCHESTRATOR:
+                group = calls.groups[number]
+                group.planning -= number not in late
+                moved += self._answer(group, number, row[17])
+                if not group.planning:
+                    group.openings.clear()
+        self._put_tools(tools)
+        if moved:
+            self._move(moved)
+
+    def give_up(self) -> bool:
+        """Ends the calls of which no answer is to be expected any more. True where there were any."""
+        if not self.open:
+            return False
+        now, clock = time.time() * 1e6, time.monotonic()
+        found = [number for number in self.open.values() if self._is_lost(number, now, clock)]
+        self.lose(found)
+        return bool(found)
+
+    def forget(self) -> list[tuple[int, str]]:
+        """Before these rows are read anew: takes back what was given up. Gives the traces and ids of the calls that are open."""
+        calls = self.calls
+        calls.gone = True
+        self._store.remove(self._rows(list(self.lost.values())))
+        self._store.mark_file_gone(self.file)
+        return [(calls.groups[number].code, calls.ids[number]) for number in self.open.values()]
+
+    def bury(self, open_before: list[tuple[int, str]]) -> None:
+        """Ends the calls that were open before these rows were read anew, and are not among them."""
+        known = set(self.calls.ids)
+        self._without_answer([self._store.row(code, span_id) for code, span_id in open_before if span_id not in known])
+
+    def _without_answer(self, rows: list[int]) -> None:
+        if rows:
+            records = copied(self._store, rows, [None] * len(rows))
+            records.status[:] = 2
+            records.errors = dict.fromkeys(range(len(rows)), NO_ANSWER)
+            self._store.put(records)
+
+    def lose(self, numbers: list[int]) -> None:
+        """Ends these open calls without an answer."""
+        calls = self.calls
+        tools: list[ToolSpan] = []
+        for number in numbers:
+            self.lost[calls.rowids[number]] = self.open.pop(calls.rowids[number])
+            calls.state[number] = LOST
+            tools += self._late.pop(number, [])
+            if calls.agents[number] == ORCHESTRATOR:
+                calls.groups[number].planning -= 1
+        self._without_answer(self._rows(numbers).tolist())
+        self._put_tools(tools)
+
+    # -- one row
+
+    def _group(self, task: bytes, raw: bytes) -> Group:
+        group = self._tasks.get(task)
+        if group is None:
+            name = text(task)
+            kept = True if self._keep is None else self._verdicts.get(name)
+            group = self._tasks[task] = self._new(name, kept)
+        if group.kept is None and self._keep is not None:
+            if _ORCHESTRATES in raw[:200]:
+                path = opening(messages_of(raw)[0]).path
+                verdict = self._keep(path)
+                if verdict is not None:
+                    self._verdicts[group.trace_id] = verdict
+                    self._decide(group, verdict)
+                    self.restart |= verdict and group.waiting
+            group.waiting = True
+        return group
+
+    def _lone(self, call_id: str, told: Opening) -> Group:
+        """A conversation without a task is a run of its own."""
+        kept = True if self._keep is None else self._keep(told.path) is True
+        return self._new(uuid5(call_id), kept)
+
+    def _new(self, trace_id: str, kept: bool | None) -> Group:
+        group = Group(len(self.groups) + 1, trace_id, None)
+        self.groups.append(group)
+        self._decide(group, kept)
+        return group
+
+    def _decide(self, group: Group, kept: bool | None) -> None:
+        group.kept = kept
+        if kept:
+            self.kept += 1
+            group.code = self._store.trace_code(group.trace_id)
+
+    def _opened(self, row: Row, turn: Turn) -> Opening:
+        messages, fault = messages_of(turn.new)
+        if fault:
+            self._tell(row[0], fault, "messages", turn.new)
+        return opening(messages, text(row[12]))
+
+    def _facts(self, group: Group, number: int, row: Row, told: Opening | None) -> None:
+        """What a row says of its run: a name, and who was asked by whom."""
+        if not group.named and (row[16] or (told is not None and told.task and told.agent == ORCHESTRATOR)):
+            group.named = True
+            name = text(row[16]) or (told.task if told is not None else None) or ""
+            self._store.describe(group.code, name=name[:500])
+        if self.calls.agents[number] == ORCHESTRATOR:
+            if row[8] is None and row[13] is None:
+                group.planning += 1
+            else:
+                self._answer(group, number, row[17])
+        elif told is not None and (group.answers or group.planning):
+            keys = {hash(told.task)} if told.task else set()
+            asked = _newest(group, keys, number)
+            if asked < 0:
+                keys |= repeated(told.prompt)
+                asked = _newest(group, keys, number)
+            if asked >= 0:
+                self.calls.asked[number] = asked
+            if group.planning:
+                group.openings.append((number, frozenset(keys)))
+
+    def _answer(self, group: Group, number: int, response: object) -> list[int]:
+        """An orchestrator's answer hands on values. Gives the calls that turn out to have come from it."""
+        if not response:
+            return []
+        values = handed_on(text(response))
+        for value in values:
+            group.answers.setdefault(value, []).append(number)
+        moved = [
+            n for n, keys in group.openings if n > number > self.calls.asked.get(n, -1) and not keys.isdisjoint(values)
+        ]
+        self.calls.asked.update(dict.fromkeys(moved, number))
+        return moved
+
+    def _tools(self, number: int, turn: Turn) -> list[ToolSpan]:
+        results = plain_results(turn.pieces)
+        if results is not None and not results:
+            return []
+        failed: set[int] = set()
+        if results is None:
+            found = list(pairs(messages_of(turn.new)[0]))
+            results = [(pair.name, hash((pair.name, repr(pair.text)))) for pair in found]
+            failed = {k for k, pair in enumerate(found, 1) if pair.failed}
+        calls, previous = self.calls, turn.previous
+        group, agent = calls.groups[number].number, calls.agents[number]
+        base, again = calls.ids[previous if previous >= 0 else number], previous in calls.continued
+        out = []
+        for k, (name, key) in enumerate(results, 1):
+            key = hash((group, agent, key))
+            if (previous < 0 or again) and key in self._seen:
+                continue  # an earlier call's history has it too
+            self._seen.add(key)
+            span_id = uuid5(f"{base}:tool:{k}:{calls.ids[number]}" if again else f"{base}:tool:{k}")
+            if k in failed:
+                self._failed.add(span_id)
+            out.append(ToolSpan(span_id, name, previous, number, k, len(results)))
+        if previous >= 0:
+            calls.continued.add(previous)
+        return out
+
+    # -- into the store
+
+    def _put(self, rows: list[Row], numbers: list[int]) -> None:
+        if not rows:
+            return
+        calls = self.calls
+        self._store.put(call_records(calls, self._classes, rows, numbers, self.file, self._fault))
+        for row, number in zip(rows, numbers, strict=True):
+            if calls.state[number] == ENDED:
+                group, agent = calls.groups[number], calls.agents[number]
+                group.ended[agent] = max(group.ended.get(agent, -1), number)
+                group.newest = max(group.newest, calls.ends[number])
+            else:
+                self.open[row[0]] = number
+
+    def _put_tools(self, tools: list[ToolSpan]) -> None:
+        if tools:
+            self._store.put(tool_records(self.calls, self._classes, tools, self._failed, self.file))
+
+    def _rows(self, numbers: list[int]) -> Int32:
+        calls, store = self.calls, self._store
+        rows = [store.row(calls.groups[number].code, calls.ids[number]) for number in numbers]
+        return np.array([row for row in rows if row >= 0], np.int32)
+
+    def _move(self, numbers: list[int]) -> None:
+        """Hangs these calls under the answer that they came from, which was read after them."""
+        rows = self._rows(numbers)
+        records = copied(self._store, rows.tolist(), [self.calls.ids[self.calls.asked[number]] for number in numbers])
+        self._store.remove(rows)
+        self._store.put(records)
+
+    def _is_lost(self, number: int, now: float, clock: float) -> bool:
+        calls = self.calls
+        group, agent = calls.groups[number], calls.agents[number]
+        if now - group.newest > QUIET * 1e6 or clock - group.arrived > QUIET:
+            return True
+        if max(group.ended.values(), default=-1) < number:
+            return False
+        age = (max(now, group.newest) - calls.starts[number]) / 1e6
+        own = max(group.ended.get(agent, -1), group.ended.get(ORCHESTRATOR, -1)) > number or agent == ORCHESTRATOR
+        return age > (PATIENCE if own else QUIET)
+
+    def _fault(self, rowid: int, column: str, wanted: str, found: object) -> None:
+        said = text(found) if isinstance(found, bytes) else repr(found)
+        self._tell(rowid, f"expected {wanted}, found {said[:60]}", column, b"")
+
+
+def _newest(group: Group, keys: set[int], before: int) -> int:
+    """The newest call before this one whose answer handed on one of these values; -1 where there is none."""
+    found = [number for key in keys for number in group.answers.get(key, ()) if number < before]
+    return max(found, default=-1)

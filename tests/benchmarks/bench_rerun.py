@@ -1,0 +1,156 @@
+"""What a sweep costs beside the bare SDK, and how fast answers are compared. Run: `python tests/benchmarks/bench_rerun.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+
+from servers.fast_server import fast_server
+
+from anton_notebook import llm
+from anton_notebook.request import Request
+from anton_notebook.rerun import rerun
+from anton_notebook.tables.experiments import RERUN, rerun_frame, verdict
+
+CALLS = 1000
+ANSWER = 50
+ROWS = 100_000
+REQUEST = Request("anthropic", "bench-model", "Be kind", [{"role": "user", "content": "Hi"}], None, {"max_tokens": 100})
+
+
+async def bare(client: Any, concurrency: int) -> float:
+    """Seconds of the same calls as the SDK's own documentation makes them."""
+    turns = asyncio.Semaphore(concurrency)
+
+    async def one() -> Any:
+        async with (
+            turns,
+            client.messages.stream(
+                model=REQUEST.model, max_tokens=100, system="Be kind", messages=[{"role": "user", "content": "Hi"}]
+            ) as stream,
+        ):
+            return await stream.get_final_message()
+
+    start = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(CALLS)))
+    return time.perf_counter() - start
+
+
+def bare_sdk(address: str, concurrency: int) -> float:
+    """With the transport that a sweep takes."""
+
+    async def twice() -> float:
+        provider = llm.Anthropic(base_url=address)
+        async with provider:
+            client = provider._own().client
+            await bare(client, concurrency)
+            return min([await bare(client, concurrency) for _ in range(2)])
+
+    return asyncio.run(twice())
+
+
+def swept(address: str, concurrency: int) -> float:
+    """Seconds of a whole `rerun`: its frame, its trace and its cache on disk."""
+
+    def once() -> float:
+        with tempfile.TemporaryDirectory() as home:
+            start = time.perf_counter()
+            df = rerun(
+                REQUEST,
+                provider=llm.Anthropic(base_url=address),
+                n=CALLS,
+                concurrency=concurrency,
+                progress=False,
+                home=home,
+            )
+            seconds = time.perf_counter() - start
+        assert df["error"].isna().all() and len(df) == CALLS
+        return seconds
+
+    once()
+    return min(once() for _ in range(3))
+
+
+def compared(characters: int) -> float:
+    """Seconds for the frame of 100,000 different answers of about so many characters, comparisons included."""
+    from anton_notebook.compare import compare
+
+    chance = random.Random(1)
+    words = [f"w{i}ord" for i in range(400)]
+    count = characters // 6
+    originals = [" ".join(chance.choices(words, k=count)) for _ in range(50)]
+    answers = []
+    for i in range(ROWS):
+        answer = originals[i % 50].split()
+        for _ in range(max(1, count // 8)):
+            answer[chance.randrange(count)] = chance.choice(words)
+        answers.append(" ".join(answer))
+    start = time.perf_counter()
+    rows = []
+    for i, answer in enumerate(answers):
+        original = originals[i % 50]
+        found = compare(original, answer)
+        rows.append(
+            dict.fromkeys(RERUN)
+            | {"variant": i % 10, "repeat": i // 10, "original": original, "response": answer, "diff": found.diff}
+            | {"similarity": found.similarity, "attempts": 1, "from_cache": False}
+        )
+    frame = rerun_frame(rows)
+    seconds = time.perf_counter() - start
+    assert len(frame) == ROWS
+    return seconds
+
+
+def rows() -> list[dict[str, str]]:
+    """One row a figure: what was measured, the measurement, the bar."""
+    os.environ.setdefault("ANTHROPIC_API_KEY", "not-a-key")
+    result = []
+    with fast_server(ANSWER) as address:
+        for concurrency, most in ((32, 2.0), (128, 3.0)):
+            alone, ours = bare_sdk(address, concurrency), swept(address, concurrency)
+            ideal = -(-CALLS // concurrency) * ANSWER / 1000
+            what = f"sweep of {CALLS:,} calls, {ANSWER} ms each, {concurrency} at a time"
+            result.append(
+                {
+                    "what": f"{what}, over the bare SDK",
+                    "measured": f"{ours / alone - 1:+.0%} ({ours:.2f} s)",
+                    "bar": "+15%",
+                }
+            )
+            result.append({"what": f"{what}, times the ideal", "measured": f"{ours / ideal:.2f}", "bar": f"{most:.1f}"})
+    for characters in (300, 600):
+        seconds = compared(characters)
+        result.append(
+            {
+                "what": f"{ROWS:,} answers of {characters} characters compared",
+                "measured": f"{seconds:.1f} s",
+                "bar": "10 s",
+            }
+        )
+    frame = rerun_frame(
+        {"variant": i % 2, "repeat": i, "similarity": random.random(), "attempts": 1, "from_cache": False}
+        for i in range(200)
+    )
+    start = time.perf_counter()
+    verdict(frame, ["similarity"])
+    result.append(
+        {
+            "what": "verdict on 100 against 100",
+            "measured": f"{(time.perf_counter() - start) * 1e3:.0f} ms",
+            "bar": "1000 ms",
+        }
+    )
+    return result
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(f"{row['what']:<70} {row['measured']:>16}   (bar {row['bar']})")
