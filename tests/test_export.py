@@ -36,10 +36,14 @@ def told(traces: anb.Traces) -> dict[str, Any]:
     return found
 
 
-def assert_round_trip(traces: anb.Traces, path: Path) -> anb.Traces:
+def assert_round_trip(traces: anb.Traces, path: Path, beside: tuple[str, ...] = ()) -> anb.Traces:
+    """`beside` names what a run has from other files than those of its spans."""
     assert traces.export(path) == path
     back = anb.read_traces(path)
     before, after = told(traces), told(back)
+    for run in [*before["runs"].values(), *after["runs"].values()]:
+        for key in beside:
+            del run[key]
     for part in before:
         assert normal(after[part]) == normal(before[part]), part
     return back
@@ -206,7 +210,8 @@ def test_what_was_exported_is_read_back_the_same(
 def test_the_recorded_runs(corpus: Path, tmp_path: Path) -> None:
     folders = sorted(path.parent for path in corpus.rglob("*.jsonl") if "hostile" not in path.parts)
     assert folders
-    assert_round_trip(anb.read_traces(folders[0]), tmp_path / "export.jsonl")
+    beside = ("status", "progress", "phases", "marks")
+    assert_round_trip(anb.read_traces(folders[0]), tmp_path / "export.jsonl", beside)
 
 
 @pytest.mark.parametrize("name", ["otlp_collector.jsonl", "otlp_document.json"])
@@ -220,7 +225,7 @@ def test_attributes_are_kept_too(tmp_path: Path, name: str) -> None:
             for copy in (back, again):
                 found = copy.span(span.span_id, span.trace_id).attributes
                 assert {key: found.get(key) for key in attributes} == attributes
-            if span.kind == "llm":
+            if span.kind == "llm" and span.record["messages"]:
                 assert again.span(span.span_id).request == span.request
                 assert again.span(span.span_id).request.missing == span.request.missing
 

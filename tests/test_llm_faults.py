@@ -241,7 +241,7 @@ def test_tokens_tools_and_reason_come_through_the_stream(provider: str, monkeypa
 
 def test_cancelling_ends_an_attempt_within_a_second(server: LlmServer) -> None:
     async def cancelled(model: str) -> float:
-        task = asyncio.create_task(arerun(ask("openai"), model=model, provider="openai", progress=False))
+        task = asyncio.create_task(arerun(ask("openai"), model=model, provider="openai", retries=9, progress=False))
         await asyncio.sleep(1.5)
         start = time.monotonic()
         task.cancel()

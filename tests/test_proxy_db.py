@@ -17,7 +17,7 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace
-from anton_notebook.sources import proxy_runs
+from anton_notebook.sources import proxy_db, proxy_runs
 from anton_notebook.sources.beside import default_database
 from anton_notebook.sources.sqlite_file import HOLD, SqliteFile
 from tests.canonical import state
@@ -41,6 +41,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 def reasons(traces: anb.Traces) -> str:
     return " | ".join(traces.problems_df()["reason"])
+
+
+def seconds_now() -> float:
+    """Now, as `at=` has it."""
+    return time.time() - pd.Timestamp(BEGIN, tz="UTC").timestamp()
 
 
 # -- the corpus
@@ -144,7 +149,8 @@ def test_a_run_has_its_turns_tools_agents_and_parents(proxy: Proxy) -> None:
     record = traces.span(ids["three"]).record
     assert (record["turn"], record["continues"], record["conversation_id"]) == (3, ids["two"], ids["one"])
     assert traces.span(ids["sum"]).record["continues"] == ids["plan"]
-    assert traces.span(ids["two"]).line == 3 and traces.span(ids["plan"]).request.missing == ("tools", "parameters")
+    assert traces.spans_df().set_index("span_id").loc[ids["two"], "line"] == 3
+    assert traces.span(ids["plan"]).request.missing == ("tools", "parameters")
     assert traces.span(ids["plan"]).response.text.startswith('{"subtasks"')
 
 
@@ -202,8 +208,9 @@ def test_no_pair_is_counted_twice_when_a_history_is_sent_again_or_cut(proxy: Pro
 
 def test_a_turn_that_starts_before_the_stored_end_of_the_one_before(proxy: Proxy) -> None:
     ask = [system("api"), user("go")]
-    one = proxy.call(ask, None, finish="tool_calls", ms=1030.0)
-    two = proxy.begin([*ask, *called("ls", "a")], at=1.0)
+    at = seconds_now()
+    one = proxy.call(ask, None, finish="tool_calls", ms=1030.0, at=at)
+    two = proxy.begin([*ask, *called("ls", "a")], at=at + 1.0)
     traces = anb.read_traces(proxy.path)
     (tool,) = traces.span(one).children
     assert tool.duration_ms == 0 and tool.start == traces.span(two).start and traces.span(two).status == "running"
@@ -218,9 +225,8 @@ def test_the_zone_is_read_off_the_data(tmp_path: Path, ahead: float) -> None:
 
 
 def test_a_running_call_ends_fails_or_is_given_up(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = time.time()
-    at = now - pd.Timestamp(BEGIN, tz="UTC").timestamp()
-    begun = [proxy.begin([system("api"), user(f"go {i}")], at=at) for i in range(3)]
+    at = seconds_now()
+    begun = [proxy.begin([system("api"), user(f"go {i}")], at=at + i) for i in range(3)]
     traces = anb.read_traces(proxy.path)
     assert [traces.span(call).status for call in begun] == ["running"] * 3 and traces["task-1"].status == "running"
     assert traces.span(begun[0]).end is None and traces.span(begun[0]).duration_ms is None
@@ -250,7 +256,7 @@ def test_calls_that_a_crash_left_open_are_shown_as_such_at_once(proxy: Proxy) ->
 
 
 def test_a_call_is_not_given_up_because_another_agent_was_faster(proxy: Proxy) -> None:
-    at = time.time() - pd.Timestamp(BEGIN, tz="UTC").timestamp()
+    at = seconds_now()
     slow = proxy.begin([system("api"), user("go")], at=at)
     proxy.call([system("web"), user("go")], at=at + 0.1)
     assert anb.read_traces(proxy.path).span(slow).status == "running"
@@ -384,7 +390,7 @@ def test_a_lone_file_that_is_no_proxy_s_database_is_refused(tmp_path: Path, how:
 def test_a_locked_database_is_said_to_be_and_read_when_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anton_notebook.sources.proxy_db.FIRST", 0.1)
+    monkeypatch.setattr(proxy_db, "FIRST", 0.1)
     proxy = Proxy(tmp_path / "p.db")
     call = proxy.call([system("api"), user("go")])
     proxy.db.execute("BEGIN EXCLUSIVE")
@@ -452,7 +458,7 @@ def test_wal_mode_with_and_without_its_wal(tmp_path: Path) -> None:
 
 def test_rows_taken_out_and_numbered_anew(proxy: Proxy) -> None:
     ids = run_of(proxy)
-    running = proxy.begin([system("web"), user("go")], at=time.time() - pd.Timestamp(BEGIN, tz="UTC").timestamp())
+    running = proxy.begin([system("web"), user("go")], at=seconds_now())
     traces = anb.read_traces(proxy.path)
     spans = len(traces.spans_df())
     assert traces.span(running).status == "running"

@@ -208,6 +208,24 @@ def test_scripts_without_a_loop_or_a_main_guard(server: LlmServer, tmp_path: Pat
     assert done.stdout == "['gpt-4o heard Hi', 'gpt-4o heard Hi']\n" and done.stderr == "", done.stderr
 
 
+def test_in_the_cells_of_a_kernel_waited_for_and_awaited(server: LlmServer, tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    given = "Request('openai', 'gpt-4o', messages=[{'role': 'user', 'content': 'Hi'}])"
+    cells = [
+        f"from anton_notebook.request import Request\nfrom anton_notebook.rerun import arerun, rerun\nrequest = {given}",
+        "df = rerun(request, n=3)\nprint(df['response'].tolist())",
+        "df = await arerun(request, n=2)\nprint(df['error'].isna().all())",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    shown = [[output.get("text") or output["data"]["text/html"] for output in cell.outputs] for cell in notebook.cells]
+    assert shown[0] == [] and len(shown[1]) == len(shown[2]) == 2
+    assert "3 of 3 calls, $0.0002" in shown[1][0] and '<progress value="3" max="3">' in shown[1][0]
+    assert shown[1][1] == "['gpt-4o heard Hi', 'gpt-4o heard Hi', 'gpt-4o heard Hi']\n" and shown[2][1] == "True\n"
+
+
 def test_progress_counts_and_says_what_is_not_priced() -> None:
     progress = Progress(4, False)
     for cost, error, cached in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple, cast
 
 from rapidfuzz.distance import Indel
@@ -12,8 +13,11 @@ TOO_MANY = 200_000_000
 """Pairs of words above which not every pair is looked at: the table of pairs would not fit into memory."""
 
 CONTEXT = 4
+LONG = 14
 _WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 _words: Callable[[str], list[str]] = _WORD.findall
+_Stretch = tuple[bool, int, int, int, int]
+"""Whether it is equal, and its first and last word (not included) in both texts."""
 
 
 class Change(NamedTuple):
@@ -30,46 +34,12 @@ def changes(old: str, new: str) -> list[Change]:
     >>> [change.op for change in changes("a fine day", "a bad day")]
     ['equal', 'replace', 'equal']
     """
-    return _changes(old, new)[0]
-
-
-def _changes(old: str, new: str) -> tuple[list[Change], float]:
-    if old == new:
-        return ([Change("equal", old, new)] if old else []), 1.0
     a, b = _words(old), _words(new)
-    if len(a) * len(b) > TOO_MANY:
-        return _changes_of_much(a, b)
-    return _changes_of(a, b)
-
-
-def _changes_of_much(a: list[str], b: list[str]) -> tuple[list[Change], float]:
-    """What is equal at both ends is taken off first; if the rest is still too much, it is replaced as a whole."""
-    most = min(len(a), len(b))
-    head = next((i for i in range(most) if a[i] != b[i]), most)
-    tail = next((i for i in range(most - head) if a[-1 - i] != b[-1 - i]), most - head)
-    c, d = a[head : len(a) - tail], b[head : len(b) - tail]
-    if len(c) * len(d) > TOO_MANY:
-        middle, share = [Change("replace", "".join(c), "".join(d))], 0.0
-    else:
-        middle, share = _changes_of(c, d)
-    ends = ("".join(a[:head]), "".join(a[len(a) - tail :]))
-    first, last = ([Change("equal", text, text)] if text else [] for text in ends)
-    shared = 2 * (head + tail) + share * (len(c) + len(d))
-    return [*first, *middle, *last], shared / (len(a) + len(b))
-
-
-def _changes_of(a: list[str], b: list[str]) -> tuple[list[Change], float]:
-    found: list[Change] = []
-    same = 0
-    for op, i, j, k, m in cast(list[tuple[str, int, int, int, int]], Indel.opcodes(a, b).as_list()):
-        before, after = "".join(a[i:j]), "".join(b[k:m])
-        same += j - i if op == "equal" else 0
-        if found and op != "equal" and found[-1].op != "equal":
-            last = found[-1]
-            found[-1] = Change("replace", last.old + before, last.new + after)
-        else:
-            found.append(Change(op, before, after))
-    return found, 2 * same / (len(a) + len(b))
+    out = []
+    for equal, i, j, k, m in _stretches(a, b)[0]:
+        op = "equal" if equal else "insert" if i == j else "delete" if k == m else "replace"
+        out.append(Change(op, "".join(a[i:j]), "".join(b[k:m])))
+    return out
 
 
 def similarity(old: str, new: str) -> float:
@@ -78,7 +48,7 @@ def similarity(old: str, new: str) -> float:
     >>> similarity("one two three four", "one two three five")
     0.75
     """
-    return _changes(old, new)[1]
+    return 1.0 if old == new else _stretches(_words(old), _words(new))[1]
 
 
 def shown(old: str, new: str) -> tuple[str, float]:
@@ -89,25 +59,69 @@ def shown(old: str, new: str) -> tuple[str, float]:
     """
     if old == new:
         return "", 1.0
-    found, alike = _changes(old, new)
+    a, b = _remembered(old) if len(old) < 10_000 else _words(old), _words(new)
+    found, alike = _stretches(a, b)
     out: list[str] = []
     last = len(found) - 1
-    for i, (op, before, after) in enumerate(found):
-        if op == "equal":
-            out.append(_cut(before, i > 0, i < last))
-            continue
-        if before:
-            out.append(f"[-{before}-]")
-        if after:
-            out.append(f"{{+{after}+}}")
+    for at, (equal, i, j, k, m) in enumerate(found):
+        if not equal:
+            if i < j:
+                out += ("[-", *a[i:j], "-]")
+            if k < m:
+                out += ("{+", *b[k:m], "+}")
+        elif j - i <= LONG:
+            out += a[i:j]
+        else:
+            if at:
+                out += a[i : i + CONTEXT]
+            out.append("\u2026 ")
+            if at < last:
+                out += a[j - CONTEXT : j]
     return "".join(out), alike
 
 
-def _cut(text: str, head: bool, tail: bool) -> str:
-    """The ends of an equal stretch that touch a difference."""
-    if len(text) < 80:
-        return text
-    words = _words(text[:400]) if head else []
-    ends = _words(text[-400:]) if tail else []
-    first, final = "".join(words[:CONTEXT]), "".join(ends[-CONTEXT:])
-    return f"{first}\u2026 {final}" if len(first) + len(final) < len(text) - 2 else text
+@lru_cache(64)
+def _remembered(text: str) -> list[str]:
+    return _words(text)  # a thousand answers are compared with one original
+
+
+def _stretches(a: list[str], b: list[str]) -> tuple[list[_Stretch], float]:
+    if not a and not b:
+        return [], 1.0
+    if len(a) * len(b) > TOO_MANY:
+        found, same = _of_much(a, b)
+    else:
+        found, same = _of(a, b)
+    return found, 2 * same / (len(a) + len(b))
+
+
+def _of(a: list[str], b: list[str]) -> tuple[list[_Stretch], int]:
+    """The stretches, and how many words are equal."""
+    found: list[_Stretch] = []
+    same = 0
+    open_at = (0, 0)
+    for op, i, j, k, m in cast(list[tuple[str, int, int, int, int]], Indel.opcodes(a, b).as_list()):
+        if op == "equal":
+            if open_at != (i, k):
+                found.append((False, open_at[0], i, open_at[1], k))
+            found.append((True, i, j, k, m))
+            same += j - i
+            open_at = (j, m)
+    if open_at != (len(a), len(b)):
+        found.append((False, open_at[0], len(a), open_at[1], len(b)))
+    return found, same
+
+
+def _of_much(a: list[str], b: list[str]) -> tuple[list[_Stretch], int]:
+    """What is equal at both ends is taken off first; if the rest is still too much, it is replaced as a whole."""
+    most = min(len(a), len(b))
+    head = next((i for i in range(most) if a[i] != b[i]), most)
+    tail = next((i for i in range(most - head) if a[-1 - i] != b[-1 - i]), most - head)
+    end, last = len(a) - tail, len(b) - tail
+    inner, same = [(False, 0, end - head, 0, last - head)], 0
+    if (end - head) * (last - head) <= TOO_MANY:
+        inner, same = _of(a[head:end], b[head:last])
+    first = [(True, 0, head, 0, head)] if head else []
+    final = [(True, end, len(a), last, len(b))] if tail else []
+    middle = [(equal, i + head, j + head, k + head, m + head) for equal, i, j, k, m in inner]
+    return [*first, *middle, *final], same + head + tail

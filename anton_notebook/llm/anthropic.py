@@ -57,9 +57,7 @@ class Anthropic(Sdk):
             key is not None and not self.api_key_env and key != os.environ.get("ANTHROPIC_API_KEY") and key != "none"
         )
         credentials: dict[str, Any] = {} if key is None else {"auth_token": key} if token else {"api_key": key}
-        return sdk.AsyncAnthropic(
-            **credentials, base_url=self.base_url, max_retries=0, http_client=self._transport(sdk)
-        )
+        return self._make(sdk.AsyncAnthropic, sdk, **credentials, base_url=self.base_url)
 
     def _send(self, client: Any, body: dict[str, Any]) -> Any:
         return client.messages.with_streaming_response.create(

@@ -17,7 +17,7 @@ class Events:
     """Cuts a stream of bytes into events. `feed` gives those that are whole: their name and their data.
 
     >>> list(Events().feed(b'event: ping\\ndata: {"type": "ping"}\\n\\n'))
-    [('ping', '{"type": "ping"}')]
+    [('ping', b'{"type": "ping"}')]
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Events:
         self._data: list[bytes] = []
         self.size = 0
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[str, str]]:
+    def feed(self, chunk: bytes) -> Iterator[tuple[str, bytes]]:
         self.size += len(chunk)
         if self.size > LONGEST or len(self._rest) > LINE:
             raise ValueError(f"the answer is longer than {LONGEST >> 20} MiB, or a line of it than {LINE >> 20} MiB")
@@ -38,7 +38,7 @@ class Events:
                 if self._data:
                     data, name = b"\n".join(self._data), self._name
                     self._data, self._name = [], ""
-                    yield name, data.decode("utf-8", "replace")
+                    yield name, data
                 self._name = ""
                 continue
             field, _, value = line.partition(b":")
@@ -49,13 +49,13 @@ class Events:
                 self._name = value.decode("utf-8", "replace")
 
 
-def decode(text: str) -> dict[str, Any]:
+def decode(data: bytes) -> dict[str, Any]:
     """The JSON object of an event; ValueError where it is none."""
     try:
-        value = _decode(text)
+        value = _decode(data)
     except msgspec.DecodeError:
         try:
-            value = json.loads(text)
+            value = json.loads(data.decode("utf-8", "replace"))
         except RecursionError:
             raise ValueError("nested too deep") from None
     if not isinstance(value, dict):

@@ -37,7 +37,7 @@ class OpenAI(Sdk):
     def _client(self, key: str | None) -> Any:
         sdk = self._import()
         base = self.base_url or (None if self.name == OPENAI else self.place)
-        return sdk.AsyncOpenAI(api_key=key, base_url=base, max_retries=0, http_client=self._transport(sdk))
+        return self._make(sdk.AsyncOpenAI, sdk, api_key=key, base_url=base)
 
     def _send(self, client: Any, body: dict[str, Any]) -> Any:
         return client.chat.completions.with_streaming_response.create(

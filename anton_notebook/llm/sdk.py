@@ -11,6 +11,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import importlib
+import inspect
 import json
 import os
 import re
@@ -192,6 +193,12 @@ class Sdk(abc.ABC):
                 pass
         return sdk.DefaultAsyncHttpxClient(follow_redirects=False)
 
+    def _make(self, kind: Any, sdk: Any, **given: Any) -> Any:
+        """A client of this class that does nothing unasked: no retries, no redirects, no spans of its own."""
+        if "open_telemetry" in inspect.signature(kind).parameters:
+            given["open_telemetry"] = False
+        return kind(**given, max_retries=0, http_client=self._transport(sdk))
+
     # -- one attempt
 
     async def complete(self, request: Request, *, on_text: OnText | None = None) -> Response:
@@ -220,11 +227,11 @@ class Sdk(abc.ABC):
         events = Events()
         async for chunk in raw.iter_bytes():
             try:
-                for name, text in events.feed(chunk):
-                    if text == "[DONE]":
+                for name, data in events.feed(chunk):
+                    if data == b"[DONE]":
                         answer.done = True
                         continue
-                    added = answer.event(name, decode(text))
+                    added = answer.event(name, decode(data))
                     if added and on_text is not None:
                         on_text(added)
             except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -246,10 +253,11 @@ class Sdk(abc.ABC):
             size += len(chunk)
             if size > (64 << 20):
                 break
-        text = b"".join(parts).decode("utf-8", "replace")
+        body = b"".join(parts)
+        text = body.decode("utf-8", "replace")
         if kind.endswith("json"):
             try:
-                answer.whole(decode(text))
+                answer.whole(decode(body))
             except (ValueError, TypeError, KeyError, AttributeError, IndexError):
                 shown = f"JSON that is no answer of a model: {_excerpt(text)}" if text.strip() else "an empty body"
                 raise CallFailed(self._scrub(f"{self.name} answered with {shown}"), "content", status=200) from None

@@ -66,8 +66,8 @@ _class_of = attrgetter(
 _Raw = tuple[str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
 _EVENT = 4
 Report = Callable[[Problem], None]
-OnRoot = Callable[[str, str, int, str, int], None]
-"""Told of the exported spans of OpenTelemetry that have no parent: trace, span, start, name, status."""
+OnRoot = Callable[[str, str], None]
+"""Told of spans without a parent that were exported from OpenTelemetry: trace and span."""
 
 
 class JsonlFile:
@@ -378,10 +378,8 @@ class JsonlFile:
             records.duration[i] = max(0, end - records.start[i])
         if mark.source_kind == "otlp":
             records.flags[i] |= Flag.KEEP
-            name = self._store.classes[records.cls[i]].name
             if self._on_root is not None and line.parent_id is None:
-                ids = line.trace_id or "", line.span_id or ""
-                self._on_root(*ids, int(records.start[i]), name, int(records.status[i]))
+                self._on_root(line.trace_id or "", line.span_id or "")
 
 
 def _micros(ms: float) -> int:

@@ -90,9 +90,11 @@ def line_of(
         "duration_ms": None if span.duration == NAT else span.duration / 1000,
         "finish_reason": span.finish_reason or None,
     }
+    text = record.get("error")
+    if span.error is not None:
+        line["error"] = text if isinstance(text, str) and text else span.error
     if span.status == "error":
-        text = record.get("error")
-        line |= {"success": False, "error": text if isinstance(text, str) and text else span.error}
+        line["success"] = False
     elif record.get("success") is True:
         line["success"] = True
     _fill_numbers(line, span, record)

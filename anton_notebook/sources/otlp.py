@@ -287,8 +287,6 @@ class OtlpFile:
         failed = span.status is not None and str(span.status.code) in ("2", "STATUS_CODE_ERROR")
         error = error_of(span, attributes) if failed else None
         status = 2 if failed else 1 if end != NAT else 0
-        if parent is None:
-            self._family.root(trace, span_id, start, light.name, status)
         return _Found(trace, span_id, parent, light, start, duration, status, error, offset, len(raw), number)
 
     def _flush(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.sources.otlp_wire import Place
-from anton_notebook.span import NAT, Bool, Flag, Int32, Records
+from anton_notebook.span import Bool, Flag, Int32, Records, Status
 from anton_notebook.store import Store
 from anton_notebook.store.index import hashes
 
@@ -29,8 +29,7 @@ class Family:
         self._store = store
         self._new: list[tuple[list[str], Int32]] = []
         self._open = np.empty(0, np.int32)
-        self._roots: dict[str, tuple[int, str, str, int]] = {}
-        self._named: set[str] = set()
+        self._roots: dict[int, int] = {}
         self._logs: dict[tuple[str, str], list[tuple[Pieces, Place]]] = {}
 
     # -- agents
@@ -47,9 +46,13 @@ class Family:
             store.put(records)
             self._new.append((records.span_id, records.trace))
 
+    def root(self, trace_id: str, span_id: str) -> None:
+        """Takes note of a span without a parent that another source put: what was exported from OpenTelemetry once."""
+        self._new.append(([span_id], np.array([self._store.trace_code(trace_id)], np.int32)))
+
     def settle(self) -> None:
-        """Joins what was put to the tree and finds the agents of the spans that name none."""
-        if not self._new and not self._named:
+        """Joins what was put to the tree; finds the agents of the spans that name none, and what each run is called."""
+        if not self._new:
             return
         store = self._store
         with store.lock:
@@ -59,10 +62,22 @@ class Family:
             rows = np.unique(np.concatenate([self._open, *found])).astype(np.int32)
             rows = rows[rows >= 0]
             self._open = self._inherit(rows[self._nameless(rows)])
-            for trace_id in self._named:
-                _, _, name, status = self._roots[trace_id]
-                store.describe(store.trace_code(trace_id), name=name[:500], verdict="error" if status == 2 else "ok")
-            self._named = set()
+            self._describe(rows)
+
+    def _describe(self, rows: Int32) -> None:
+        """A run is called what its first span without a parent is called, and ended as that did."""
+        store, c = self._store, self._store.c
+        touched: set[int] = set()
+        for row in rows[c.recorded_parent[rows] < 0].tolist():
+            trace = int(c.trace[row])
+            touched.add(trace)
+            self._roots[trace] = min(
+                self._roots.get(trace, row), row, key=lambda r: (int(c.start[r]) % 2**64, store.ids[r])
+            )
+        for trace in touched:
+            row = self._roots[trace]
+            failed = c.status[row] == Status.ERROR
+            store.describe(trace, name=store.classes[c.cls[row]].name[:500], verdict="error" if failed else "ok")
 
     def _rows(self, ids: list[str], traces: Int32) -> Int32:
         store = self._store
@@ -99,18 +114,6 @@ class Family:
             on = ~pending & ~agents
             rows, at = rows[on], c.recorded_parent[at[on]]
         return np.concatenate(late) if late else np.empty(0, np.int32)
-
-    # -- runs
-
-    def root(self, trace_id: str, span_id: str, start: int, name: str, status: int) -> None:
-        """Takes note of a span without a parent: a run is called what its first one is called, and ended as that did."""
-        mine = (start if start != NAT else 2**63 - 1, span_id, name, status)
-        old = self._roots.get(trace_id)
-        if old is not None and old[:2] == mine[:2]:
-            mine = (*old[:3], max(old[3], status))
-        if old is None or mine <= old or mine[:2] == old[:2]:
-            self._roots[trace_id] = mine
-            self._named.add(trace_id)
 
     # -- log records
 

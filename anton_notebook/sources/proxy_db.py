@@ -64,6 +64,7 @@ class ProxyDb:
         self._report = report
         self._keep = keep
         self._verdicts: dict[str, bool] = {}
+        self._seen: set[int] = set()
         self._stamp: object = None
         self._settled = False
         self._checked = False
@@ -125,6 +126,7 @@ class ProxyDb:
             while True:
                 try:
                     self._check()
+                    self._same_rows()
                     new |= self._look_again() | self._go_on()
                     if not self.runs.restart:
                         self.runs.bury(self._open_before)
@@ -163,11 +165,14 @@ class ProxyDb:
             )
         self._checked = True
 
-    def _go_on(self) -> bool:
+    def _same_rows(self) -> None:
+        """Starts over where rows were taken out or numbered anew."""
         if self.runs.last:
             found = self.file.rows(_LAST, (self.runs.last,))[0]
             if not found or found[0][0] != self.runs.last_id:
-                self._renew()  # rows were taken out or numbered anew
+                self._renew()
+
+    def _go_on(self) -> bool:
         new, held, more = False, 0, True
         while more:
             rows, more = self.file.rows(NEW, (self.runs.last,))
@@ -189,6 +194,9 @@ class ProxyDb:
         for at in range(0, len(due), ASKED):
             part = due[at : at + ASKED]
             ended += self.file.rows(ENDED, (*part, *part[:1] * (ASKED - len(part))))[0]
+        if any(text(row[1]) != runs.calls.ids[runs.number(row[0])] for row in ended):
+            self._renew()
+            return True
         if ended:
             runs.end(ended)
         return bool(ended)
@@ -196,7 +204,7 @@ class ProxyDb:
     # -- what may happen to the file
 
     def _begin(self) -> Runs:
-        return Runs(self.file, self._store, self._tell_row, self._keep, self._verdicts)
+        return Runs(self.file, self._store, self._tell_row, self._keep, self._verdicts, self._seen)
 
     def _renew(self) -> None:
         """Starts over; what is found again keeps its rows in the store."""

@@ -41,10 +41,16 @@ Told = Callable[[int, str, str | None, bytes], None]
 
 
 class Runs:
-    """All calls of one database as it was at one time. `verdicts` outlives it: which tasks are shown."""
+    """All calls of one database as it was at one time. `verdicts` (which tasks are shown) and `seen` (tool calls) outlive it."""
 
     def __init__(
-        self, file: SqliteFile, store: Store, tell: Told, keep: Keep | None, verdicts: dict[str, bool]
+        self,
+        file: SqliteFile,
+        store: Store,
+        tell: Told,
+        keep: Keep | None,
+        verdicts: dict[str, bool],
+        seen: set[int],
     ) -> None:
         self.calls = Calls(file)
         self.groups: list[Group] = []
@@ -60,7 +66,8 @@ class Runs:
         self._turns = Turns()
         self._classes = Classes(store)
         self._late: dict[int, list[ToolSpan]] = {}
-        self._seen: set[int] = set()
+        self._guessed: dict[int, list[ToolSpan]] = {}
+        self._seen = seen
         self._failed: set[str] = set()
         self._offset = NAT
 
@@ -113,16 +120,24 @@ class Runs:
         )
         return bool(numbers)
 
+    def number(self, rowid: int) -> int:
+        """The call of a row that has no answer."""
+        return self.open[rowid] if rowid in self.open else self.lost[rowid]
+
     def end(self, rows: list[Row]) -> None:
         """Takes rows that had no end when they were seen last, and have one now."""
         calls = self.calls
         late = [self.lost.pop(row[0]) for row in rows if row[0] in self.lost]
         at = {calls.rowids[number]: number for number in late}
         numbers = [at[row[0]] if row[0] in at else self.open.pop(row[0]) for row in rows]
+        tools: list[ToolSpan] = []
         if late:
             self._store.remove(self._rows(late))
+            for number in late:
+                tools += self._guessed.pop(number, [])
+            found = [self._store.row(calls.groups[tool.shower].code, tool.span_id) for tool in tools]
+            self._store.remove(np.array(found, np.int32))
         self._put(rows, numbers)
-        tools: list[ToolSpan] = []
         moved: list[int] = []
         for row, number in zip(rows, numbers, strict=True):
             tools += self._late.pop(number, [])
@@ -265,15 +280,15 @@ class Runs:
             results = [(pair.name, hash((pair.name, repr(pair.text)))) for pair in found]
             failed = {k for k, pair in enumerate(found, 1) if pair.failed}
         calls, previous = self.calls, turn.previous
-        group, agent = calls.groups[number].number, calls.agents[number]
+        group, agent = calls.groups[number], calls.agents[number]
         base, again = calls.ids[previous if previous >= 0 else number], previous in calls.continued
         out = []
         for k, (name, key) in enumerate(results, 1):
-            key = hash((group, agent, key))
-            if (previous < 0 or again) and key in self._seen:
+            key = hash((group.trace_id, agent, key))
+            span_id = uuid5(f"{base}:tool:{k}:{calls.ids[number]}" if again else f"{base}:tool:{k}")
+            if (previous < 0 or again) and key in self._seen and self._store.row(group.code, span_id) < 0:
                 continue  # an earlier call's history has it too
             self._seen.add(key)
-            span_id = uuid5(f"{base}:tool:{k}:{calls.ids[number]}" if again else f"{base}:tool:{k}")
             if k in failed:
                 self._failed.add(span_id)
             out.append(ToolSpan(span_id, name, previous, number, k, len(results)))
@@ -297,6 +312,10 @@ class Runs:
                 self.open[row[0]] = number
 
     def _put_tools(self, tools: list[ToolSpan]) -> None:
+        if self.lost:
+            for tool in tools:
+                if tool.asker >= 0 and self.calls.state[tool.asker] == LOST:
+                    self._guessed.setdefault(tool.asker, []).append(tool)  # the answer may come after all
         if tools:
             self._store.put(tool_records(self.calls, self._classes, tools, self._failed, self.file))
 

@@ -90,20 +90,18 @@ class SqliteFile:
         with self._lock:
             try:
                 db = self._opened()
-                cursor = db.execute(query, parameters)
+                cursor, more = db.execute(query, parameters), False
                 try:
                     until = time.perf_counter() + hold
                     for row in cursor:
                         out.append(row)
                         if time.perf_counter() > until:
+                            more = True
                             break
-                    else:
-                        self._still_frozen()
-                        return out, False
                 finally:
                     cursor.close()
                 self._still_frozen()
-                return out, True
+                return out, more
             except sqlite3.Error as error:
                 self._drop()
                 refused = self._refused(error)
@@ -139,6 +137,8 @@ class SqliteFile:
             self._drop()
 
     def _opened(self) -> sqlite3.Connection:
+        if self._thawed():
+            self._drop()
         if self._db is None:
             wal = head(self.path, 18, 2)[1:] == bytes([_WAL])
             self.no_wal = wal and not os.path.exists(self.path + "-wal")
@@ -161,13 +161,16 @@ class SqliteFile:
                 self._identity = (found.st_dev, found.st_ino)
         return self._db
 
+    def _thawed(self) -> bool:
+        return self._frozen is not None and (self._frozen != _still(self.path) or os.path.exists(self.path + "-wal"))
+
     def _still_frozen(self) -> None:
-        if self._frozen is not None and (self._frozen != _still(self.path) or os.path.exists(self.path + "-wal")):
+        if self._thawed():
             self._drop()
             raise Refused("began to be written while it was read", soon=True)
 
     def _drop(self) -> None:
-        db, self._db = self._db, None
+        db, self._db, self._frozen = self._db, None, None
         if db is not None:
             with contextlib.suppress(sqlite3.Error):
                 db.close()

@@ -91,6 +91,7 @@ def keep_lasts(store: Store, rows: Int32, agents: Int32) -> None:
     if not len(rows):
         return
     ends, traces = c.end(rows), c.trace[rows]
+    ends = np.where(ends == NAT, c.start[rows], ends)  # of a call that was given up, nobody knows the end
     order = np.lexsort((ends, agents, traces))
     rows, ends, agents, traces = rows[order], ends[order], agents[order], traces[order]
     changes = (agents[1:] != agents[:-1]) | (traces[1:] != traces[:-1])

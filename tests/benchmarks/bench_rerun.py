@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
-
-from servers.fast_server import fast_server
 
 from anton_notebook import llm
 from anton_notebook.request import Request
@@ -24,6 +23,21 @@ CALLS = 1000
 ANSWER = 50
 ROWS = 100_000
 REQUEST = Request("anthropic", "bench-model", "Be kind", [{"role": "user", "content": "Hi"}], None, {"max_tokens": 100})
+
+
+@contextmanager
+def fast_server(milliseconds: int, words: int = 20) -> Iterator[str]:
+    """The address of a server in a process of its own, while it runs."""
+    program = Path(__file__).resolve().parent.parent / "servers" / "fast_server.py"
+    process = subprocess.Popen(
+        [sys.executable, str(program), str(milliseconds), str(words)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def bare(client: Any, concurrency: int) -> float:

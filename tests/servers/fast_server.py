@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 
 def stream(words: int) -> bytes:
@@ -62,19 +58,6 @@ async def serve(delay: float, words: int) -> None:
     server = await asyncio.start_server(handle, "127.0.0.1", 0, backlog=512)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
-
-
-@contextmanager
-def fast_server(milliseconds: int = 50, words: int = 20) -> Iterator[str]:
-    """Its address, while it runs."""
-    command = [sys.executable, str(Path(__file__)), str(milliseconds), str(words)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":
