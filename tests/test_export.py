@@ -207,11 +207,13 @@ def test_what_was_exported_is_read_back_the_same(
         assert_round_trip(traces, tmp_path_factory.mktemp("export") / "export.jsonl")
 
 
-def test_the_recorded_runs(corpus: Path, tmp_path: Path) -> None:
-    folders = sorted(path.parent for path in corpus.rglob("*.jsonl") if "hostile" not in path.parts)
-    assert folders
+@pytest.mark.parametrize("pattern", ["anton-jsonl/**/*.jsonl", "anton-proxy/*.db"], ids=["lines", "database"])
+def test_the_recorded_runs(corpus: Path, tmp_path: Path, pattern: str) -> None:
+    files = sorted(corpus.glob(pattern))
+    assert files
     beside = ("status", "progress", "phases", "marks")
-    assert_round_trip(anb.read_traces(folders[0]), tmp_path / "export.jsonl", beside)
+    for number, path in enumerate({path.parent if path.suffix == ".jsonl" else path for path in files}):
+        assert_round_trip(anb.read_traces(path), tmp_path / f"{number}.jsonl", beside)
 
 
 @pytest.mark.parametrize("name", ["otlp_collector.jsonl", "otlp_document.json"])

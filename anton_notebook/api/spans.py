@@ -101,8 +101,8 @@ class Span:
         elif own is not None:
             out["attributes"] = own
         if record:
-            out["recorded_parent_id"] = record.get("parent_id")
-            out["recorded_provider"] = record.get("provider")
+            out.setdefault("recorded_parent_id", record.get("parent_id"))
+            out.setdefault("recorded_provider", record.get("provider"))
         return out
 
     @property

@@ -31,7 +31,6 @@ class Anthropic(Sdk):
     name = ANTHROPIC
     family = ANTHROPIC
     package = "anthropic"
-    resource = "anthropic.resources.messages"
     official = "https://api.anthropic.com"
     key_variables = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     base_variable = "ANTHROPIC_BASE_URL"
@@ -50,6 +49,12 @@ class Anthropic(Sdk):
         if request.tools:
             body["tools"] = request.tools
         return {**body, **parameters, "stream": True}, assumed
+
+    def _load(self) -> Any:
+        import anthropic
+        import anthropic.resources.messages
+
+        return anthropic
 
     def _client(self, key: str | None) -> Any:
         sdk = self._import()

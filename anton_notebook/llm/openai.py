@@ -20,7 +20,6 @@ class OpenAI(Sdk):
     name = OPENAI
     family = OPENAI
     package = "openai"
-    resource = "openai.resources.chat.completions"
     official = "https://api.openai.com/v1"
     key_variables: tuple[str, ...] = ("OPENAI_API_KEY",)
     base_variable = "OPENAI_BASE_URL"
@@ -33,6 +32,12 @@ class OpenAI(Sdk):
         if request.tools:
             body["tools"] = request.tools
         return {**body, **request.parameters, "stream": True, "stream_options": {"include_usage": True}}, {}
+
+    def _load(self) -> Any:
+        import openai
+        import openai.resources.chat.completions
+
+        return openai
 
     def _client(self, key: str | None) -> Any:
         sdk = self._import()

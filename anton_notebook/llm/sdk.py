@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import abc
 import asyncio
-import importlib
 import inspect
 import json
 import os
 import re
 import ssl
-import sys
 import threading
 import time
 import weakref
@@ -72,7 +70,6 @@ class Sdk(abc.ABC):
     name: str
     family: str
     package: str
-    resource: str
     official: str
     key_variables: tuple[str, ...]
     base_variable: str
@@ -82,12 +79,17 @@ class Sdk(abc.ABC):
         self.api_key_env = api_key_env
         self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Open] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
+        self._loaded = False
 
     # -- what a provider says of itself
 
     @abc.abstractmethod
     def body(self, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
         """The JSON that goes out for a request, and what had to be assumed to make it."""
+
+    @abc.abstractmethod
+    def _load(self) -> Any:
+        """Imports the SDK, and of it what the first call would else import on the event loop."""
 
     @abc.abstractmethod
     def _client(self, key: str | None) -> Any:
@@ -128,16 +130,16 @@ class Sdk(abc.ABC):
         return found
 
     async def __aenter__(self) -> Sdk:
-        if self.resource not in sys.modules:
+        if not self._loaded:
             await asyncio.to_thread(self._import)  # seconds, during which the loop goes on
+            self._loaded = True
         self._own().holders += 1
         return self
 
     def _import(self) -> Any:
+        """The SDK."""
         try:
-            found = importlib.import_module(self.package)
-            importlib.import_module(self.resource)  # else the first call imports it, on the loop
-            return found
+            return self._load()
         except ImportError as error:
             raise MissingSDK(
                 f"the package {self.package!r} is needed to ask {self.name}: pip install {self.package} ({error})"

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from anton_notebook import llm
 from anton_notebook.rerun.budget import Budget
@@ -21,6 +19,9 @@ from anton_notebook.rerun.progress import Progress
 from anton_notebook.rerun.quotes import Quote, quoted
 from anton_notebook.rerun.sweep import Metric, Sweep
 from anton_notebook.rerun.variants import Call, Original, Plan, Variant, plan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Budget", "Call", "Original", "Plan", "Quote", "Sweep", "Variant", "arerun", "plan", "quote", "rerun"]
 

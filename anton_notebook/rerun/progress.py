@@ -63,11 +63,9 @@ class Progress:
         return "[" + "#" * full + "." * (20 - full) + "]"
 
     def _update(self) -> None:
-        from IPython.display import display
-
         content = _Bar(self.done, self.total, self.text(), time.monotonic() - self._began)
         if self._handle is None:
-            self._handle = display(content, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = sys.modules["IPython.display"].display(content, display_id=True)
         else:
             self._handle.update(content)
 
@@ -85,7 +83,7 @@ class _Bar:
 
 def _in_kernel() -> bool:
     shell = sys.modules.get("IPython")
-    if shell is None:
+    if shell is None or "IPython.display" not in sys.modules:
         return False
     found = shell.get_ipython()
     return found is not None and getattr(found, "kernel", None) is not None

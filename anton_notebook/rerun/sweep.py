@@ -9,9 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from anton_notebook import llm
 from anton_notebook.compare import compare
@@ -22,6 +20,9 @@ from anton_notebook.rerun.budget import Budget, Purse, cost_of
 from anton_notebook.rerun.variants import Call, Plan
 from anton_notebook.sources import writer
 from anton_notebook.tables.experiments import RERUN, rerun_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLUSH = 0.25
 Metric = Callable[[str], Any]

@@ -106,7 +106,7 @@ def line_of(
     if whole and ends_with_answer(messages or [], record) and not ends_with_answer(messages or [], line):
         # Without ids the last message is the answer whatever it says; with ids it has to say the same.
         line["messages"] = (messages or [])[:-1]
-    line["anton_notebook"] = _mark(span, own, record, kind, named)
+    line["anton_notebook"] = _mark(span, parent, own, record, kind, named)
     return line
 
 
@@ -137,10 +137,12 @@ def _name(line: dict[str, Any], span: Span) -> bool:
     return span.name != plain or line["span_type"] != "llm_call"
 
 
-def _mark(span: Span, own: Own | None, record: Mapping[str, Any], kind: str, named: bool) -> dict[str, Any]:
+def _mark(span: Span, parent: str | None, own: Own | None, record: Mapping[str, Any], kind: str, named: bool) -> dict[str, Any]:
     before = record.get("anton_notebook")
     before = before if isinstance(before, Mapping) else {}
     attributes = record.get("attributes", before.get("attributes"))
+    if parent != record.get("parent_id") and (attributes is None or isinstance(attributes, Mapping)):
+        attributes = {"recorded_parent_id": record.get("parent_id"), **(attributes or {})}
     own = own or Own()
     mark: dict[str, Any] = {
         "origin": own.origin if own.origin in _KEPT_ORIGINS else "export",

@@ -72,6 +72,8 @@ class OtlpFile:
 
     def read(self) -> bool:
         """Reads what is new. True where anything was."""
+        if self.tail.rests() and self._document is None and not self.tail.partial:
+            return False
         seen = False
         for part in self.tail.read():
             seen = True
