@@ -27,6 +27,7 @@ CELLS = 4_000_000
 MOST_RUNS = 10_000
 LARGE = 150
 _NORMAL = NormalDist()
+Sample = Sequence[float] | Float64 | Bool
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Comparison:
     test: str
 
 
-def compare_samples(baseline: Sequence[float], variant: Sequence[float], *, shares: bool = False) -> Comparison:
+def compare_samples(baseline: Sample, variant: Sample, *, shares: bool = False) -> Comparison:
     """Tests whether two samples differ. `shares`: they are 0 and 1 (false and true).
 
     >>> found = compare_samples([0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1], shares=True)
@@ -219,9 +220,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return out
 
 
-def more_runs(
-    baseline: Sequence[float], variant: Sequence[float], alpha: float = ALPHA, *, shares: bool = False
-) -> int | None:
+def more_runs(baseline: Sample, variant: Sample, alpha: float = ALPHA, *, shares: bool = False) -> int | None:
     """How many more runs of each would show a difference as large as the one seen, four times out of five.
 
     `None` where none is seen, where fewer than two runs of each say anything, or where 10,000 would not do.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from servers.llm_server import Call, LlmServer
 
 import anton_notebook as anb
+from anton_notebook.request import Request
 from anton_notebook.rerun import rerun
 
 OURS = {"stream", "stream_options"}
@@ -175,6 +178,41 @@ def test_every_call_of_the_corpus_arrives_as_it_was_recorded(corpus: Path, serve
                 expected["max_tokens"] = 4096
             assert arrived(call) == expected
             assert df.attrs["missing"][:2] == ["tools", "parameters"]
+
+
+def test_every_call_of_the_proxys_database_arrives_as_it_was_recorded(
+    corpus: Path, server: LlmServer, tmp_path: Path
+) -> None:
+    path = corpus / "anton-proxy" / "proxy_traces.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as db:
+        rows = dict(db.execute("SELECT call_id, messages FROM llm_calls").fetchall())
+        models = dict(db.execute("SELECT call_id, model FROM llm_calls").fetchall())
+    assert len(rows) == 105
+    with anb.read_traces(path, home=tmp_path) as traces:
+        spans = {span.span_id: span for trace in traces for span in trace.spans if span.kind == "llm"}
+        assert set(spans) == set(rows)
+        for call_id, span in spans.items():
+            df = rerun(span, progress=False, cache=False)
+            assert df["error"].isna().all() and df.attrs["missing"] == ["tools", "parameters"]
+            assert arrived(server.calls[-1]) == {"model": models[call_id], "messages": json.loads(rows[call_id])}
+    assert len(server.calls) == 105
+
+
+def test_a_gateways_mixture_is_put_into_the_words_of_who_is_asked(server: LlmServer) -> None:
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "data"},
+    ]
+    mixed = Request("anthropic", "claude-3-5-haiku-20241022", None, messages, OPENAI_TOOLS, {"max_tokens": 5})
+    assert rerun(mixed, progress=False)["error"].isna().all()
+    body = server.calls[0].body
+    assert [block["type"] for m in body["messages"][1:] for block in m["content"]] == ["tool_use", "tool_result"]
+    assert "input_schema" in body["tools"][0]
 
 
 def test_both_apis_are_called_at_their_paths(server: LlmServer, tmp_path: Path) -> None:

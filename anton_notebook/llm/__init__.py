@@ -19,12 +19,13 @@ from anton_notebook.llm.attempts import Exhausted, Gate, Outcome, Policy, ask
 from anton_notebook.llm.openai import Ollama, OpenAI
 from anton_notebook.llm.scripted import Scripted
 from anton_notebook.llm.sdk import Sdk
-from anton_notebook.llm.translate import translated
+from anton_notebook.llm.translate import foreign, translated
 from anton_notebook.request import ANTHROPIC, OLLAMA, OPENAI, Request, Response, provider_of
 
 __all__ = [
     "Anthropic", "Exhausted", "Gate", "Ollama", "OpenAI", "Outcome", "Policy", "Provider", "Scripted", "Sdk", "ask",
-    "family_of", "get", "register", "translated",
+    "family_of",
+    "foreign", "get", "register", "translated",
 ]  # fmt: skip
 
 

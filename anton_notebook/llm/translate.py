@@ -30,6 +30,26 @@ def translated(request: Request, family: str) -> Request:
     return _to_anthropic(request) if family == ANTHROPIC else _to_openai(request)
 
 
+def foreign(request: Request, family: str) -> bool:
+    """Whether a request recorded for this family holds what only the other one's API knows (gateways record such mixtures).
+
+    >>> foreign(Request("anthropic", "m", messages=[{"role": "tool", "content": "x"}]), "anthropic")
+    True
+    """
+    kinds = {
+        block.get("type")
+        for message in request.messages
+        if isinstance(content := message.get("content"), list)
+        for block in content
+        if isinstance(block, Mapping)
+    }
+    tools = [tool for tool in request.tools or () if isinstance(tool, Mapping)]
+    if family == ANTHROPIC:
+        said = any(message.get("role") == "tool" or message.get("tool_calls") for message in request.messages)
+        return said or "image_url" in kinds or any("function" in tool for tool in tools)
+    return bool(kinds & {"tool_use", "tool_result", "image"}) or any("input_schema" in tool for tool in tools)
+
+
 def _fail(what: str, where: str, family: str) -> TranslationError:
     other = "Anthropic" if family == ANTHROPIC else "OpenAI"
     return TranslationError(

@@ -106,7 +106,7 @@ class Request:
             found = "none" if not raw else "something else"
             raise NotRerunnable(
                 f"span {record.get('span_id')!r} has no request: its record should hold a list of messages and holds {found}; "
-                "give messages=[{'role': 'user', 'content': ...}] to anb.Request to make one by hand"
+                "one can be made by hand: anton_notebook.request.Request(provider, model, messages=[...])"
             )
         messages = [dict(message) for message in raw]
         if ends_with_answer(messages, record):

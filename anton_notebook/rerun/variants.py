@@ -177,7 +177,7 @@ def _variant(number: int, request: Request, whom: Any, label: str, recorded: Req
     if not request.model:
         raise NotRerunnable("the recording does not say which model was asked; give model='...'")
     target, before = llm.family_of(provider), _family(recorded.provider if recorded is not None else request.provider)
-    moved = target is not None and recorded is not None and target != before
+    moved = target is not None and ((recorded is not None and target != before) or llm.foreign(request, target))
     sent = llm.translated(request, target) if moved and target is not None else request
     if isinstance(provider, llm.Sdk):
         body, assumed = provider.body(sent)

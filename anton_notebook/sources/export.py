@@ -137,7 +137,9 @@ def _name(line: dict[str, Any], span: Span) -> bool:
     return span.name != plain or line["span_type"] != "llm_call"
 
 
-def _mark(span: Span, parent: str | None, own: Own | None, record: Mapping[str, Any], kind: str, named: bool) -> dict[str, Any]:
+def _mark(
+    span: Span, parent: str | None, own: Own | None, record: Mapping[str, Any], kind: str, named: bool
+) -> dict[str, Any]:
     before = record.get("anton_notebook")
     before = before if isinstance(before, Mapping) else {}
     attributes = record.get("attributes", before.get("attributes"))

@@ -28,19 +28,19 @@ COMMIT = 65_536
 LIMIT = 64 << 20
 STALE = 3.0
 """Seconds after which an unfinished document counts as broken off."""
-MARKS = (b'"resourceSpans"', b'"resourceLogs"', b'"resourceMetrics"')
+MARKS = (b'"resourceSpans"', b'"resourceLogs"', b'"resourceMetrics"', b'"batches"')
 _START = b'{"resourceSpans"'
 
 
 def is_otlp(head: bytes) -> bool | None:
-    """Whether a file that begins so holds OTLP/JSON; None where it is too early to say."""
+    """Whether a file that begins so holds OTLP/JSON: its first object, or one at the start of a line, has a key of it first.
+    None where it is too early to say."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start[:1] not in (b"{", b"["):
-        return False
-    if any(mark in head for mark in MARKS):
-        return True
     bare = b"".join(start[:200].split()).removeprefix(b"[")
-    return None if any((b"{" + mark).startswith(bare) for mark in MARKS) else False
+    firsts = [b"{" + mark for mark in MARKS]
+    if any(bare.startswith(first) or b"\n" + first in head for first in firsts):
+        return True
+    return None if start and any(first.startswith(bare) for first in firsts) else False
 
 
 class _Found(NamedTuple):

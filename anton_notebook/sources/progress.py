@@ -171,10 +171,13 @@ def decoded(text: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except msgspec.ValidationError:
-        value = msgspec.json.decode(text)
-        if not isinstance(value, dict):
-            raise
-        return msgspec.convert({key: item for key, item in value.items() if item is not None}, kind)
+        return msgspec.convert(_without_nulls(msgspec.json.decode(text)), kind)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
 def _stamp(path: str) -> Stamp | None:

@@ -38,6 +38,7 @@ _PLANS = ("Before decomposing this task", "Decompose this task into")
 _ASKS, _GIVES = "Calling tool: ", "Tool result from "
 _LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _LABEL = re.compile(r"^(?:[-*•]|\d+[.)]|[\w ]{1,30}:)\s+")
+NAMING = 4  # characters from which on a text may be a whole description
 TELLING = 16  # characters from which on a value that is repeated is no coincidence
 
 
@@ -76,22 +77,24 @@ class Turns:
             if longest < n < size and raw[n] == _COMMA and raw.startswith(stem):
                 longest, best = n, i
         if best >= 0:
-            _, _, previous, key = leaves.pop(best)
-            self._bytes -= longest
-            new = b"[" + raw[longest + 1 :].lstrip()
+            leaf = leaves[best]
+            previous, new, at = leaf[2], b"[" + raw[longest + 1 :].lstrip(), 0
             pieces = _pieces(new)
-            for piece in pieces:
-                key = hash((key, piece))
+            keys = _keys(leaf[3], pieces)
+            if len(pieces) > 1:
+                further, at = self._longest(keys)
+                previous = further if further >= 0 else previous
+            if not at:
+                del leaves[best]
+                self._bytes -= longest
         else:
-            pieces = _pieces(raw)
-            keys = [hash((group,))]
-            for piece in pieces:
-                keys.append(hash((keys[-1], piece)))
+            new, pieces = raw, _pieces(raw)
+            keys = _keys(hash((group,)), pieces)
             previous, at = self._longest(keys)
-            key, new = keys[-1], raw
-            if previous >= 0:
-                pieces = pieces[at:]
-                new = _joined(raw, pieces)
+        if at:
+            pieces = pieces[at:]
+            new = _joined(raw, pieces)
+        key = keys[-1]
         known = self._ends.get(key)
         if known is None:
             self._ends[key] = call
@@ -109,6 +112,7 @@ class Turns:
         return Turn(previous, new, pieces)
 
     def _longest(self, keys: list[int]) -> tuple[int, int]:
+        """The call whose history ends the farthest along `keys`, before their end, and where; (-1, 0) where none does."""
         ends = self._ends
         for at in range(len(keys) - 2, 0, -1):
             found = ends.get(keys[at])
@@ -125,6 +129,14 @@ class Turns:
         while self._bytes > ROOM and leaves:
             self._bytes -= leaves.pop(0)[0]
         self._leaves[group] = leaves
+
+
+def _keys(key: int, pieces: Sequence[bytes]) -> list[int]:
+    keys = [key]
+    for piece in pieces:
+        key = hash((key, piece))
+        keys.append(key)
+    return keys
 
 
 def _pieces(raw: bytes) -> list[bytes]:
@@ -248,9 +260,7 @@ def handed_on(answer: str) -> set[int]:
             )
         except FAULTS:
             text = literal
-        out.update(
-            hash(line) for line in (text.strip(), text.strip().split("\n", 1)[0].strip()) if len(line) >= TELLING
-        )
+        out.update(hash(line) for line in (text.strip(), text.strip().split("\n", 1)[0].strip()) if len(line) >= NAMING)
     out.update(hash(line) for line in map(_bare, answer.splitlines()) if len(line) >= TELLING)
     return out
 
