@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from anton_notebook.api import Span, Trace, Traces, read_traces, sources
 from anton_notebook.errors import AntonNotebookError
+from anton_notebook.request import Request, Response
+
+# At once, for the module of the same name must not stand in the function's place when it is imported later.
+from anton_notebook.rerun import arerun, quote, rerun
 
 if TYPE_CHECKING:
+    from anton_notebook.compare.sides import show_diff
     from anton_notebook.pricing import reset_prices, set_price
     from anton_notebook.tables.costs import costs
+    from anton_notebook.tables.experiments import verdict
     from anton_notebook.tables.ledger import context_ledger
     from anton_notebook.tables.spending import cheapest, cost_timeline, price_check
     from anton_notebook.widget import TraceGraph
@@ -17,19 +23,26 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AntonNotebookError",
+    "Request",
+    "Response",
     "Span",
     "Trace",
     "TraceGraph",
     "Traces",
+    "arerun",
     "cheapest",
     "context_ledger",
     "cost_timeline",
     "costs",
     "price_check",
+    "quote",
     "read_traces",
+    "rerun",
     "reset_prices",
     "set_price",
+    "show_diff",
     "sources",
+    "verdict",
 ]
 
 _LATE = (
@@ -41,6 +54,8 @@ _LATE = (
     "price_check",
     "reset_prices",
     "set_price",
+    "show_diff",
+    "verdict",
 )
 
 
@@ -58,9 +73,11 @@ def __getattr__(name: str) -> Any:
 
         home = pricing
     else:
-        from anton_notebook.tables import costs, ledger, spending
+        from anton_notebook.compare import sides
+        from anton_notebook.tables import costs, experiments, ledger, spending
 
-        home = {"costs": costs, "context_ledger": ledger}.get(name, spending)
+        rooms: dict[str, Any] = {"costs": costs, "context_ledger": ledger, "show_diff": sides, "verdict": experiments}
+        home = rooms.get(name, spending)
     return getattr(home, name)
 
 

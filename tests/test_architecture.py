@@ -199,7 +199,7 @@ def test_nothing_imports_the_front_doors() -> None:
 
 
 def test_importing_the_package_loads_no_sdk_and_none_of_the_optional_libraries() -> None:
-    heavy = "anthropic openai httpx httpx2 jupyterlab dask distributed matplotlib rapidfuzz tornado"
+    heavy = "anthropic openai httpx httpx2 jupyterlab dask distributed matplotlib tornado"
     code = f"import sys, anton_notebook; print([name for name in {heavy.split()} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -170,7 +170,7 @@ class Runs:
 
     def bury(self, open_before: list[tuple[int, str]]) -> None:
         """Ends the calls that were open before these rows were read anew, and are not among them."""
-        known = set(self.calls.ids)
+        known = set(self.calls.ids) if open_before else set()
         self._without_answer([self._store.row(code, span_id) for code, span_id in open_before if span_id not in known])
 
     def _without_answer(self, rows: list[int]) -> None:
