@@ -32,6 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # The browser's driver keeps an event loop running in this thread; what wants a loop of its own goes before it.
+    items.sort(key=lambda item: "browser" in item.path.parts)
     if config.getoption("--nightly"):
         return
     late = [item for item in items if item.get_closest_marker("nightly")]
