@@ -19,6 +19,7 @@ from anton_notebook.api import PathLike, Span, Traces, open_traces
 from anton_notebook.details import details, piece, span_of
 from anton_notebook.errors import AmbiguousSpan, MissingBundle, near
 from anton_notebook.protocol import Known, Message, Status
+from anton_notebook.rerun import Budget
 from anton_notebook.sync import Stream
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
         *,
         allow_rerun: bool = False,
         allow_replay: bool = False,
-        budget: float | None = None,
+        budget: float | Budget | None = None,
         height: int = 560,
         layout: str = "time",
         **unknown: Any,
@@ -230,7 +231,9 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
         return commands.number(args, "row")
 
 
-def _budget(budget: float | None) -> float | None:
+def _budget(budget: float | Budget | None) -> float | Budget | None:
+    if isinstance(budget, Budget):
+        return budget
     if budget is not None and (
         isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 <= budget < 1e9
     ):

@@ -15,6 +15,8 @@ const options = {
   entryPoints: [
     { in: "src/index.ts", out: "widget" },
     { in: "src/style.css", out: "widget" },
+    { in: "src/dashboard/index.ts", out: "dashboard" },
+    { in: "src/dashboard/style.css", out: "dashboard" },
   ],
   outdir: out,
   bundle: true,

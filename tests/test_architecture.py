@@ -62,7 +62,7 @@ HOUSE = {
         "protocol store api details sources.live rerun replay picture redact errors",
         "anywidget ipywidgets traitlets IPython",
     ),
-    "dashboard": Room("widget api errors", "tornado comm"),
+    "dashboard": Room("widget api errors span tables checkpoints rerun replay", "tornado comm pandas"),
     "simulate": Room(ANY),
     "cli": Room(ANY, "jupyter_client nbformat"),
     "__init__": Room(ANY),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from anton_notebook.cli.jupyter import Lab, check
+from anton_notebook.cli.show import has_display
 from anton_notebook.simulate import TRACES
 from anton_notebook.sources.writer import make_folder
 
@@ -75,13 +75,8 @@ def _show(lab: Lab, quiet: bool) -> None:
         print(f"The notebook could not be run beforehand ({type(error).__name__}: {error}); run its cells.", flush=True)
     url = lab.url(NOTEBOOK)
     print(f"\n  {url}\n\nCtrl-C ends the demo and all that it started.", flush=True)
-    if not quiet and _has_display():
+    if not quiet and has_display():
         webbrowser.open(url)
-
-
-def _has_display() -> bool:
-    """Without one, `webbrowser` would open a text browser in this terminal."""
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 @contextmanager

@@ -1,0 +1,142 @@
+/** The two other pages: what was spent, and what was tried. */
+import { h, put, swap } from "../ui/dom";
+import { clock, count, money, span } from "../view/words";
+import type { ListedRun, RunList } from "./runs";
+
+interface CostRow {
+  [name: string]: string | number | null;
+}
+
+const BY = ["agent", "model", "name", "kind", "phase", "run", "hour"];
+
+export class CostsPage {
+  readonly element = h("section.ad-page", { "aria-label": "Costs", hidden: true });
+  private readonly table = h("div.ad-table");
+  private readonly by = h("select", { "aria-label": "Group by" }) as HTMLSelectElement;
+  private readonly scope = h("select", { "aria-label": "Which runs" }) as HTMLSelectElement;
+  private turn = 0;
+
+  constructor(private readonly shown: () => string) {
+    for (const word of BY) put(this.by, h("option", { value: word }, word));
+    put(this.scope, h("option", { value: "run" }, "this run"), h("option", { value: "all" }, "all runs"));
+    for (const one of [this.by, this.scope]) one.addEventListener("change", () => void this.load());
+    const again = h("button", { type: "button" }, "Read again");
+    again.addEventListener("click", () => void this.load());
+    put(
+      this.element,
+      h("header", {}, h("h2", {}, "Costs"), h("label", {}, "by ", this.by), h("label", {}, "of ", this.scope), again),
+      this.table,
+    );
+  }
+
+  async load(): Promise<void> {
+    const turn = ++this.turn;
+    const query = new URLSearchParams({ by: this.by.value });
+    if (this.scope.value === "run" && this.shown()) query.set("trace_id", this.shown());
+    try {
+      const answer = await fetch(`/api/costs?${query.toString()}`);
+      const value = (await answer.json()) as { costs?: CostRow[]; error?: { message: string } };
+      if (turn !== this.turn) return;
+      if (value.costs === undefined) throw new Error(value.error?.message ?? answer.statusText);
+      this.draw(value.costs, this.by.value);
+    } catch (error) {
+      if (turn === this.turn)
+        swap(this.table, h("p.ad-problem", { role: "alert" }, error instanceof Error ? error.message : String(error)));
+    }
+  }
+
+  private draw(rows: CostRow[], by: string): void {
+    const number = (value: unknown): number | null => (typeof value === "number" ? value : null);
+    const dollars = (row: CostRow): string => {
+      const cost = number(row.cost_usd);
+      return cost === null ? "–" : money(cost, (number(row.unpriced_calls) ?? 0) > 0);
+    };
+    const heads = [by, "calls", "input", "output", "cached", "cost", "share", "p50", "p95", "errors"];
+    const body = rows.map((row) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, String(row[by] ?? "–")),
+        h("td", {}, count(number(row.calls))),
+        h("td", {}, count(number(row.input_tokens))),
+        h("td", {}, count(number(row.output_tokens))),
+        h("td", {}, count(number(row.cached_tokens))),
+        h("td", {}, dollars(row)),
+        share(number(row.share)),
+        h("td", {}, span(number(row.p50_ms))),
+        h("td", {}, span(number(row.p95_ms))),
+        h("td", {}, count(number(row.errors))),
+      ),
+    );
+    const head = h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)));
+    const unpriced = rows.reduce((sum, row) => sum + (number(row.unpriced_calls) ?? 0), 0);
+    swap(
+      this.table,
+      rows.length > 0
+        ? h("table", {}, h("thead", {}, head), h("tbody", {}, ...body))
+        : h("p", {}, "Nothing was spent yet."),
+      unpriced > 0
+        ? h(
+            "p.ad-note",
+            {},
+            `${unpriced} ${unpriced === 1 ? "call has" : "calls have"} no known price; sums that lack them are shown as “≥”.`,
+          )
+        : null,
+    );
+  }
+}
+
+function share(value: number | null): HTMLElement {
+  if (value === null) return h("td", {}, "–");
+  const bar = h("span.ad-bar");
+  bar.style.width = `${Math.round(Math.max(0, Math.min(1, value)) * 72)}px`;
+  return h("td.ad-share", {}, bar, `${(value * 100).toFixed(1)} %`);
+}
+
+export class TriesPage {
+  readonly element = h("section.ad-page", { "aria-label": "Experiments and replays", hidden: true });
+  private readonly table = h("div.ad-table");
+  private order: ListedRun[] = [];
+
+  constructor(
+    private readonly runs: RunList,
+    pick: (run: ListedRun) => void,
+  ) {
+    put(this.element, h("header", {}, h("h2", {}, "Experiments and replays")), this.table);
+    this.table.addEventListener("click", (event) => {
+      const row = (event.target as Element).closest("tbody tr");
+      const at = row === null ? -1 : [...(row.parentElement as Element).children].indexOf(row);
+      if (at >= 0) pick(this.order[at]!);
+    });
+  }
+
+  draw(): void {
+    this.order = this.runs.tries;
+    const rows = this.order.map((run) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row" }, h("button.ad-link", { type: "button" }, run.name || run.trace_id)),
+        h("td", {}, run.origin),
+        h("td", {}, run.original_trace_id === null ? "–" : this.runs.name(run.original_trace_id)),
+        h("td", {}, clock(run.start === null ? null : Date.parse(run.start))),
+        h("td", {}, count(run.llm_calls)),
+        h("td", {}, run.cost_usd === null ? "–" : money(run.cost_usd, run.unpriced_calls > 0)),
+        h("td", {}, span(run.duration_ms)),
+        h("td", {}, run.status),
+      ),
+    );
+    const heads = ["name", "what", "of", "started", "calls", "cost", "took", "status"];
+    swap(
+      this.table,
+      rows.length > 0
+        ? h(
+            "table",
+            {},
+            h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)))),
+            h("tbody", {}, ...rows),
+          )
+        : h("p", {}, "Nothing was tried yet: open a call in the workbench and run it again with another prompt."),
+    );
+  }
+}

@@ -1,0 +1,300 @@
+"""The dashboard's server: who may come in, what it answers, and what it streams. A real server, real sockets, real files."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+from anton_notebook.dashboard import Dashboard
+from anton_notebook.errors import TraceNotFound
+
+WHEN = "2026-11-23T01:18:0{}.000000Z"
+
+
+def line(span_id: str, at: int, **more: Any) -> dict[str, Any]:
+    """A finished LLM call as it lies in a file."""
+    known = {
+        "timestamp": WHEN.format(at),
+        "trace_id": "run-1",
+        "span_id": span_id,
+        "span_type": "llm",
+        "agent_name": "api",
+        "provider": "openai",
+        "model": "gpt-4o-mini",
+        "duration_ms": 120.0,
+        "tokens": {"input": 100, "output": 20},
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "response": "Hello.",
+    }
+    return known | more
+
+
+def put(path: Path, *lines: dict[str, Any]) -> None:
+    with path.open("a") as file:
+        file.writelines(json.dumps(one) + "\n" for one in lines)
+
+
+class Served:
+    """A dashboard in a thread of its own, and plain HTTP to it."""
+
+    def __init__(self, path: Path, **given: Any) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.made: Dashboard
+        ready = threading.Event()
+
+        async def main() -> None:
+            self.made = Dashboard(path, **given)
+            await self.made.start()
+            ready.set()
+
+        def work() -> None:
+            asyncio.set_event_loop(self.loop)
+            self.loop.run_until_complete(main())
+            self.loop.run_forever()
+
+        self.thread = threading.Thread(target=work, daemon=True)
+        self.thread.start()
+        assert ready.wait(20)
+        self.port = self.made.gate.port
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        token: str | None = "right",
+        **headers: str,
+    ) -> tuple[int, Any, http.client.HTTPResponse]:
+        plain = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        sent = {"Host": f"127.0.0.1:{self.port}"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {self.made.gate.token if token == 'right' else token}"
+        data = None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent.setdefault("Content-Type", "application/json")
+        plain.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+        for name, value in sent.items():
+            if value:
+                plain.putheader(name, value)
+        if data is not None:
+            plain.putheader("Content-Length", str(len(data)))
+        plain.endheaders(data)
+        answer = plain.getresponse()
+        text = answer.read()
+        plain.close()
+        try:
+            return answer.status, json.loads(text), answer
+        except ValueError:
+            return answer.status, text, answer
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.made.close)
+        time.sleep(0.05)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    traces = tmp_path / ".modular-agents" / "traces"
+    traces.mkdir(parents=True)
+    put(
+        traces / "run_20261123_011800.jsonl",
+        line("a", 1),
+        line("b", 2, parent_id="a"),
+        line("t", 3, span_type="tool", tool_name="read_file", parent_id="a", result="text", tokens=None, model=None),
+    )
+    return tmp_path
+
+
+@pytest.fixture
+def served(folder: Path) -> Iterator[Served]:
+    made = Served(folder)
+    yield made
+    made.close()
+
+
+def test_every_door_is_shut_to_strangers(served: Served) -> None:
+    port, other = served.port, served.port + 1
+    hosts = [
+        "evil.com", f"evil.com:{port}", f"localhost.evil.com:{port}", f"0.0.0.0:{port}", f"127.0.0.1.:{port}",
+        f"127.0.0.1:{other}", f"127.0.0.2:{port}", f"[::ffff:127.0.0.1]:{port}", f"127.1:{port}", f"2130706433:{port}",
+        f"user@127.0.0.1:{port}", "", f"127.0.0.1:{port}, evil.com",
+    ]  # fmt: skip
+    paths = [
+        "/", "/health", "/api/traces", "/api/traces/run-1", "/api/stats", "/api/costs", "/api/spans/a", "/ws/page",
+        "/ws/trace/run-1", "/static/dashboard.js", "/static/../app.py", "/nothing", "/favicon.ico",
+    ]  # fmt: skip
+    tried = 0
+    for host, path in itertools.product(hosts, paths):  # the right token does not help a wrong name
+        status, _, _ = served.ask("GET", path, Host=host)
+        assert status in (400, 403), (host, path, status)
+        tried += 1
+    tokens = [None, "", "x", served.made.gate.session, served.made.gate.token[:-1], served.made.gate.token + "x"]
+    for token, path, method in itertools.product(tokens, paths, ["GET", "POST", "OPTIONS", "PUT", "DELETE"]):
+        status, said, answer = served.ask(method, path, body={} if method == "POST" else None, token=token)
+        assert status in (401, 403, 405), (token, method, path, status)
+        assert b"run-1" not in (said if isinstance(said, bytes) else json.dumps(said).encode())
+        assert answer.getheader("Access-Control-Allow-Origin") is None
+        tried += 1
+    cookies = [f"anton_notebook_{other}={served.made.gate.session}", f"{served.made.gate.cookie}=x", "session=1"]
+    for cookie, path in itertools.product(cookies, paths):
+        status, _, _ = served.ask("GET", path, token=None, Cookie=cookie)
+        assert status == 401, (cookie, path, status)
+        tried += 1
+    assert tried >= 500
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.com", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1", "file://"]
+)
+def test_a_page_of_another_origin_gets_nothing_even_with_the_cookie(served: Served, origin: str) -> None:
+    gate = served.made.gate
+    cookie = f"{gate.cookie}={gate.session}"
+    for method, path in [("GET", "/api/traces"), ("POST", "/api/execute/llm"), ("GET", "/ws/page")]:
+        status, _, _ = served.ask(method, path, token=None, Cookie=cookie, Origin=origin.format(port=gate.port))
+        assert status == 403
+
+
+def test_the_cookie_opens_the_page_and_nothing_that_changes_something_without_an_origin(served: Served) -> None:
+    status, text, answer = served.ask("GET", f"/?token={served.made.gate.token}", token=None)
+    assert status == 200
+    given = answer.getheader("Set-Cookie") or ""
+    assert "HttpOnly" in given
+    assert "SameSite=Strict" in given
+    assert served.made.gate.token not in text.decode()
+    policy = answer.getheader("Content-Security-Policy") or ""
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.getheader("Referrer-Policy") == "no-referrer"
+    cookie = given.split(";")[0]
+    assert served.ask("GET", "/api/stats", token=None, Cookie=cookie)[0] == 200
+    assert served.ask("POST", "/api/execute/llm", body={}, token=None, Cookie=cookie)[0] == 403
+
+
+def test_runs_spans_sums_and_health(served: Served) -> None:
+    status, value, _ = served.ask("GET", "/api/traces?limit=5")
+    assert status == 200
+    assert value["total"] == 1
+    run = value["traces"][0]
+    assert (run["trace_id"], run["llm_calls"], run["tool_calls"], run["input_tokens"]) == ("run-1", 2, 1, 200)
+    status, value, _ = served.ask("GET", "/api/traces/run-1")
+    assert [span["span_id"] for span in value["spans"] if span["kind"] == "llm"] == ["a", "b"]
+    assert value["trace"]["start"].endswith("Z")
+    assert value["spans"][0].keys() >= {"trace_id", "parent_id", "status", "cost_usd", "duration_ms"}
+    status, value, _ = served.ask("GET", "/api/spans/a?trace_id=run-1")
+    assert value["record"]["messages"] == [{"role": "user", "content": "Say hello."}]
+    status, value, _ = served.ask("GET", "/api/stats")
+    assert (value["traces"], value["llm_calls"], value["problems"]) == (1, 2, 0)
+    assert value["cost_usd"] == pytest.approx(2 * (100 * 0.15 + 20 * 0.6) / 1e6)
+    status, value, _ = served.ask("GET", "/api/costs?by=model")
+    assert value["costs"][0]["model"] == "gpt-4o-mini"
+    assert value["costs"][0]["calls"] == 2
+    status, value, _ = served.ask("GET", "/health")
+    assert value["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/api/traces/run-2", 404, "run-1"),
+        ("/api/spans/zz", 404, "no span 'zz'"),
+        ("/api/traces?limit=0", 400, "from 1"),
+        ("/api/traces?limit=many", 400, "whole number"),
+        ("/api/costs?by=nonsense", 404, "nonsense"),
+        ("/api/nothing", 404, "/api/traces"),
+        ("/static/widget.js", 404, "/api/traces"),
+    ],
+)
+def test_bad_questions_get_a_reason(served: Served, path: str, status: int, words: str) -> None:
+    got, value, _ = served.ask("GET", path)
+    assert got in ({status, 400} if "costs" in path else {status})
+    assert words in value["error"]["message"]
+
+
+def test_nothing_is_sent_to_a_model_unless_that_was_allowed(served: Served) -> None:
+    status, value, _ = served.ask("POST", "/api/execute/llm", {"span_id": "a"})
+    assert status == 403
+    assert "--allow-rerun" in value["error"]["message"]
+    status, value, _ = served.ask("POST", "/api/replay/a", {})
+    assert status in (403, 404)
+
+
+def test_an_unknown_run_is_refused_by_name(folder: Path) -> None:
+    with pytest.raises(TraceNotFound, match="run-1"):
+        Dashboard(folder, trace="run-l")
+
+
+def test_each_span_reaches_a_web_socket_soon_after_its_line(served: Served, folder: Path) -> None:
+    path = next((folder / ".modular-agents" / "traces").glob("*.jsonl"))
+    delays: list[float] = []
+
+    async def follow() -> None:
+        url = f"ws://127.0.0.1:{served.port}/ws/trace/run-1"
+        headers = {"Authorization": f"Bearer {served.made.gate.token}"}
+        socket = await websocket_connect(HTTPRequest(url, headers=headers))
+        seen: list[str] = []
+        while True:
+            message = json.loads(str(await socket.read_message()))
+            if message["type"] == "live":
+                break
+            if message["type"] == "span":
+                seen.append(message["span"]["span_id"])
+        assert {"a", "b", "t"} <= set(seen)
+        for number in range(60):
+            name = f"new-{number}"
+            written = time.perf_counter()
+            put(path, line(name, 4))
+            while True:
+                message = json.loads(str(await asyncio.wait_for(socket.read_message(), 10)))
+                if message["type"] == "span" and message["span"]["span_id"] == name:
+                    break
+            delays.append(time.perf_counter() - written)
+            await asyncio.sleep(0.01)
+        socket.close()
+
+    asyncio.run(follow())
+    delays.sort()
+    print(f"line written to span received: p50 {delays[30] * 1000:.1f} ms, p95 {delays[57] * 1000:.1f} ms")
+    assert len(delays) == 60
+
+
+def test_a_web_socket_of_an_unknown_run_says_so(served: Served) -> None:
+    async def follow() -> tuple[Any, int | None]:
+        headers = {"Authorization": f"Bearer {served.made.gate.token}"}
+        socket = await websocket_connect(HTTPRequest(f"ws://127.0.0.1:{served.port}/ws/trace/run-9", headers=headers))
+        first = json.loads(str(await socket.read_message()))
+        assert await socket.read_message() is None
+        return first, socket.close_code
+
+    first, code = asyncio.run(follow())
+    assert first["type"] == "error"
+    assert "run-9" in first["message"]
+    assert code == 4404
+
+
+def test_closing_ends_what_was_started(folder: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    made = Served(folder)
+    assert served_threads(before)
+    made.close()
+    until = time.monotonic() + 5
+    while served_threads(before) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not served_threads(before)
+
+
+def served_threads(before: set[str]) -> set[str]:
+    return {t.name for t in threading.enumerate() if "anton" in t.name and "sender" not in t.name} - before
