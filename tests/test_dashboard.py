@@ -17,7 +17,9 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from anton_notebook.dashboard import Dashboard
+from anton_notebook.dashboard.comms import pack
 from anton_notebook.errors import TraceNotFound
+from tests.conftest import ROOT
 
 WHEN = "2026-11-23T01:18:0{}.000000Z"
 
@@ -298,3 +300,9 @@ def test_closing_ends_what_was_started(folder: Path) -> None:
 
 def served_threads(before: set[str]) -> set[str]:
     return {t.name for t in threading.enumerate() if "anton" in t.name and "sender" not in t.name} - before
+
+
+def test_a_frame_is_packed_as_the_page_unpacks_it() -> None:
+    packed = pack({"type": "x"}, [bytes([1, 2, 3]), b"\4"])
+    assert packed.hex() == "0c0000007b2274797065223a2278227d0000000003000000010203000100000004"
+    assert packed.hex() in (ROOT / "js" / "src" / "dashboard" / "dashboard.test.ts").read_text()

@@ -148,7 +148,9 @@ class Dashboard:
 
     def leave(self, page: Page) -> None:
         """A tab was closed."""
-        graph = self.pages.pop(page, None)
+        if page not in self.pages:
+            return
+        graph = self.pages.pop(page)
         self._told.pop(page, None)
         page.open = False
         if graph is not None:

@@ -153,7 +153,7 @@ class Guarded(RequestHandler):
         self.answer({"error": {"type": kind, "message": said, "status": status_code}})
 
     def log_exception(self, *error: Any) -> None:
-        if not isinstance(error[1], Refused):
+        if not isinstance(error[1], HTTPError):  # tornado would name the address, which may hold the token
             super().log_exception(*error)
 
 

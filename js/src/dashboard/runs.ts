@@ -120,7 +120,7 @@ export class RunList {
     const button = h(
       "button.ad-run",
       { type: "button", "aria-current": run.trace_id === this.shown ? "true" : "false" },
-      h(`span.ad-dot.ad-${state}`, { role: "img", "aria-label": words }),
+      h(`span.ad-dot.ad-is-${state}`, { role: "img", "aria-label": words }),
       h(
         "span.ad-words",
         {},
