@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anton_notebook.tables.costs import costs
     from anton_notebook.tables.experiments import verdict
     from anton_notebook.tables.ledger import context_ledger
+    from anton_notebook.tables.own import add_column, columns, remove_column
     from anton_notebook.tables.spending import cheapest, cost_timeline, price_check
     from anton_notebook.widget import TraceGraph
 
@@ -29,14 +30,17 @@ __all__ = [
     "Trace",
     "TraceGraph",
     "Traces",
+    "add_column",
     "arerun",
     "cheapest",
+    "columns",
     "context_ledger",
     "cost_timeline",
     "costs",
     "price_check",
     "quote",
     "read_traces",
+    "remove_column",
     "rerun",
     "reset_prices",
     "set_price",
@@ -47,11 +51,14 @@ __all__ = [
 
 _LATE = (
     "TraceGraph",
+    "add_column",
     "cheapest",
+    "columns",
     "context_ledger",
     "cost_timeline",
     "costs",
     "price_check",
+    "remove_column",
     "reset_prices",
     "set_price",
     "show_diff",
@@ -74,9 +81,10 @@ def __getattr__(name: str) -> Any:
         home = pricing
     else:
         from anton_notebook.compare import sides
-        from anton_notebook.tables import costs, experiments, ledger, spending
+        from anton_notebook.tables import costs, experiments, ledger, own, spending
 
         rooms: dict[str, Any] = {"costs": costs, "context_ledger": ledger, "show_diff": sides, "verdict": experiments}
+        rooms |= dict.fromkeys(("add_column", "columns", "remove_column"), own)
         home = rooms.get(name, spending)
     return getattr(home, name)
 

@@ -4,9 +4,11 @@
     ├── TraceError                      something on disk cannot be read as a trace
     │   ├── PathNotFound                (also FileNotFoundError)
     │   ├── NotATrace                   (also ValueError) a file or folder that holds no trace
-    │   └── BodyUnavailable             (also OSError) a span's text is no longer where it was read
+    │   ├── BodyUnavailable             (also OSError) a span's text is no longer where it was read
+    │   └── Unreadable                  (also ValueError) part of what a frame is made of, where `strict` was asked for
     ├── SpanNotFound                    (also KeyError) names near misses
     ├── TraceNotFound                   (also KeyError) names near misses
+    ├── UnknownColumn                   (also KeyError) names near misses
     ├── AmbiguousSpan                   (also KeyError) the id is in several traces, which are named
     ├── NotRerunnable                   (also ValueError) a span from which no request can be made
     ├── ProviderError                   a model could not be asked
@@ -58,12 +60,27 @@ class BodyUnavailable(TraceError, OSError):
     """The text of a span is no longer at the place where it was read."""
 
 
+class Unreadable(TraceError, ValueError):
+    """Something of what was asked for could not be read, and `strict=True` forbids leaving it out.
+
+    Attributes: `problems` (how many).
+    """
+
+    def __init__(self, message: str, problems: int) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
 class SpanNotFound(AntonNotebookError, KeyError):
     """No span has this id."""
 
 
 class TraceNotFound(AntonNotebookError, KeyError):
     """No trace has this id."""
+
+
+class UnknownColumn(AntonNotebookError, KeyError):
+    """A frame has no column of this name."""
 
 
 class AmbiguousSpan(AntonNotebookError, KeyError):

@@ -12,6 +12,7 @@ from anton_notebook.errors import NotRerunnable
 from anton_notebook.request import Request, Response
 from anton_notebook.span import LLM, NAT, Flag
 from anton_notebook.store import RunFigures, TraceInfo
+from anton_notebook.tables.asked import Names, Since, named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ class Span:
         self.finish_reason: str | None = light.finish_reason or None
         self.error = light.error
         self.start = _when(light.start)
+        self.start_us = None if light.start == NAT else light.start
         self.duration_ms = None if light.duration == NAT else light.duration / 1000.0
         self.end = None if NAT in (light.start, light.duration) else _when(light.start + light.duration)
         self.input_tokens, self.output_tokens, self.cached_tokens = light.usage
@@ -182,14 +184,27 @@ class Trace:
         """One span of this run."""
         return self._traces.span(span_id, self.trace_id)
 
-    def spans_df(self) -> pd.DataFrame:
+    def spans_df(
+        self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
+    ) -> pd.DataFrame:
         """The rows of `Traces.spans_df` that are this run's."""
-        frame = self._traces.spans_df(experiments=True)
-        return frame[frame["trace_id"] == self.trace_id].reset_index(drop=True)
+        wanted = named(columns)
+        more = wanted if wanted is None or "trace_id" in wanted else [*wanted, "trace_id"]
+        frame = self._traces.spans_df(columns=more, kind=kind, since=since, strict=strict)
+        frame = frame[frame["trace_id"] == self.trace_id].reset_index(drop=True)
+        return frame if wanted is None else frame[wanted]
 
-    def messages_df(self) -> pd.DataFrame:
+    def messages_df(
+        self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
+    ) -> pd.DataFrame:
         """The rows of `Traces.messages_df` that are this run's."""
-        return self._traces.messages_df(self.trace_id)
+        return self._traces.messages_df(self.trace_id, columns=columns, kind=kind, since=since, strict=strict)
+
+    def tool_calls_df(
+        self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
+    ) -> pd.DataFrame:
+        """The rows of `Traces.tool_calls_df` that are this run's."""
+        return self._traces.tool_calls_df(self.trace_id, columns=columns, kind=kind, since=since, strict=strict)
 
     def __repr__(self) -> str:
         run = self.figures

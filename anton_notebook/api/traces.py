@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from anton_notebook import pricing
+from anton_notebook.api.frames import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
-from anton_notebook.errors import NotRerunnable, TraceNotFound, near
+from anton_notebook.errors import TraceNotFound, near
 from anton_notebook.sources import Reader
-from anton_notebook.sources.conversations import text_of
 from anton_notebook.sources.export import export
 from anton_notebook.sources.live import Live, follow
-from anton_notebook.span import LLM, TOOL
-from anton_notebook.store import Store, TraceInfo
-from anton_notebook.tables import MESSAGES, TOOL_CALLS, SpansFrame, as_text, build, problems_frame, runs_frame
-
-if TYPE_CHECKING:
-    import pandas as pd
+from anton_notebook.store import Store
+from anton_notebook.tables import SpansFrame
+from anton_notebook.tables.own import OwnValues
 
 PathLike = str | os.PathLike[str]
-EXPERIMENTS = ("rerun", "replay")
+__all__ = ["EXPERIMENTS", "PathLike", "Traces", "open_traces", "read_traces"]
 
 
-class Traces:
-    """All runs under a path. Made by `read_traces`; a context manager; `close()` ends the following."""
+class Traces(Frames):
+    """All runs under a path. Made by `read_traces`; a context manager; `close()` ends the following. For frames see `Frames`."""
 
     def __init__(
         self,
@@ -47,7 +40,8 @@ class Traces:
         self.store = Store(pricing.cost_array)
         self.reader = Reader(paths, self.store, zone=zone, home=home, wait=wait, all_repositories=all_repositories)
         self.live: Live | None = None
-        self._frame = SpansFrame(self.store, pricing.cost_source)
+        self._frame = SpansFrame(self.store, pricing.cost_sources)
+        self._own = OwnValues(self.store)
         self._priced = pricing.version
         self._holders = 0
         self._lock = threading.Lock()
@@ -83,104 +77,6 @@ class Traces:
     def span(self, span_id: str, trace_id: str | None = None) -> Span:
         """One span by id. `SpanNotFound` (a KeyError) names near misses, `AmbiguousSpan` the traces that have the id."""
         return Span(self, self.store.row_of(span_id, trace_id))
-
-    def spans_df(self, *, experiments: bool = True) -> pd.DataFrame:
-        """One row a span, by start; the columns are `tables.SPANS`. Rows of agents have no cost or tokens of their own.
-
-        With `experiments=False` without the spans of reruns and replays.
-        """
-        if self._priced != pricing.version:
-            self._priced = pricing.version
-            self.store.reprice()
-            self.store.commit()
-        frame = self._frame.frame()
-        if experiments:
-            return frame
-        tries = {info.trace_id for info in self.store.traces if info.origin in EXPERIMENTS}
-        return frame[~frame["trace_id"].isin(tries)].reset_index(drop=True) if tries else frame
-
-    def runs_df(self, *, experiments: bool = False) -> pd.DataFrame:
-        """One row a run, oldest first. Reruns and replays only with `experiments=True`."""
-        with self.store.lock:
-            shown = [i for i in self.store.traces if i.spans and (experiments or i.origin not in EXPERIMENTS)]
-            return runs_frame([(info.figures(), self._source_of(info)) for info in shown])
-
-    def _source_of(self, info: TraceInfo) -> str | None:
-        store = self.store
-        row = info.first_call
-        file = int(store.c.file[row]) if row >= 0 else -1
-        if file < 0:
-            rows = np.flatnonzero((store.c.trace[: store.size] == info.code) & (store.c.file[: store.size] >= 0))
-            file = int(store.c.file[rows[0]]) if len(rows) else -1
-        return store.files[file].path if file >= 0 else None
-
-    def messages_df(self, trace_id: str | None = None) -> pd.DataFrame:
-        """One row a message of every LLM call, the answer last (`is_response`). Reads the texts from disk."""
-        rows: list[dict[str, Any]] = []
-        for span in self._spans(LLM, trace_id):
-            record = span.record
-            texts: list[tuple[str, Any, bool]] = []
-            with contextlib.suppress(NotRerunnable):
-                request = span.request
-                texts += [("system", request.system, False)] if request.system else []
-                texts += [(str(m.get("role")), m, False) for m in request.messages]
-            answer = record.get("response")
-            if answer not in (None, ""):
-                texts.append(("assistant", answer, True))
-            for position, (role, content, is_response) in enumerate(texts):
-                text = text_of(content) if isinstance(content, Mapping) else as_text(content)
-                rows.append(
-                    {
-                        "trace_id": span.trace_id,
-                        "span_id": span.span_id,
-                        "position": position,
-                        "role": role,
-                        "agent": span.agent,
-                        "text": text,
-                        "chars": len(text),
-                        "is_response": is_response,
-                    }  # fmt: skip
-                )
-        return build(MESSAGES, rows)
-
-    def tool_calls_df(self, trace_id: str | None = None) -> pd.DataFrame:
-        """One row a tool call, with its parameters and result as they were recorded. Reads them from disk."""
-        rows = []
-        for span in self._spans(TOOL, trace_id):
-            record, above = span.record, span.parent
-            rows.append(
-                {
-                    "trace_id": span.trace_id,
-                    "span_id": span.span_id,
-                    "parent_id": above.span_id if above else None,
-                    "agent": span.agent,
-                    "name": span.name,
-                    "parameters": record.get("parameters"),
-                    "result": record.get("result"),
-                    "status": span.status,
-                    "start": None if span.start is None else self.store.c.start[span.row],
-                    "duration_ms": span.duration_ms,
-                    "error": span.error,
-                }  # fmt: skip
-            )
-        return build(TOOL_CALLS, rows)
-
-    def problems_df(self) -> pd.DataFrame:
-        """One row for everything that could not be read: file, line, byte offset, reason, field, the start of the line."""
-        return problems_frame(self.reader.problems.rows())
-
-    def _spans(self, kind: str, trace_id: str | None) -> Iterator[Span]:
-        wanted = None if trace_id is None else self[trace_id].trace_id
-        store = self.store
-        with store.lock:
-            rows = store.live_rows()
-            codes = [code for code, name in enumerate(store.kinds) if name == kind]
-            rows = rows[np.isin(store.class_kind[store.c.cls[rows]], codes)]
-            if wanted is not None:
-                rows = rows[store.c.trace[rows] == store.find_trace(wanted)]
-            rows = rows[np.argsort(store.c.start[rows], kind="stable")]
-        for row in rows.tolist():
-            yield Span(self, row)
 
     def export(
         self, path: PathLike, trace_id: str | None = None, *, redact: Callable[[str], str] | None = None

@@ -37,6 +37,7 @@ __all__ = [
     "cost",
     "cost_array",
     "cost_source",
+    "cost_sources",
     "max_output",
     "nearest",
     "price_of",
@@ -127,6 +128,17 @@ class Prices:
         """Where the price comes from: `"genai-prices <version>"`, `"published"`, `"override"` or `"unpriced"`."""
         price = self.price_of(provider, model, when)
         return "unpriced" if price is None else price.source
+
+    def cost_sources(self, provider: str, model: str, when: Int64) -> list[str]:
+        """The `cost_source` at each of these times (microseconds; `NAT`: now), or one word where it is the same at all
+        times. Asked for no time, nothing where it depends on that."""
+        schedule = self.schedule(provider, model)
+        if schedule is None:
+            return ["unpriced"]
+        known = {cell.source for cell in schedule.cells if cell}
+        if len(known) < 2:
+            return [next(iter(known), "unpriced")]
+        return ["unpriced" if cell is None else cell.source for cell in map(schedule.find, map(micros, when.tolist()))]
 
     def limit(self, provider: str, model: str, field: str) -> int | None:
         own = [getattr(rule, field) for rule in self._own(provider, model)]
@@ -224,6 +236,11 @@ def cost_array(provider: str, model: str, when: Int64, input: Int32, output: Int
 def cost_source(provider: str, model: str, when: datetime | int | None = None) -> str:
     """Where a price comes from; see `Prices.cost_source`."""
     return _current.cost_source(provider, model, when)
+
+
+def cost_sources(provider: str, model: str, when: Int64) -> list[str]:
+    """Where the prices of many calls come from; see `Prices.cost_sources`."""
+    return _current.cost_sources(provider, model, when)
 
 
 def provider_of(provider: str, model: str) -> str:

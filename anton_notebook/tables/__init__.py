@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
+from anton_notebook.tables import plots  # registers the accessor `frame.anb`; loads no matplotlib
 from anton_notebook.tables.columns import SPANS, Column
-from anton_notebook.tables.frames import (
-    MESSAGES,
-    PROBLEMS,
-    RUNS,
-    TOOL_CALLS,
-    as_text,
-    build,
-    problems_frame,
-    runs_frame,
-)
+from anton_notebook.tables.declared import MESSAGES, PROBLEMS, RUNS, TOOL_CALLS
+from anton_notebook.tables.frames import as_text, build, problems_frame, runs_frame
 from anton_notebook.tables.spans import SpansFrame
 
 __all__ = [
@@ -25,6 +18,7 @@ __all__ = [
     "SpansFrame",
     "as_text",
     "build",
+    "plots",
     "problems_frame",
     "runs_frame",
 ]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from anton_notebook import pricing
 from anton_notebook.span import LLM, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import PICO, Store
 from anton_notebook.tables.buffers import Array, Held, Words, integer, masked, plain, text, texts, time
 
 _FEW = 2000
-CostSource = Callable[[str, str], str]
-"""Where the price of a model comes from: `(provider, model) -> word`."""
+_NO_TIMES: Int64 = np.empty(0, np.int64)
+_EACH = -2
+CostSource = Callable[[str, str, Int64], Sequence[str]]
+"""Where prices of a model come from: `(provider, model, start) -> words`, one a span, or one alone where it is always the same."""
 
 
 SUMS = ("depth", "cost", "tokens", "priced", "known")
@@ -38,6 +41,7 @@ class Context:
         self.cost_source = cost_source
         self.words: dict[str, Words] = {}
         self._by_class: dict[str, Array] = {}
+        self.sources: list[int] = []
 
     def vocabulary(self, column: str) -> Words:
         """The words of a categorical column."""
@@ -54,7 +58,7 @@ class Context:
 
     def forget(self) -> None:
         """Drops what was derived from prices."""
-        self._by_class.pop("cost_source", None)
+        self.sources.clear()
 
 
 class Column(NamedTuple):
@@ -69,7 +73,9 @@ class Column(NamedTuple):
         """An empty column."""
         if self.kind == "category":
             return Held(context.vocabulary(self.name).array)
-        return Held({"text": text, "time": time, "integer": integer, "number": plain, "flag": plain}[self.kind])
+        return Held(
+            {"text": text, "time": time, "integer": integer, "number": plain, "count": plain, "flag": plain}[self.kind]
+        )
 
     def values(self, context: Context, rows: Int32) -> list[Array]:
         """The raw values of these rows, in the types that the buffers hold."""
@@ -81,6 +87,12 @@ class Column(NamedTuple):
 
 def _by_class(name: str, meaning: str, word: Callable[[SpanClass], str | None]) -> Column:
     return Column(name, "category", meaning, lambda ctx, rows: [ctx.by_class(name, word, rows)])
+
+
+def _provider(cls: SpanClass) -> str:
+    """As recorded; what says nothing (`unknown`) is known from the model's name, or stays as it is."""
+    told = pricing.provider_of(cls.provider, "")
+    return cls.provider if told or cls.kind != LLM else pricing.provider_of(cls.provider, cls.model) or cls.provider
 
 
 def _trace(ctx: Context, rows: Int32) -> list[Array]:
@@ -132,12 +144,22 @@ def _count(name: str) -> Callable[[Context, Int32], list[Array]]:
 
 
 def _cost_source(ctx: Context, rows: Int32) -> list[Array]:
-    words = ctx.vocabulary("cost_source")
-    codes = ctx.by_class(
-        "cost_source", lambda cls: ctx.cost_source(cls.provider, cls.model) if cls.kind == LLM else None, rows
-    )
-    unpriced = (codes >= 0) & np.isnan(ctx.store.c.cost[rows]) & (ctx.store.c.status[rows] != 0)
-    return [np.where(unpriced, words.code("unpriced"), codes)]
+    """By the class of a span, where its price has one source at all times; else by the span's own time."""
+    words, c, classes = ctx.vocabulary("cost_source"), ctx.store.c, ctx.store.classes
+    table = ctx.sources
+    for cls in classes[len(table) :]:
+        found = ctx.cost_source(cls.provider, cls.model, _NO_TIMES) if cls.kind == LLM else None
+        table.append(-1 if found is None else words.code(found[0]) if found else _EACH)
+    cls_of = c.cls[rows]
+    codes = np.array([*table, -1], np.int32)[cls_of]
+    for cls_code in np.unique(cls_of[codes == _EACH]).tolist():
+        at = np.flatnonzero(cls_of == cls_code)
+        cls = classes[cls_code]
+        codes[at] = [words.code(word) for word in ctx.cost_source(cls.provider, cls.model, c.start[rows[at]])]
+    unpriced = (codes >= 0) & np.isnan(c.cost[rows]) & (c.status[rows] != 0)
+    if unpriced.any():
+        codes[unpriced] = words.code("unpriced")
+    return [codes]
 
 
 def _own(name: str) -> Callable[[Context, Int32], list[str | None]]:
@@ -235,7 +257,7 @@ SPANS: tuple[Column, ...] = (
     Column("start", "time", "when it began, UTC", lambda ctx, rows: [ctx.store.c.start[rows]]),
     Column("end", "time", "when it ended, UTC", lambda ctx, rows: [ctx.store.c.end(rows)]),
     Column("duration_ms", "number", "milliseconds", _duration),
-    _by_class("provider", "who served the model, as recorded", lambda cls: cls.provider),
+    _by_class("provider", "who served the model", _provider),
     _by_class("model", "the model, as recorded", lambda cls: cls.model),
     Column("input_tokens", "integer", "tokens of the request", _count("input")),
     Column("output_tokens", "integer", "tokens of the answer", _count("output")),
@@ -256,7 +278,7 @@ SPANS: tuple[Column, ...] = (
     Column("total_tokens", "integer", "input and output tokens of the span and all below it", _total_tokens),
     _by_class("finish_reason", "why the model stopped", lambda cls: cls.finish_reason),
     Column("error", "text", "what went wrong", _errors),
-    Column("depth", "number", "steps to the root", lambda ctx, rows: [ctx.sums.depth[rows]]),
+    Column("depth", "count", "steps to the root", lambda ctx, rows: [ctx.sums.depth[rows].astype(np.int64)]),
     Column("provenance", "category", "how a replayed answer came about", _own_words("provenance")),
     Column("original_trace_id", "category", "the run that this one was made from", _own_words("original_trace_id")),
     Column(

@@ -12,24 +12,10 @@ import pandas as pd
 from anton_notebook.span import NAT, Problem
 from anton_notebook.store import RunFigures
 from anton_notebook.tables.buffers import TEXT
+from anton_notebook.tables.declared import PROBLEMS, RUNS
 
-RUNS: dict[str, str] = {
-    "trace_id": "text", "name": "text", "origin": "category", "original_trace_id": "text", "status": "category",
-    "start": "time", "end": "time", "duration_ms": "number", "spans": "count", "llm_calls": "count", "tool_calls": "count",
-    "agents": "count", "errors": "count", "input_tokens": "integer", "output_tokens": "integer", "cached_tokens": "integer",
-    "cost_usd": "number", "recorded_cost_usd": "number", "unpriced_calls": "count", "source": "category",
-}  # fmt: skip
-MESSAGES: dict[str, str] = {
-    "trace_id": "category", "span_id": "text", "position": "count", "role": "category", "agent": "category", "text": "text",
-    "chars": "count", "is_response": "flag",
-}  # fmt: skip
-TOOL_CALLS: dict[str, str] = {
-    "trace_id": "category", "span_id": "text", "parent_id": "text", "agent": "category", "name": "category",
-    "parameters": "object", "result": "object", "status": "category", "start": "time", "duration_ms": "number", "error": "text",
-}  # fmt: skip
-PROBLEMS: dict[str, str] = {
-    "source": "category", "line": "integer", "offset": "integer", "reason": "text", "field": "category", "excerpt": "text",
-}  # fmt: skip
+LONG = pd.StringDtype(na_value=np.nan)
+"""Texts that no other object of the process holds are smaller in Arrow's form, which pandas takes where pyarrow is installed."""
 
 
 def build(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -42,6 +28,8 @@ def build(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> pd.D
 def _series(values: Sequence[Any], kind: str) -> Any:
     if kind == "text":
         return pd.array([np.nan if v is None else v for v in values], dtype=TEXT)
+    if kind == "long":
+        return pd.array([np.nan if v is None else v for v in values], dtype=LONG)
     if kind == "category":
         words = list(dict.fromkeys(v for v in values if v is not None))
         return pd.Categorical(values, categories=pd.Index(words, dtype=TEXT))
@@ -56,7 +44,7 @@ def _series(values: Sequence[Any], kind: str) -> Any:
         return np.array(values, np.int64)
     if kind == "flag":
         return np.array(values, bool)
-    return pd.Series(list(values), dtype=object).array
+    return pd.Series(list(values), dtype=object)  # an array of objects that are all text would become a column of text
 
 
 def runs_frame(figures: Iterable[tuple[RunFigures, str | None]]) -> pd.DataFrame:

@@ -36,10 +36,23 @@ class SpansFrame:
         self._own_cost: Int64 = np.empty(0, np.int64)
         self._own_tokens: Int64 = np.empty(0, np.int64)
         self._frame: pd.DataFrame | None = None
+        self._moved: set[int] | None = None
 
     def frame(self) -> pd.DataFrame:
         """The frame as of now. Changing it changes nothing else."""
-        with self._lock, self._store.lock:
+        with self._lock:
+            return self._now()
+
+    def frame_and_changes(self) -> tuple[pd.DataFrame, Int32, Int32 | None]:
+        """The frame, the store's row of each of its rows, and the store's rows that changed since this was last asked for
+        (None: any may have)."""
+        with self._lock:
+            frame, moved, self._moved = self._now(), self._moved, set()
+            changed = None if moved is None else np.fromiter(moved, np.int32, len(moved))
+            return frame, self._order.view, changed
+
+    def _now(self) -> pd.DataFrame:
+        with self._store.lock:
             if self._frame is None or self._store.revision != self._revision:
                 self._update()
                 arrays = {column.name: held.array() for column, held in self._columns}
@@ -62,6 +75,7 @@ class SpansFrame:
 
     def _whole(self) -> None:
         store, c = self._store, self._store.c
+        self._moved = None
         live = store.live_rows()
         rows = live[(c.flags[live] & _UNSEEN) == 0]
         starts = np.where(c.start[rows] == NAT, _LAST, c.start[rows])
@@ -143,6 +157,8 @@ class SpansFrame:
             self._add(new, starts, parts)
         changed = np.array(sorted(touched | set(old.tolist())), np.int32)
         changed = changed[self._place[changed] >= 0]
+        if self._moved is not None:
+            self._moved.update(changed.tolist(), new.tolist())
         if len(changed):
             at = self._place[changed]
             for column, held in self._columns:

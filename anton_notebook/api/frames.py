@@ -1,0 +1,319 @@
+"""The five frames of some traces, and what each can be asked for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anton_notebook import pricing
+from anton_notebook.api.spans import Span
+from anton_notebook.errors import BodyUnavailable, NotRerunnable, Unreadable
+from anton_notebook.sources import Reader
+from anton_notebook.sources.conversations import text_of
+from anton_notebook.span import LLM, TOOL, Int32, Problem
+from anton_notebook.store import Store, TraceInfo
+from anton_notebook.tables import (
+    MESSAGES,
+    TOOL_CALLS,
+    SpansFrame,
+    as_text,
+    asked,
+    build,
+    own,
+    problems_frame,
+    runs_frame,
+)
+from anton_notebook.tables.asked import Names, Since
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from anton_notebook.api.traces import Traces
+
+EXPERIMENTS = ("rerun", "replay")
+KEY = "anton_notebook"
+
+
+class Frames:
+    """What `Traces` gives as DataFrames. All frames take the same four parameters:
+
+    - `columns`: a name or several; only these, in this order. `UnknownColumn` (a KeyError) names near misses.
+      `anb.columns()` lists what there is, the columns that `anb.add_column` added at the end.
+    - `kind`: a kind of span or several (`llm`, `tool`, `agent`, `orchestrator`, a source's own word): the rows about spans
+      of these kinds; of runs those that have such a span. ValueError for what looks like a slip.
+    - `since`: what began at that time or later; times that are not known are left out. A datetime or its text
+      (`"2026-11-23T08:00"`; without a zone, in that of `read_traces(tz=)`, by default the machine's), a duration back from
+      now (`"2h"`, `"last 15 min"`, a timedelta), `"last hour"`, `"today"` or `"yesterday"`.
+    - `strict`: raises `Unreadable` (a ValueError) if anything of what the frame is made of could not be read, in place of
+      leaving that out: if `problems_df(kind=kind, since=since)` has rows, or a text is no longer on disk.
+    """
+
+    store: Store
+    reader: Reader
+    _frame: SpansFrame
+    _own: own.OwnValues
+    _priced: int
+
+    def spans_df(
+        self,
+        *,
+        columns: Names = None,
+        kind: Names = None,
+        since: Since = None,
+        strict: bool = False,
+        experiments: bool = True,
+    ) -> pd.DataFrame:
+        """One row a span, by start; the columns are `anb.columns("spans")`. Rows of agents have no cost or tokens of their own.
+
+        `columns, kind, since, strict` as said of `Frames`. With `experiments=False` without the spans of reruns and replays.
+        """
+        wanted = asked.chosen(columns, own.names("spans"), "spans_df")
+        kinds, moment = self._asked(kind, since)
+        self._check(kinds, moment, strict)
+        frame = self._spans_frame(wanted)
+        keep = np.ones(len(frame), bool)
+        if kinds is not None:
+            keep &= frame["kind"].isin(kinds).to_numpy(dtype=bool)
+        if moment is not None:
+            keep &= asked.later(_micros(frame["start"]), moment)
+        tries = set() if experiments else {i.trace_id for i in self.store.traces if i.origin in EXPERIMENTS}
+        if tries:
+            keep &= ~frame["trace_id"].isin(tries).to_numpy(dtype=bool)
+        if wanted is not None:
+            frame = frame[wanted]
+        return frame if keep.all() else frame[keep].reset_index(drop=True)
+
+    def _spans_frame(self, wanted: Sequence[str] | None) -> pd.DataFrame:
+        if self._priced != pricing.version:
+            self._priced = pricing.version
+            self.store.reprice()
+            self.store.commit()
+        if not own.own_columns("spans"):
+            return self._frame.frame()
+        with self._own.lock:
+            return self._own.add_to(*self._frame.frame_and_changes(), wanted)
+
+    def runs_df(
+        self,
+        *,
+        columns: Names = None,
+        kind: Names = None,
+        since: Since = None,
+        strict: bool = False,
+        experiments: bool = False,
+    ) -> pd.DataFrame:
+        """One row a run, oldest first; the columns are `anb.columns("runs")`. `kind`: runs that have a span of that kind.
+
+        `columns, kind, since, strict` as said of `Frames`. Reruns and replays only with `experiments=True`.
+        """
+        wanted = asked.chosen(columns, own.names("runs"), "runs_df")
+        kinds, moment = self._asked(kind, since)
+        self._check(kinds, moment, strict)
+        store = self.store
+        with store.lock:
+            shown = [i for i in store.traces if i.spans and (experiments or i.origin not in EXPERIMENTS)]
+            if kinds is not None:
+                having = set(store.c.trace[self._rows(kinds)].tolist())
+                shown = [info for info in shown if info.code in having]
+            figures = [(info.figures(), self._source_of(info)) for info in shown]
+        if moment is not None:
+            figures = [one for one in figures if one[0]["start"] is not None and one[0]["start"] >= moment]
+        return _given(runs_frame(figures), "runs", wanted)
+
+    def messages_df(
+        self,
+        trace_id: str | None = None,
+        *,
+        columns: Names = None,
+        kind: Names = None,
+        since: Since = None,
+        strict: bool = False,
+    ) -> pd.DataFrame:
+        """One row a message of every LLM call, the answer last (`is_response`). Reads the texts from disk.
+
+        `columns, kind, since, strict` as said of `Frames`; the columns are `anb.columns("messages")`. Calls whose text is no
+        longer on disk have no rows, and are counted in `attrs["anton_notebook"]["unavailable"]`.
+        """
+        wanted = asked.chosen(columns, own.names("messages"), "messages_df")
+        kinds, moment = self._asked(kind, since)
+        self._check(kinds, moment, strict)
+        rows: list[dict[str, Any]] = []
+        lost = 0
+        for span in self._spans(LLM, trace_id, kinds, moment):
+            try:
+                rows += _messages(span)
+            except BodyUnavailable:
+                if strict:
+                    raise
+                lost += 1
+        return _given(build(MESSAGES, rows), "messages", wanted, lost)
+
+    def tool_calls_df(
+        self,
+        trace_id: str | None = None,
+        *,
+        columns: Names = None,
+        kind: Names = None,
+        since: Since = None,
+        strict: bool = False,
+    ) -> pd.DataFrame:
+        """One row a tool call, with its parameters and result as they were recorded. Reads them from disk, if asked for.
+
+        `columns, kind, since, strict` as said of `Frames`; the columns are `anb.columns("tool_calls")`. Where the text is no
+        longer on disk the two are missing, and `attrs["anton_notebook"]["unavailable"]` counts it.
+        """
+        wanted = asked.chosen(columns, own.names("tool_calls"), "tool_calls_df")
+        kinds, moment = self._asked(kind, since)
+        self._check(kinds, moment, strict)
+        plain = wanted is not None and {"parameters", "result"}.isdisjoint(wanted) and not own.own_columns("tool_calls")
+        rows: list[dict[str, Any]] = []
+        lost = 0
+        for span in self._spans(TOOL, trace_id, kinds, moment):
+            record: Mapping[str, Any] = {}
+            try:
+                record = {} if plain else span.record
+            except BodyUnavailable:
+                if strict:
+                    raise
+                lost += 1
+            rows.append(_tool_call(span, record))
+        return _given(build(TOOL_CALLS, rows), "tool_calls", wanted, lost)
+
+    def problems_df(
+        self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
+    ) -> pd.DataFrame:
+        """One row for everything that could not be read: file, line, byte offset, reason, field, the start of the line.
+
+        `columns, kind, since, strict` as said of `Frames`; the columns are `anb.columns("problems")`. A problem has the kind
+        and time of the span that its line became. Where it became none nobody knows them, and `kind` and `since` keep it.
+        """
+        wanted = asked.chosen(columns, own.names("problems"), "problems_df")
+        kinds, moment = self._asked(kind, since)
+        self._check(kinds, moment, strict)
+        return _given(problems_frame(self._problems(kinds, moment)), "problems", wanted)
+
+    def _asked(self, kind: Names, since: Since) -> tuple[list[str] | None, int | None]:
+        return asked.kinds_of(kind, self.store.kinds), asked.moment(since, self.reader.zone)
+
+    def _check(self, kinds: Collection[str] | None, since: int | None, strict: bool) -> None:
+        if not strict or not self.reader.problems.count:
+            return
+        found = self._problems(kinds, since)
+        count = self.reader.problems.count if kinds is None and since is None else len(found)
+        if found:
+            first = found[0]
+            place = f", line {first.line}" if first.line is not None else ""
+            field = f", field {first.field}" if first.field else ""
+            text = f"{count:,} thing{'s' if count > 1 else ''} could not be read, the first in {first.source}{place}{field}"
+            hint = "problems_df() lists them; without strict=True they are left out"
+            raise Unreadable(f"{text}: {first.reason}; {hint}", count)
+
+    def _problems(self, kinds: Collection[str] | None, since: int | None) -> list[Problem]:
+        problems = self.reader.problems.rows()
+        if not problems or (kinds is None and since is None):
+            return problems
+        store = self.store
+        with store.lock:
+            rows = store.live_rows()
+            lines = zip(store.c.file[rows].tolist(), store.c.line[rows].tolist(), strict=True)
+            at = {(store.files[file].path, line): row for (file, line), row in zip(lines, rows.tolist(), strict=True)}
+            wrong = set(rows.tolist())
+            if kinds is not None:
+                wrong -= set(self._rows(kinds).tolist())
+                wrong = wrong if since is None else wrong | self._before(rows, since)
+            else:
+                wrong = self._before(rows, since or 0)
+        return [p for p in problems if p.line is None or at.get((p.source, p.line)) not in wrong]
+
+    def _before(self, rows: Int32, since: int) -> set[int]:
+        return set(rows[~np.asarray(asked.later(self.store.c.start[rows], since))].tolist())
+
+    def _rows(self, kinds: Collection[str]) -> Int32:
+        """The store's rows of some kinds."""
+        store = self.store
+        rows = store.live_rows()
+        codes = [code for code, name in enumerate(store.kinds) if name in kinds]
+        return rows[np.isin(store.class_kind[store.c.cls[rows]], codes)]
+
+    def _spans(self, of: str, trace_id: str | None, kinds: Collection[str] | None, since: int | None) -> Iterator[Span]:
+        """The spans of one kind, by start, as far as they are asked for."""
+        traces: Any = self
+        holder: Traces = traces
+        wanted = None if trace_id is None else holder[trace_id].trace_id
+        store = self.store
+        with store.lock:
+            rows = self._rows([of] if kinds is None or of in kinds else [])
+            if wanted is not None:
+                rows = rows[store.c.trace[rows] == store.find_trace(wanted)]
+            if since is not None:
+                rows = rows[asked.later(store.c.start[rows], since)]
+            rows = rows[np.argsort(store.c.start[rows], kind="stable")]
+        for row in rows.tolist():
+            yield Span(holder, row)
+
+    def _source_of(self, info: TraceInfo) -> str | None:
+        store = self.store
+        row = info.first_call
+        file = int(store.c.file[row]) if row >= 0 else -1
+        if file < 0:
+            rows = np.flatnonzero((store.c.trace[: store.size] == info.code) & (store.c.file[: store.size] >= 0))
+            file = int(store.c.file[rows[0]]) if len(rows) else -1
+        return store.files[file].path if file >= 0 else None
+
+
+def _messages(span: Span) -> list[dict[str, Any]]:
+    record = span.record
+    texts: list[tuple[str, Any, bool]] = []
+    with contextlib.suppress(NotRerunnable):
+        request = span.request
+        texts += [("system", request.system, False)] if request.system else []
+        texts += [(str(m.get("role")), m, False) for m in request.messages]
+    answer = record.get("response")
+    if answer not in (None, ""):
+        texts.append(("assistant", answer, True))
+    rows = []
+    for position, (role, content, is_response) in enumerate(texts):
+        text = text_of(content) if isinstance(content, Mapping) else as_text(content)
+        whose = {
+            "trace_id": span.trace_id,
+            "span_id": span.span_id,
+            "position": position,
+            "role": role,
+            "agent": span.agent,
+        }
+        rows.append({**whose, "text": text, "chars": len(text), "is_response": is_response})
+    return rows
+
+
+def _tool_call(span: Span, record: Mapping[str, Any]) -> dict[str, Any]:
+    above = span.parent
+    return {
+        "trace_id": span.trace_id,
+        "span_id": span.span_id,
+        "parent_id": above.span_id if above else None,
+        "agent": span.agent,
+        "name": span.name,
+        "parameters": record.get("parameters"),
+        "result": record.get("result"),
+        "status": span.status,
+        "start": span.start_us,
+        "duration_ms": span.duration_ms,
+        "error": span.error,
+    }
+
+
+def _given(frame: pd.DataFrame, of: str, wanted: Sequence[str] | None, unavailable: int | None = None) -> pd.DataFrame:
+    if own.own_columns(of):
+        frame = own.with_own(frame, of, wanted)
+    if wanted is not None:
+        frame = frame[wanted]
+    if unavailable is not None:
+        frame.attrs[KEY] = {"table": of, "unavailable": unavailable}
+    return frame
+
+
+def _micros(times: Any) -> Any:
+    return times.dt.tz_localize(None).to_numpy(dtype="M8[us]").view(np.int64)
