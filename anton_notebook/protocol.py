@@ -37,13 +37,33 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 WIRE_FLAGS = Flag.DERIVED | Flag.PENDING | Flag.ESTIMATED | Flag.FILE_GONE
 UNPRICED = 16
 ROOM = 900_000  # bytes of one message's content; with what Jupyter adds it stays below a million
+BANDS = 500  # phases and marks of one run that cross, the last ones
 TEXT = 300  # characters of a name or id that cross; the details of a span hold all of them
 
 Buffers = list[bytes]
 
 
+class Phase(TypedDict):
+    """One phase of a run; `end` is None while it goes on. `status`: one of `running`, `ok`, `error`, `stopped`."""
+
+    name: str
+    start: float
+    end: float | None
+    status: str
+
+
+class Mark(TypedDict):
+    """One checkpoint of a run."""
+
+    name: str
+    time: float
+
+
 class Run(TypedDict):
-    """One run's figures; times in ms since 1970 UTC, costs in USD, None where unknown."""
+    """One run's figures; times in ms since 1970 UTC, costs in USD, None where unknown.
+
+    `progress` says how far it is, for people ("phase 1 of 2, 3 of 4 subtasks"), and is empty where nothing does.
+    """
 
     trace_id: str
     name: str
@@ -57,10 +77,13 @@ class Run(TypedDict):
     tool_calls: int
     agents: int
     errors: int
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     cost_usd: float | None
     unpriced_calls: int
+    progress: str
+    phases: list[Phase]
+    marks: list[Mark]
 
 
 class Status(TypedDict):
@@ -297,10 +320,16 @@ def _run(figures: RunFigures) -> Run:
         tool_calls=figures["tool_calls"],
         agents=figures["agents"],
         errors=figures["errors"],
-        input_tokens=figures["input_tokens"] or 0,
-        output_tokens=figures["output_tokens"] or 0,
+        input_tokens=figures["input_tokens"],
+        output_tokens=figures["output_tokens"],
         cost_usd=figures["cost_usd"],
         unpriced_calls=figures["unpriced_calls"],
+        progress=clean(figures["progress"]),
+        phases=[
+            Phase(name=clean(name), start=begin / 1000, end=None if over is None else over / 1000, status=state)
+            for begin, over, name, state in figures["phases"][-BANDS:]
+        ],
+        marks=[Mark(name=clean(name), time=at / 1000) for at, name in figures["marks"][-BANDS:]],
     )
 
 

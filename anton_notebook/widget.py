@@ -35,7 +35,7 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
     `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
     `height`: px. `layout`: what x means, `"time"` or `"order"`. `allow_rerun`, `allow_replay`: whether the page may
     start these; `budget`: US dollars for all that it starts (None: 1.00). No message of a page can change these
-    three.
+    three. `all_repositories`: with a repository, whether the proxy's database shows the tasks of others too.
 
     Traits to observe and set: `trace_id`, `selected_span_id`, `height`, `layout`. Raises `PathNotFound`, `NotATrace`,
     `MissingBundle`; TypeError for an argument that it does not know.
@@ -68,15 +68,20 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
         budget: float | Budget | None = None,
         height: int = 560,
         layout: str = "time",
+        all_repositories: bool = False,
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            known = ("trace_id", "allow_rerun", "allow_replay", "budget", "height", "layout")
+            known = ("trace_id", "allow_rerun", "allow_replay", "budget", "height", "layout", "all_repositories")
             raise TypeError(f"TraceGraph has no argument {name!r}{near(name, known) or '; it has ' + ', '.join(known)}")
         script, style = _bundled("widget.js"), _bundled("widget.css")
         self.allow_rerun, self.allow_replay, self.budget = allow_rerun, allow_replay, _budget(budget)
         given = path_or_traces
-        self.traces = given.hold() if isinstance(given, Traces) else open_traces(given, following=True)
+        self.traces = (
+            given.hold()
+            if isinstance(given, Traces)
+            else open_traces(given, following=True, all_repositories=all_repositories)
+        )
         self._ends: list[Callable[[], object]] = [self.traces.close]
         try:
             self._stream = Stream(self.traces.store, self._send_changes, self._status)
@@ -187,7 +192,7 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
             live=following != "off",
             following=following,
             problems=problems.count,
-            sentence="; ".join([*said, problems.sentence()] if problems.count else said),
+            sentence="; ".join(word for word in (*said, problems.sentence()) if word),
         )
 
     def _on_live(self) -> None:

@@ -45,7 +45,9 @@ def progress(folder: Path, task: str = "0a1b2c3d", **more: Any) -> Path:
     return path
 
 
-def checkpoint(folder: Path, phase: int, at: float, task: str = "0a1b2c3d", ahead: float = 0.0) -> None:
+def checkpoint(
+    folder: Path, phase: int, at: float, task: str = "0a1b2c3d", ahead: float = 0.0, subtasks: tuple[str, ...] = ()
+) -> None:
     """Writes one of anton's checkpoints."""
     name = f"phase{phase}_{phase:08x}"
     path = folder / ".modular-agents" / "checkpoints" / task / f"checkpoint_{name}.json"
@@ -56,6 +58,7 @@ def checkpoint(folder: Path, phase: int, at: float, task: str = "0a1b2c3d", ahea
         "timestamp": local(at, ahead),
         "phase_index": phase,
         "total_phases": 2,
+        "completed_subtasks": [{"subtask_id": f"{task}_st_{i}", "status": s} for i, s in enumerate(subtasks)],
     }
     path.write_text(json.dumps({**said, "agent_states": {"api": {"retry_count": {}, "conversation_history": []}}}))
 
@@ -75,8 +78,8 @@ def test_the_corpus_s_phases_marks_and_words(corpus: Path) -> None:
         assert sum(len(run["marks"]) for run in runs) == (4 if name == "anton-proxy" else 6)
         for run in full:
             assert run["progress"] == "completed, 2 of 2 phases, 4 of 4 subtasks"
-            (a, b, first), (c, d, second) = run["phases"]
-            assert (first, second) == ("phase 1 of 2", "phase 2 of 2")
+            (a, b, *first), (c, d, *second) = run["phases"]
+            assert (first, second) == (["phase 1 of 2", "ok"], ["phase 2 of 2", "ok"])
             assert run["start"] <= a < b == c < d <= run["end"] and [at for at, _ in run["marks"]] == [b, d]
     by_name = {run["name"]: run for run in runs}
     assert by_name["Please answer in badjson only"]["status"] == "error"
@@ -105,7 +108,7 @@ def test_a_proxy_s_run_is_joined_in_the_zone_that_its_database_shows(tmp_path: P
     checkpoint(tmp_path, 0, 3.5, ahead=ahead)
     figures = anb.read_traces(tmp_path, tz="Asia/Tokyo")["task-1"].figures
     assert figures["marks"] == [(START + 3_500_000, "checkpoint phase0_00000000")]
-    assert figures["phases"] == [(START + SECOND, START + 3_500_000, "phase 1 of 2")]
+    assert figures["phases"] == [(START + SECOND, START + 3_500_000, "phase 1 of 2", "ok")]
 
 
 def test_a_live_run_says_how_far_it_is_and_the_files_are_followed(proxy: Proxy, tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ def test_a_live_run_says_how_far_it_is_and_the_files_are_followed(proxy: Proxy, 
         assert run.figures["progress"] == "phase 1 of 2, 3 of 4 subtasks" and run.status == "running"
         assert run.figures["end"] is None
         (phase,) = run.figures["phases"]
-        assert phase[1] is None and phase[2] == "phase 1 of 2" and run.figures["marks"] == []
+        assert phase[1:] == (None, "phase 1 of 2", "running") and run.figures["marks"] == []
         revision = traces.store.revision
         checkpoint(tmp_path, 0, now)
         progress(tmp_path, **running | {"current_phase": 1}, last_update=local(now + 1))
@@ -140,6 +143,19 @@ def test_a_live_run_says_how_far_it_is_and_the_files_are_followed(proxy: Proxy, 
             time.sleep(0.02)
 
 
+def test_a_phase_with_a_failed_subtask_failed_and_so_did_the_one_in_which_the_task_gave_up(
+    proxy: Proxy, tmp_path: Path
+) -> None:
+    run_of(proxy)
+    progress(tmp_path, status="failed", total_phases=3, completed_phases=2, current_phase=2)
+    checkpoint(tmp_path, 0, 2, subtasks=("completed", "failed"))
+    checkpoint(tmp_path, 1, 3, subtasks=("completed", "failed", "completed"))
+    run = anb.read_traces(tmp_path)["task-1"]
+    end = run.figures["end"]
+    assert [phase[3] for phase in run.figures["phases"]] == ["error", "ok", "error"]
+    assert run.figures["phases"][2] == (START + 3 * SECOND, end, "phase 3 of 3", "error") and run.status == "error"
+
+
 def test_a_file_that_says_running_for_ever_is_not_believed(
     proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +163,8 @@ def test_a_file_that_says_running_for_ever_is_not_believed(
     progress(tmp_path, status="in_progress", current_phase=0, completed_subtasks=1)
     run = anb.read_traces(tmp_path)["task-1"]
     assert run.status == "ok" and run.figures["progress"] == "stopped, phase 1 of 2, 1 of 4 subtasks"
-    assert run.figures["end"] is not None and run.figures["phases"][0][1] == run.figures["end"]
+    (phase,) = run.figures["phases"]
+    assert run.figures["end"] is not None and phase[1:] == (run.figures["end"], "phase 1 of 2", "stopped")
     monkeypatch.setattr(joins, "FRESH", 1 << 62)
     assert anb.read_traces(tmp_path)["task-1"].status == "running"
 

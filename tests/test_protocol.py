@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anton_notebook.protocol import COLUMNS, ROOM, SPAN_BYTES, Encoder, Known, Message, Scope, clean, unpack
+from anton_notebook.span import NAT
 from anton_notebook.store import Store
 from anton_notebook.sync import Stream
 from tests.pages import STATUS, Hand, Page, expected, pump_all, put, settle
@@ -75,8 +76,38 @@ def test_the_header_is_strict_json_and_names_what_the_page_names() -> None:
     (run,) = message.header["runs"]
     assert set(run) == set(
         "trace_id name origin original_trace_id status start end spans llm_calls tool_calls agents errors "
-        "input_tokens output_tokens cost_usd unpriced_calls".split()
+        "input_tokens output_tokens cost_usd unpriced_calls progress phases marks".split()
     )
+    assert run["input_tokens"] is None and run["phases"] == run["marks"] == [] and run["progress"] == ""
+
+
+def test_what_is_known_of_a_run_beside_its_spans_crosses_when_it_changes() -> None:
+    store = Store()
+    put(store, [{"id": "a", "trace": "t1"}, {"id": "b", "trace": "t2", "input": 0, "output": 7}])
+    code = store.find_trace("t1") or 0
+    (message,), known = changes(store)
+    assert [run["output_tokens"] for run in message.header["runs"]] == [None, 7]
+    told = {
+        "progress": "phase 2 of 2, 3 of 4 subtasks",
+        "phases": [(1_000_000, 3_500_000, "phase 1 of 2", "ok"), (3_500_000, NAT, "\ud800", "running")],
+        "marks": [(3_500_000, "m" * 900)],
+    }
+    store.describe(code, **told)  # type: ignore[arg-type]
+    assert store.commit() and store.revision > known.revision
+    (message,), after = changes(store, known)
+    (run,) = message.header["runs"]
+    assert run["trace_id"] == "t1" and run["progress"] == told["progress"]
+    assert run["phases"] == [
+        {"name": "phase 1 of 2", "start": 1_000.0, "end": 3_500.0, "status": "ok"},
+        {"name": "\ufffd", "start": 3_500.0, "end": None, "status": "running"},
+    ]
+    assert [(mark["time"], len(mark["name"])) for mark in run["marks"]] == [(3_500.0, 300)]
+    store.describe(code, **told)  # type: ignore[arg-type]
+    assert not store.commit() and store.revision == after.revision
+    store.describe(code, marks=[(at, "") for at in range(9_000)])
+    store.commit()
+    (message,), _ = changes(store, after)
+    assert [mark["time"] for mark in message.header["runs"][0]["marks"]] == [at / 1000 for at in range(8_500, 9_000)]
 
 
 def test_words_cross_once() -> None:

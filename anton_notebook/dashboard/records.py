@@ -44,7 +44,8 @@ def run_of(trace: Trace) -> dict[str, Any]:
     start, end = figures["start"], figures["end"]
     figures["duration_ms"] = None if start is None or end is None else (end - start) / 1000
     figures["phases"] = [
-        {"start": _iso(begin), "end": _iso(over), "name": name} for begin, over, name in figures["phases"]
+        {"start": _iso(begin), "end": _iso(over), "name": name, "status": state}
+        for begin, over, name, state in figures["phases"]
     ]
     figures["marks"] = [{"time": _iso(at), "name": name} for at, name in figures["marks"]]
     figures["start"], figures["end"] = _iso(start), _iso(end)

@@ -18,7 +18,7 @@ from anton_notebook.store import Store, TraceInfo
 SLACK = 2_000_000  # microseconds that the files' times may be off
 FRESH = 600_000_000  # microseconds after which a task that is said to run no longer counts as running
 RUNNING = frozenset(("in_progress", "running", "started"))
-FAILED = frozenset(("failed", "error"))
+FAILED = frozenset(("failed", "error", "blocked"))
 
 Times = Callable[[str | None], int]
 
@@ -71,17 +71,24 @@ def _describe(store: Store, info: TraceInfo, progress: Progress, checkpoints: li
             a.first[0] for code, a in info.agents.items() if code != info.orchestrator and a.first[0] != 2**63 - 1
         ]
         since = min(others, default=info.start)
-    phases: list[tuple[int, int, str]] = []
+    phases: list[tuple[int, int, str, str]] = []
+    known: set[str] = set()
     for at, _, checkpoint in marks:
-        phases.append((min(since, at), at, f"phase {checkpoint.phase_index + 1} of {checkpoint.total_phases}"))
+        new = [subtask for subtask in checkpoint.completed_subtasks if subtask.subtask_id not in known]
+        known.update(subtask.subtask_id for subtask in new)
+        bad = any(subtask.status in FAILED for subtask in new)
+        name = f"phase {checkpoint.phase_index + 1} of {checkpoint.total_phases}"
+        phases.append((min(since, at), at, name, "error" if bad else "ok"))
         since = at
-    if runs and progress.total_phases > len(phases):
+    failed = progress.status in FAILED
+    if (runs or failed) and progress.total_phases > len(phases):
         end = NAT if fresh else max(since, info.end)
-        phases.append((since, end, f"phase {progress.current_phase + 1} of {progress.total_phases}"))
+        state = "running" if fresh else "error" if failed else "stopped"
+        phases.append((since, end, f"phase {progress.current_phase + 1} of {progress.total_phases}", state))
     store.describe(
         info.code,
         name=info.name or _title(progress.task_description)[:500],
-        verdict="error" if progress.status in FAILED else "running" if fresh else None,
+        verdict="error" if failed else "running" if fresh else None,
         progress=words(progress, stopped=runs and not fresh),
         phases=phases,
         marks=[(at, f"checkpoint {name}") for at, name, _ in marks],

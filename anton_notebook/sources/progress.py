@@ -36,6 +36,13 @@ class Progress(msgspec.Struct, gc=False):
     last_update: str | None = None
 
 
+class Subtask(msgspec.Struct, gc=False):
+    """How one subtask went, as a checkpoint has it."""
+
+    subtask_id: str = ""
+    status: str = ""
+
+
 class Checkpoint(msgspec.Struct, gc=False):
     """The light fields of `checkpoints/<task_id>/checkpoint_<id>.json`; phases count from 0."""
 
@@ -44,6 +51,7 @@ class Checkpoint(msgspec.Struct, gc=False):
     timestamp: str
     phase_index: int = 0
     total_phases: int = 0
+    completed_subtasks: list[Subtask] = field(default_factory=list)
 
 
 class Module(msgspec.Struct, gc=False):

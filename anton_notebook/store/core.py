@@ -261,14 +261,20 @@ class Store:
                 return False
             for code in traces:
                 agent = self.traces[code].agents.get(self.traces[code].orchestrator)
-                if agent is not None and agent.row not in changed:
-                    changed = np.append(changed, np.int32(agent.row))
+                row = agent.row if agent is not None else self._any_row(code)
+                if row >= 0 and row not in changed:
+                    changed = np.append(changed, np.int32(row))
             self._log.extend(changed.astype(np.int32), gone)
             self._newest = None
             listeners = list(self._listeners)
         for tell in listeners:
             tell()
         return True
+
+    def _any_row(self, trace: int) -> int:
+        """A row of a trace, to carry the word that something of the whole changed; -1 where it has none."""
+        rows = np.flatnonzero((self.c.trace[: self.size] == trace) & ((self.c.flags[: self.size] & HIDDEN) == 0))
+        return int(rows[0]) if len(rows) else -1
 
     # -- reading
 

@@ -9,6 +9,8 @@ from anton_notebook.span import NAT
 
 PICO = 1e12
 """Costs are summed as whole pico-dollars, so that a total does not depend on the order of its parts."""
+PHASE_STATES = ("running", "ok", "error", "stopped")
+"""How a phase ended; `stopped`: left in the middle, and nothing says why."""
 
 
 class RunFigures(TypedDict):
@@ -33,18 +35,21 @@ class RunFigures(TypedDict):
     recorded_cost_usd: float | None
     unpriced_calls: int
     progress: str
-    phases: list[tuple[int, int | None, str]]
+    phases: list[tuple[int, int | None, str, str]]
     marks: list[tuple[int, str]]
 
 
 class Described(TypedDict, total=False):
-    """What other files than traces say of a run; times in microseconds since 1970 UTC, `NAT` for the end of an open phase."""
+    """What other files than traces say of a run; times in microseconds since 1970 UTC, `NAT` for the end of an open phase.
+
+    A phase is (start, end, name, status); its status is one of `PHASE_STATES`. A mark is (time, name).
+    """
 
     name: str
     verdict: str | None
     origin: str
     progress: str
-    phases: list[tuple[int, int, str]]
+    phases: list[tuple[int, int, str, str]]
     marks: list[tuple[int, str]]
 
 
@@ -73,7 +78,7 @@ class TraceInfo:
     original_trace_id: str | None = None
     verdict: str | None = None
     progress: str = ""
-    phases: list[tuple[int, int, str]] = field(default_factory=list)
+    phases: list[tuple[int, int, str, str]] = field(default_factory=list)
     marks: list[tuple[int, str]] = field(default_factory=list)
     agents: dict[int, Agent] = field(default_factory=dict)
     first_root: tuple[int, str, int] | None = None
@@ -128,6 +133,6 @@ class TraceInfo:
             recorded_cost_usd=self.recorded / PICO if self.recorded_known else None,
             unpriced_calls=self.unpriced,
             progress=self.progress,
-            phases=[(start, None if end == NAT else end, label) for start, end, label in self.phases],
+            phases=[(start, None if end == NAT else end, name, status) for start, end, name, status in self.phases],
             marks=list(self.marks),
         )

@@ -28,11 +28,32 @@ export interface Run {
   tool_calls: number;
   agents: number;
   errors: number;
-  input_tokens: number;
-  output_tokens: number;
+  /** Null where no call's tokens are known. */
+  input_tokens: number | null;
+  output_tokens: number | null;
   /** The sum of the priced calls in USD; null when none is priced. */
   cost_usd: number | null;
   unpriced_calls: number;
+  /** How far the run is, for people: "phase 1 of 2, 3 of 4 subtasks"; empty where nothing says so. */
+  progress: string;
+  /** In order of time. */
+  phases: Phase[];
+  /** Checkpoints, in order of time. */
+  marks: Mark[];
+}
+
+export interface Phase {
+  name: string;
+  /** Milliseconds since 1970 UTC; the end is null while the phase goes on. */
+  start: number;
+  end: number | null;
+  /** `stopped`: left in the middle, and nothing says why. */
+  status: "running" | "ok" | "error" | "stopped";
+}
+
+export interface Mark {
+  name: string;
+  time: number;
 }
 
 export interface Following {

@@ -148,10 +148,13 @@ export function figures(spans: Iterable<Span>, trace: string, origin = "run", or
     tool_calls: 0,
     agents: 0,
     errors: 0,
-    input_tokens: 0,
-    output_tokens: 0,
+    input_tokens: null,
+    output_tokens: null,
     cost_usd: null,
     unpriced_calls: 0,
+    progress: "",
+    phases: [],
+    marks: [],
   };
   for (const span of spans) {
     if (span.trace !== trace) continue;
@@ -161,8 +164,8 @@ export function figures(spans: Iterable<Span>, trace: string, origin = "run", or
     if (span.kind === "agent") run.agents++;
     if (span.status === Status.error) run.errors++;
     if (span.status === Status.running) run.status = "running";
-    if (span.input !== NONE) run.input_tokens += span.input;
-    if (span.output !== NONE) run.output_tokens += span.output;
+    if (span.input !== NONE) run.input_tokens = (run.input_tokens ?? 0) + span.input;
+    if (span.output !== NONE) run.output_tokens = (run.output_tokens ?? 0) + span.output;
     if (!Number.isNaN(span.cost)) run.cost_usd = (run.cost_usd ?? 0) + span.cost;
     if (span.flags & 16) run.unpriced_calls++;
     run.start = Math.min(run.start ?? span.start, span.start);

@@ -1,5 +1,6 @@
 // @vitest-environment jsdom
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { NONE } from "../protocol";
 import { add, type Held, modelOf, START, smallRun, spanOf } from "../testing/page";
 import { figures } from "../testing/runs";
 import { Toolbar, type ToolbarWishes } from "./toolbar";
@@ -48,6 +49,29 @@ describe("the toolbar", () => {
     held.connection.setConnected(false);
     bar.update();
     expect(bar.element.querySelector(".an-live")?.textContent).toBe("not connected");
+  });
+
+  it("says how far a run is as long as it runs, and follows", async () => {
+    const bar = await toolbar([...smallRun(), spanOf("tool", { status: 0, duration: Number.NaN })]);
+    const said = (): string | null | undefined => bar.element.querySelector(".an-progress")?.textContent;
+    expect(said()).toBe("");
+    const [run] = held.kernel.runs;
+    for (const progress of ["phase 1 of 2, 3 of 4 subtasks", "phase 2 of 2, 3 of 4 subtasks", "<b>x</b>"]) {
+      held.kernel.runs = [{ ...run!, status: "running", progress }];
+      held.kernel.flush();
+      await Promise.resolve();
+      bar.update();
+      expect(said()).toBe(progress);
+    }
+    held.kernel.runs = [{ ...run!, status: "ok", progress: "completed, 2 of 2 phases" }];
+    held.kernel.flush();
+    await Promise.resolve();
+    bar.update();
+    expect(said()).toBe("");
+  });
+
+  it("does not call unknown tokens none", async () => {
+    expect(totals(await toolbar([spanOf("tool", { input: NONE, output: NONE })]))[1]).toBe("– tokens");
   });
 
   it("lists the runs, newest first, and asks the kernel for the one that is picked", async () => {

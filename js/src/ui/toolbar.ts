@@ -16,6 +16,7 @@ export class Toolbar {
   readonly element = h("div.an-toolbar", { role: "toolbar", "aria-label": "Trace graph" });
   private readonly picker = h("select.an-picker", { "aria-label": "Run", title: "Run" }) as HTMLSelectElement;
   private readonly live = h("span.an-live", { role: "status" });
+  private readonly progress = h("span.an-progress", { role: "status" });
   private readonly totals = h("div.an-totals");
   private readonly modes: Record<"time" | "order", HTMLElement>;
   private said = "";
@@ -54,7 +55,7 @@ export class Toolbar {
       this.modes.time,
       this.modes.order,
     );
-    put(this.element, this.picker, this.live, this.totals, h("div.an-tools", {}, segment, fit, keys));
+    put(this.element, this.picker, this.live, this.progress, this.totals, h("div.an-tools", {}, segment, fit, keys));
   }
 
   private order: string[] = [];
@@ -71,7 +72,8 @@ export class Toolbar {
       swap(this.totals);
       return;
     }
-    const tokens = (run.input_tokens ?? 0) + (run.output_tokens ?? 0);
+    const { input_tokens, output_tokens } = run;
+    const tokens = input_tokens === null && output_tokens === null ? null : (input_tokens ?? 0) + (output_tokens ?? 0);
     const cost =
       run.cost_usd === null ? (run.unpriced_calls > 0 ? "–" : "$0") : money(run.cost_usd, run.unpriced_calls > 0);
     const why =
@@ -90,6 +92,11 @@ export class Toolbar {
   private state(run: Run | undefined): void {
     const { link, status_ } = this.model;
     const running = run?.status === "running";
+    const far = running ? run.progress : "";
+    if (this.progress.textContent !== far) {
+      swap(this.progress, far);
+      this.progress.title = far;
+    }
     const [word, kind] =
       link === "lost"
         ? ["not connected", "off"]

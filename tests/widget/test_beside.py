@@ -1,0 +1,73 @@
+"""What a page is told of a run beside its spans: how far it is, its phases and checkpoints, and what is not shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import anton_notebook as anb
+from anton_notebook.sources.beside import default_database
+from tests.proxies import BEGIN, Proxy, run_of
+from tests.test_progress import checkpoint, local, progress
+from tests.widget.fakes import Client, eventually
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    found = tmp_path / "home"
+    found.mkdir()
+    monkeypatch.setenv("HOME", str(found))
+    return found
+
+
+def test_phases_checkpoints_and_progress_reach_the_page_and_change_with_their_files(tmp_path: Path) -> None:
+    repo = tmp_path / "shop"
+    (repo / ".modular-agents").mkdir(parents=True)
+    now = (datetime.now(UTC).replace(tzinfo=None) - BEGIN).total_seconds()
+    run_of(Proxy(repo / "proxy_traces.db"), at=now - 6)
+    running = {"status": "in_progress", "completed_phases": 0, "start_time": local(now - 7), "last_update": local(now)}
+    progress(repo, **running, current_phase=0, completed_subtasks=3)
+    graph = anb.TraceGraph(repo)
+    client = Client(graph)
+    client.hello()
+    eventually(client.in_step)
+    eventually(lambda: client.look().runs["task-1"]["progress"] == "phase 1 of 2, 3 of 4 subtasks")
+    run = client.page.runs["task-1"]
+    assert run["status"] == "running" and run["marks"] == []
+    assert [(phase["name"], phase["end"], phase["status"]) for phase in run["phases"]] == [
+        ("phase 1 of 2", None, "running")
+    ]
+    checkpoint(repo, 0, now)
+    progress(repo, **running, current_phase=1, completed_subtasks=3)
+    eventually(lambda: client.look().runs["task-1"]["progress"] == "phase 2 of 2, 3 of 4 subtasks")
+    eventually(lambda: len(client.look().runs["task-1"]["phases"]) == 2)
+    run = client.page.runs["task-1"]
+    first, second = run["phases"]
+    (mark,) = run["marks"]
+    assert (first["status"], second["status"], second["end"]) == ("ok", "running", None)
+    assert first["end"] == second["start"] == mark["time"] and mark["name"] == "checkpoint phase0_00000000"
+    progress(repo, start_time=local(now - 7), last_update=local(now + 1))
+    eventually(lambda: client.look().runs["task-1"]["status"] == "ok")
+    assert client.page.runs["task-1"]["progress"] == "completed, 2 of 2 phases, 4 of 4 subtasks"
+
+
+def test_the_page_says_how_many_tasks_of_other_repositories_are_not_shown(tmp_path: Path, home: Path) -> None:
+    repo = tmp_path / "shop"
+    (repo / ".modular-agents" / "traces").mkdir(parents=True)
+    (home / ".modular-agents").mkdir()
+    proxy = Proxy(Path(default_database()))
+    run_of(proxy, "mine", str(repo))
+    run_of(proxy, "other", "/somewhere/else", at=20)
+    client = Client(anb.TraceGraph(repo))
+    client.hello()
+    eventually(lambda: client.look().status and "1 task in" in client.page.status["sentence"])
+    assert client.page.status["problems"] == 0 and "all_repositories=True shows them" in client.page.status["sentence"]
+    assert set(client.page.runs) == {"mine"}
+    run_of(proxy, "more", "/somewhere/else", at=40)
+    eventually(lambda: "2 tasks in" in client.look().status["sentence"])
+    everything = Client(anb.TraceGraph(repo, all_repositories=True))
+    everything.hello()
+    eventually(lambda: set(everything.look().runs) == {"mine", "other", "more"})
+    assert everything.page.status["sentence"] == ""
