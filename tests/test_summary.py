@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anton_notebook as anb
-from anton_notebook.tables.summary import duration, one_line, summary, table, usd
+from anton_notebook.tables.summary import Table, duration, figures, one_line, summary, usd
 
 
 def written(folder: Path, *lines: dict[str, Any]) -> Path:
@@ -114,5 +118,74 @@ def test_durations_for_people(ms: float, said: str) -> None:
 
 
 def test_columns_line_up_with_wide_letters() -> None:
-    text = table("T", ["a", "n"], [["漢字", "1"], ["ab", "22"]])
+    text = Table("T", ["a", "n"], [["漢字", "1"], ["ab", "22"]]).fitting()
     assert text.splitlines() == ["T", "  a      n", "  漢字   1", "  ab    22"]
+
+
+HOSTILE = [
+    {
+        "agent_name": "agent of a name that is far too long for any terminal " * 3,
+        "tokens": {"input": 10**6, "output": 10**5},
+    },
+    {"agent_name": "\x1b[31mred\x1b[0m", "model": "漢字" * 40, "success": False, "error": "wrong " * 60},
+    {"span_type": "tool_call", "tool_name": "grep\nall", "duration_ms": 12.0},
+]
+COMMAND = [sys.executable, "-m", "anton_notebook.cli", "summary"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_no_line_is_wider_than_the_terminal(tmp_path: Path, width: int) -> None:
+    text = summary(anb.read_traces(written(tmp_path, *HOSTILE)), width=width)
+    wide = [sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.splitlines()]
+    assert max(wide) <= width
+    assert {"Agents", "Models"} <= set(text.splitlines()) and "cost" in text and "\x1b" not in text
+
+
+def test_the_figures_are_json_and_agree_with_the_tables(tmp_path: Path) -> None:
+    traces = anb.read_traces(written(tmp_path, *HOSTILE))
+    said = json.loads(json.dumps(figures(traces), allow_nan=False))
+    assert said["total"]["runs"] == 1 and said["total"]["calls"] == 2 and said["total"]["tool_calls"] == 1
+    assert said["total"]["cost_usd"] == pytest.approx(traces.spans_df()["cost_usd"].sum())
+    assert said["total"]["unpriced_calls"] == 1 and said["unpriced"][0]["reason"] == "price unknown"
+    assert [agent["calls"] for agent in said["agents"]] == [1, 1, 0]
+    assert said["failures"][0]["error"] == "wrong " * 60 and said["runs"][0]["start"] == "2026-01-01T00:00:00+00:00"
+    assert figures(traces, since="2026-01-02T00:00Z")["total"]["runs"] == 0
+    nothing = figures(anb.read_traces(written(tmp_path)))
+    assert nothing["total"]["calls"] == 0 and nothing["agents"] == [] and nothing["total"]["cost_usd"] is None
+
+
+def test_the_command_prints_plain_text_into_a_pipe_and_colours_on_a_terminal(tmp_path: Path) -> None:
+    written(tmp_path, *HOSTILE)
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "72", "NO_COLOR": ""}
+    piped = subprocess.run([*COMMAND, str(tmp_path)], env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert piped.stdout.startswith("1 run, 2 calls to models") and "\x1b" not in piped.stdout and not piped.stderr
+    assert max(map(len, piped.stdout.splitlines())) <= 72
+    shown = subprocess.run(
+        [*COMMAND, str(tmp_path), "--json"], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(shown.stdout)["total"]["runs"] == 1
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([*COMMAND, str(tmp_path)], env=env, stdout=theirs) as process:
+        os.close(theirs)
+        said = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            said += part
+        assert process.wait(60) == 0
+    os.close(ours)
+    assert said.startswith(b"\x1b[1m1 run, ") and b"\x1b[31m" not in said
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
+    for options, code, words in (
+        ([str(tmp_path / "absent")], 1, "does not exist"),
+        ([str(tmp_path), "--since", "soon"], 2, "neither a time nor a duration"),
+        ([str(tmp_path), "--tz", "Mars/Phobos"], 2, "no zone 'Mars/Phobos'"),
+    ):
+        done = subprocess.run([*COMMAND, *options], capture_output=True, text=True, timeout=60)
+        assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr

@@ -238,7 +238,9 @@ class Frames:
         codes = [code for code, name in enumerate(store.kinds) if name in kinds]
         return rows[np.isin(store.class_kind[store.c.cls[rows]], codes)]
 
-    def _spans(self, of: str, trace_id: str | None, kinds: Collection[str] | None, since: int | None) -> Iterator[Span]:
+    def _spans(
+        self, of: str, trace_id: str | None, kinds: Collection[str] | None = None, since: int | None = None
+    ) -> Iterator[Span]:
         """The spans of one kind, by start, as far as they are asked for."""
         traces: Any = self
         holder: Traces = traces

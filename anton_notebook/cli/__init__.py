@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from anton_notebook import __version__
-from anton_notebook.cli import dashboard, demo
+from anton_notebook.cli import dashboard, demo, summary
 from anton_notebook.errors import AntonNotebookError
 
-COMMANDS = {"demo": demo, "dashboard": dashboard}
+COMMANDS = {"demo": demo, "dashboard": dashboard, "summary": summary}
 
 
 def parser() -> argparse.ArgumentParser:
