@@ -1,4 +1,5 @@
 /** Colours and fonts, read off the page: JupyterLab's variables where they are, else light or dark by the page's ground. */
+import { brightness, hex, mix, parse } from "./view/colour";
 
 export interface Theme {
   dark: boolean;
@@ -9,6 +10,8 @@ export interface Theme {
   muted: string;
   accent: string;
   error: string;
+  /** What is written on the error's colour. */
+  onError: string;
   font: string;
   kinds: readonly string[];
   onKinds: readonly string[];
@@ -26,6 +29,7 @@ const LIGHT = {
   muted: "#5b6675",
   accent: "#1666c9",
   error: "#d3202f",
+  onError: "#ffffff",
 };
 const DARK = {
   ground: "#15191f",
@@ -35,6 +39,7 @@ const DARK = {
   muted: "#a3afbd",
   accent: "#6cb0ff",
   error: "#ff6b6b",
+  onError: "#2b0606",
 };
 
 export function readTheme(element: HTMLElement): Theme {
@@ -44,7 +49,15 @@ export function readTheme(element: HTMLElement): Theme {
   const dark = isDark(element, ground);
   const base = dark ? DARK : LIGHT;
   const font = variable("--jp-ui-font-family") || "system-ui, -apple-system, 'Segoe UI', sans-serif";
-  return { ...base, ground: ground || base.ground, dark, font, kinds: KIND_COLOURS, onKinds: ON_KINDS };
+  return { ...base, ...shades(ground, base), dark, font, kinds: KIND_COLOURS, onKinds: ON_KINDS };
+}
+
+/** Bands and lines are the page's own ground, a little towards the words on it: so they suit any theme. */
+function shades(ground: string, base: typeof LIGHT): Pick<Theme, "ground" | "band" | "line"> {
+  const known = parse(ground);
+  const text = parse(base.text);
+  if (known === null || text === null) return { ground: ground || base.ground, band: base.band, line: base.line };
+  return { ground, band: hex(mix(known, text, 0.035)), line: hex(mix(known, text, 0.24)) };
 }
 
 function isDark(element: HTMLElement, ground: string): boolean {
@@ -53,20 +66,11 @@ function isDark(element: HTMLElement, ground: string): boolean {
   if (said !== undefined) return said === "false";
   if (page.body?.classList.contains("vscode-dark") || page.documentElement.getAttribute("theme") === "dark")
     return true;
-  const luminance = brightness(ground);
-  if (luminance !== null) return luminance < 0.5;
+  const known = parse(ground);
+  if (known !== null) return brightness(known) < 0.5;
   const scheme = getComputedStyle(element).colorScheme;
   if (scheme === "dark") return true;
   return scheme !== "light" && (page.defaultView?.matchMedia?.("(prefers-color-scheme: dark)").matches ?? false);
-}
-
-function brightness(colour: string): number | null {
-  const hex = /^#([0-9a-f]{3}|[0-9a-f]{6})$/i.exec(colour)?.[1];
-  const parts = hex
-    ? (hex.length === 3 ? [...hex].map((c) => c + c) : (hex.match(/../g) ?? [])).map((c) => Number.parseInt(c, 16))
-    : /^rgba?\((\d+)[ ,]+(\d+)[ ,]+(\d+)/.exec(colour)?.slice(1).map(Number);
-  if (!parts || parts.length < 3) return null;
-  return (0.299 * parts[0]! + 0.587 * parts[1]! + 0.114 * parts[2]!) / 255;
 }
 
 /** Calls back when the page turns light or dark. Returns the way to stop that. */

@@ -35,6 +35,7 @@ export class RecordingContext {
   transform = [1, 0, 0, 1, 0, 0];
   private dash: number[] = [];
   private steps: string[] = [];
+  private readonly kept: { dash: number[]; lineWidth: number; strokeStyle: string }[] = [];
   private points: [number, number][] = [];
 
   /** As the drawing code takes it. */
@@ -54,6 +55,15 @@ export class RecordingContext {
   setTransform(...parts: number[]): void {
     this.transform = parts;
   }
+  save(): void {
+    this.kept.push({ dash: [...this.dash], lineWidth: this.lineWidth, strokeStyle: this.strokeStyle });
+  }
+  restore(): void {
+    const { dash, lineWidth, strokeStyle } = this.kept.pop() ?? this.lost();
+    Object.assign(this, { lineWidth, strokeStyle });
+    this.dash = dash;
+  }
+  clip(): void {}
   setLineDash(dash: number[]): void {
     this.dash = [...dash];
   }
@@ -101,6 +111,9 @@ export class RecordingContext {
     this.note("strokeText", this.strokeStyle, this.textBox(text, x, y), text);
   }
 
+  private lost(): never {
+    throw new Error("restore without save");
+  }
   private points_(): number {
     return Number(/([\d.]+)px/.exec(this.font)?.[1] ?? 10);
   }

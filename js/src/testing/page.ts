@@ -17,6 +17,7 @@ export const THEME: Theme = {
   muted: "muted",
   accent: "accent",
   error: "error",
+  onError: "onError",
   font: "Sans",
   kinds: KIND_COLOURS,
   onKinds: ["on0", "on1", "on2", "on3", "on4"],

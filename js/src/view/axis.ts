@@ -23,6 +23,41 @@ export function tickText(ms: number, step: number): string {
   return `${Math.floor(s / 3600)}:${String(Math.floor((s % 3600) / 60)).padStart(2, "0")} h`;
 }
 
+/** Marks of the ruler in sight: where they stand and how long after the run's start. */
+function ticks(layout: Layout, camera: Camera, origin: number): { step: number; at: [x: number, ms: number][] } {
+  const none = { step: 0, at: [] };
+  if (!Number.isFinite(origin) || layout.mode === "order") return none;
+  const from = layout.timeOf(camera.worldX(0)) - origin;
+  const to = layout.timeOf(camera.worldX(camera.width)) - origin;
+  const each = ((to - from) / camera.width) * GAP;
+  if (!Number.isFinite(each) || each <= 0) return none;
+  const step = STEPS.find((s) => s >= each) ?? Math.ceil(each / 864e5) * 864e5;
+  const at: [number, number][] = [];
+  for (let tick = Math.ceil(Math.max(from, 0) / step) * step; tick <= to; tick += step)
+    at.push([Math.round(camera.x(layout.xOf(origin + tick))) + 0.5, tick]);
+  return { step, at };
+}
+
+/** Faint lines under everything, from the ruler's marks down. */
+export function drawGrid(
+  context: CanvasRenderingContext2D,
+  layout: Layout,
+  camera: Camera,
+  theme: Theme,
+  origin: number,
+): void {
+  context.strokeStyle = theme.line;
+  context.globalAlpha = 0.35;
+  context.lineWidth = 1;
+  context.beginPath();
+  for (const [x] of ticks(layout, camera, origin).at) {
+    context.moveTo(x, AXIS_HEIGHT);
+    context.lineTo(x, camera.height);
+  }
+  context.stroke();
+  context.globalAlpha = 1;
+}
+
 export function drawAxis(
   context: CanvasRenderingContext2D,
   layout: Layout,
@@ -31,9 +66,7 @@ export function drawAxis(
   origin: number,
 ): void {
   context.fillStyle = theme.ground;
-  context.globalAlpha = 0.9;
   context.fillRect(0, 0, camera.width, AXIS_HEIGHT);
-  context.globalAlpha = 1;
   context.font = `400 10px ${theme.font}`;
   context.textBaseline = "middle";
   context.textAlign = "left";
@@ -49,18 +82,13 @@ export function drawAxis(
     }
     return;
   }
-  const from = layout.timeOf(camera.worldX(0)) - origin;
-  const to = layout.timeOf(camera.worldX(camera.width)) - origin;
-  const each = ((to - from) / camera.width) * GAP;
-  if (!Number.isFinite(each) || each <= 0) return;
-  const step = STEPS.find((s) => s >= each) ?? Math.ceil(each / 864e5) * 864e5;
+  const { step, at } = ticks(layout, camera, origin);
   context.beginPath();
-  for (let tick = Math.ceil(Math.max(from, 0) / step) * step; tick <= to; tick += step) {
-    const x = Math.round(camera.x(layout.xOf(origin + tick))) + 0.5;
-    context.moveTo(x, AXIS_HEIGHT - 4);
+  for (const [x, tick] of at) {
+    context.moveTo(x, AXIS_HEIGHT - 5);
     context.lineTo(x, AXIS_HEIGHT);
     const text = tick === 0 ? clock(origin) : `+${tickText(tick, step)}`;
-    if (x + 3 + context.measureText(text).width < camera.width) context.fillText(text, x + 3, AXIS_HEIGHT / 2);
+    if (x + 4 + context.measureText(text).width < camera.width) context.fillText(text, x + 4, AXIS_HEIGHT / 2);
   }
   context.moveTo(0, AXIS_HEIGHT + 0.5);
   context.lineTo(camera.width, AXIS_HEIGHT + 0.5);

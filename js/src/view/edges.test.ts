@@ -2,16 +2,21 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { RecordingContext } from "../testing/canvas";
 import { add, type Held, modelOf, smallRun, spanOf, THEME } from "../testing/page";
-import { drawEdges } from "./edges";
+import { drawEdges, type Place } from "./edges";
 import { pathOf } from "./paths";
 
 let held: Held | undefined;
 afterEach(() => held?.model.close());
 
+function placeOf(long: Record<number, number> = {}): Place {
+  const x = (slot: number): number => slot * 100;
+  return { x, y: (slot) => slot * 80, end: (slot) => x(slot) + (long[slot] ?? 0), scale: 1 };
+}
+
 async function drawn(slots: number[], lit: ReadonlySet<number> | null = null): Promise<RecordingContext> {
   held = await modelOf(smallRun());
   const canvas = new RecordingContext();
-  const place = { x: (slot: number) => slot * 100, y: (slot: number) => slot * 80, scale: 1 };
+  const place = placeOf();
   drawEdges(canvas.context, held.model, slots, place, THEME, lit, () => 1);
   return canvas;
 }
@@ -35,12 +40,42 @@ describe("edges", () => {
     expect(edge).toMatchObject({ x0: 200, y0: 160, x1: 300, y1: 240 });
   });
 
+  it("go straight down from the caller's bar where the call was made", async () => {
+    held = await modelOf(smallRun());
+    const canvas = new RecordingContext();
+    drawEdges(canvas.context, held.model, [3], placeOf({ 2: 500 }), THEME, null, () => 1);
+    const [edge] = canvas.of("stroke");
+    expect(edge).toMatchObject({ path: "moveTo lineTo", x0: 300, x1: 300, y0: 160, y1: 240 });
+  });
+
+  it("share one line where they share a way, so that dashes do not pile up", async () => {
+    held = await modelOf([spanOf("llm"), ...Array.from({ length: 12 }, () => spanOf("tool", { parent: 0 }))]);
+    const canvas = new RecordingContext();
+    const place: Place = {
+      x: (slot) => (slot === 0 ? 0 : 200),
+      y: (slot) => (slot === 0 ? 0 : 200),
+      end: () => 0,
+      scale: 1,
+    };
+    const slots = Array.from({ length: 12 }, (_, i) => i + 1);
+    drawEdges(canvas.context, held.model, slots, place, THEME, null, () => 1);
+    const steps = canvas.of("stroke").map((edge) => edge.path.split(" ").filter((step) => step === "quadraticCurveTo"));
+    expect(steps.map((curves) => curves.length)).toEqual([2, 2]);
+  });
+
+  it("of a response leave where the call ended", async () => {
+    held = await modelOf(smallRun());
+    const canvas = new RecordingContext();
+    drawEdges(canvas.context, held.model, [4], placeOf({ 4: 300 }), THEME, null, () => 1);
+    expect(canvas.of("stroke").find((edge) => edge.dash.length > 0)?.x1).toBe(700);
+  });
+
   it("draw nothing for a root, nor for a parent that is gone", async () => {
     expect((await drawn([0])).of("stroke")).toEqual([]);
     held!.kernel.gone(3);
     await add(held!.kernel, []);
     const canvas = new RecordingContext();
-    const place = { x: () => 0, y: () => 0, scale: 1 };
+    const place = { x: () => 0, y: () => 0, end: () => 0, scale: 1 };
     drawEdges(canvas.context, held!.model, [4], place, THEME, null, () => 1);
     expect(canvas.of("stroke")).toEqual([]);
   });
@@ -48,8 +83,10 @@ describe("edges", () => {
   it("light up along a path and fade beside it", async () => {
     const canvas = await drawn([1, 2, 3, 4, 5], new Set([0, 1, 2, 3, 4]));
     const bright = canvas.of("stroke", "accent");
-    expect(bright.length).toBe(1);
-    expect(bright[0]?.alpha).toBe(1);
+    expect(bright.map((edge) => [edge.dash.length > 0, edge.alpha])).toEqual([
+      [false, 1],
+      [true, 1],
+    ]);
     const others = canvas.of("stroke").filter((edge) => edge.colour !== "accent");
     expect(others.length).toBeGreaterThan(0);
     expect(others.every((edge) => edge.alpha < 0.4)).toBe(true);

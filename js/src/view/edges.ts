@@ -1,33 +1,85 @@
-/** The lines between nodes: a request solid, the response dashed, a delegation thick. They run in steps, so that many are few. */
+/**
+ * The lines between nodes: a request solid, the response dashed, a delegation thick. A request leaves its caller's bar
+ * at the time when it was made; a response leaves where the call ended. What shares its way is drawn once.
+ */
 import type { Model } from "../model";
 import { Status } from "../protocol";
 import type { Theme } from "../theme";
+import { SIZES } from "./shapes";
 
 export interface Place {
   x(slot: number): number;
   y(slot: number): number;
+  /** Right end of the span's bar; x itself where it has none. */
+  end(slot: number): number;
   scale: number;
 }
 
 const CORNER = 7;
+const DASH = [3, 4];
 
-function stepped(context: CanvasRenderingContext2D, x0: number, y0: number, x1: number, y1: number, mid: number): void {
-  const way = Math.sign(x1 - x0);
-  const r = Math.min(CORNER, Math.abs(x1 - x0) / 2, Math.abs(mid - y0), Math.abs(y1 - mid));
+/** One way: from the caller down to a level, along it, and from there to every callee on it. */
+interface Way {
+  x0: number;
+  y0: number;
+  level: number;
+  xs: number[];
+  ys: number[];
+}
+
+class Batch {
+  readonly ways = new Map<string, Way>();
+  constructor(
+    readonly width: number,
+    readonly dash: number[],
+    readonly colour: string,
+    readonly alpha: number,
+  ) {}
+
+  /** `way` says what may share a line. */
+  add(way: string, x0: number, y0: number, level: number, x1: number, y1: number): void {
+    const key = `${way} ${Math.round(x0)} ${Math.round(level)}`;
+    const found = this.ways.get(key);
+    if (found === undefined) this.ways.set(key, { x0, y0, level, xs: [x1], ys: [y1] });
+    else {
+      found.xs.push(x1);
+      found.ys.push(y1);
+    }
+  }
+}
+
+/** Down, along and down again; only the ends that lie farthest out are rounded, the others hang from the line. */
+function trace(context: CanvasRenderingContext2D, { x0, y0, level, xs, ys }: Way): void {
+  const left = Math.min(x0, ...xs);
+  const right = Math.max(x0, ...xs);
+  const sides = new Set([left, right].filter((side) => Math.abs(side - x0) >= 1));
   context.moveTo(x0, y0);
-  if (way === 0 || r < 1) {
-    context.lineTo(x0, mid);
-    context.lineTo(x1, mid);
-    context.lineTo(x1, y1);
+  const far = (x: number): number => {
+    let most = level;
+    for (let i = 0; i < xs.length; i++)
+      if (Math.abs(xs[i]! - x) < 1 && Math.abs(ys[i]! - level) >= Math.abs(most - level)) most = ys[i]!;
+    return most;
+  };
+  if (sides.size === 0) {
+    context.lineTo(x0, far(x0));
     return;
   }
-  const down0 = Math.sign(mid - y0);
-  const down1 = Math.sign(y1 - mid);
-  context.lineTo(x0, mid - r * down0);
-  context.quadraticCurveTo(x0, mid, x0 + r * way, mid);
-  context.lineTo(x1 - r * way, mid);
-  context.quadraticCurveTo(x1, mid, x1, mid + r * down1);
-  context.lineTo(x1, y1);
+  for (const side of sides) {
+    const end = far(side);
+    const way = Math.sign(side - x0);
+    const r = Math.min(CORNER, Math.abs(side - x0) / 2, Math.abs(level - y0), Math.abs(end - level));
+    context.lineTo(x0, level - r * Math.sign(level - y0));
+    context.quadraticCurveTo(x0, level, x0 + r * way, level);
+    context.lineTo(side - r * way, level);
+    context.quadraticCurveTo(side, level, side, level + r * Math.sign(end - level));
+    context.lineTo(side, end);
+    context.moveTo(x0, y0);
+  }
+  for (const [i, x] of xs.entries()) {
+    if (sides.has(x)) continue;
+    context.moveTo(x, level);
+    context.lineTo(x, ys[i]!);
+  }
 }
 
 /** Draws the edges that lead to these nodes from their parents. `lit` are drawn in the accent colour, on top. */
@@ -40,48 +92,70 @@ export function drawEdges(
   lit: ReadonlySet<number> | null,
   alpha: (slot: number) => number,
 ): void {
-  const batches: { width: number; dash: number[]; colour: string; alpha: number; slots: number[]; back: boolean }[] =
-    [];
-  const solid = { width: 1.3, dash: [], colour: theme.line, alpha: 1, slots: [] as number[], back: false };
-  const back = { width: 1.1, dash: [3, 4], colour: theme.muted, alpha: 0.8, slots: [] as number[], back: true };
-  const thick = { width: 3, dash: [], colour: theme.line, alpha: 1, slots: [] as number[], back: false };
-  const bright = { width: 2.4, dash: [], colour: theme.accent, alpha: 1, slots: [] as number[], back: false };
+  const { scale } = place;
+  const faint = lit === null ? 1 : 0.35;
+  const thick = new Batch(3, [], theme.line, faint);
+  const solid = new Batch(1.3, [], theme.line, faint);
+  const back = new Batch(1.1, DASH, theme.muted, 0.75 * faint);
+  const bright = new Batch(2.2, [], theme.accent, 1);
+  const brightBack = new Batch(1.6, DASH, theme.accent, 1);
+  const arriving: [Batch, number][] = [];
   for (const slot of slots) {
     const parent = model.parent[slot] as number;
     if (parent < 0 || !model.alive[parent]) continue;
-    if (lit?.has(slot) && lit.has(parent)) {
-      bright.slots.push(slot);
-      continue;
-    }
-    const delegates = model.kindCode(slot) <= 1;
-    (delegates ? thick : solid).slots.push(slot);
-    if (model.kindCode(slot) === 3 && model.status[slot] !== Status.running) back.slots.push(slot);
+    const kind = model.kindCode(slot);
+    const onWay = lit?.has(slot) === true && lit.has(parent);
+    const into = onWay ? bright : kind <= 1 ? thick : solid;
+    const strength = alpha(slot);
+    const batch = strength < 1 ? new Batch(into.width, into.dash, into.colour, into.alpha * strength) : into;
+    if (strength < 1) arriving.push([batch, slot]);
+    request(batch, model, slot, parent, place);
+    if (kind === 3 && model.status[slot] !== Status.running && strength === 1)
+      response(onWay ? brightBack : back, model, slot, parent, place);
   }
-  batches.push(thick, solid, back, bright);
-  for (const batch of batches) {
-    if (batch.slots.length === 0) continue;
+  for (const batch of [thick, solid, ...arriving.map(([one]) => one), back, bright, brightBack]) {
+    if (batch.ways.size === 0) continue;
     context.strokeStyle = batch.colour;
-    context.lineWidth = batch.width * Math.max(0.5, Math.min(1, place.scale));
+    context.globalAlpha = batch.alpha;
+    context.lineWidth = batch.width * Math.max(0.7, Math.min(1, scale));
     context.setLineDash(batch.dash);
-    let level = -1;
     context.beginPath();
-    for (const slot of batch.slots) {
-      const strength = batch.alpha * (lit !== null && batch !== bright ? 0.35 : 1) * alpha(slot);
-      if (strength !== level) {
-        if (level >= 0) context.stroke();
-        context.beginPath();
-        context.globalAlpha = strength;
-        level = strength;
-      }
-      const parent = model.parent[slot] as number;
-      const [x0, y0, x1, y1] = [place.x(parent), place.y(parent), place.x(slot), place.y(slot)];
-      const aside = batch.back ? 6 * place.scale : 0;
-      const gap =
-        Math.abs(y1 - y0) < 2 ? y0 + 26 * place.scale : y1 > y0 ? y1 - 31 * place.scale : y1 + 31 * place.scale;
-      stepped(context, x0 + aside, y0, x1 + aside, y1, gap + aside / 2);
-    }
+    for (const way of batch.ways.values()) trace(context, way);
     context.stroke();
   }
   context.setLineDash([]);
   context.globalAlpha = 1;
+}
+
+/** From the caller's bar, straight down where the callee began under it. */
+function request(batch: Batch, model: Model, slot: number, parent: number, place: Place): void {
+  const { scale } = place;
+  const [x1, y0, y1] = [place.x(slot), place.y(parent), place.y(slot)];
+  const x0 = Math.min(Math.max(x1, place.x(parent)), place.end(parent));
+  const near = Math.abs(x1 - x0) <= asideOf(model, slot) * scale;
+  const level = levelAt(y0, y1, 31 * scale);
+  batch.add(`${parent} ${near}`, x0, y0, level, near ? x0 : x1, y1);
+}
+
+/** From the callee's end up to just under its caller, and there to it. */
+function response(batch: Batch, model: Model, slot: number, parent: number, place: Place): void {
+  const { scale } = place;
+  const [x1, y0, y1] = [place.x(slot), place.y(parent), place.y(slot)];
+  const aside = asideOf(model, slot) * scale;
+  const x0 = Math.min(Math.max(x1, place.x(parent)), place.end(parent));
+  // calls that began together and took no time are one way back
+  const from = Math.max(place.end(slot), (Math.abs(x1 - x0) <= aside ? x0 : x1) + aside);
+  const level = levelAt(y1, y0, 25 * scale);
+  batch.add(`${parent}`, x0 + 4 * scale, y0, level, from, y1);
+}
+
+/** How far from a node's middle a line still meets it well. */
+function asideOf(model: Model, slot: number): number {
+  return SIZES[model.kindCode(slot)]! * 0.3;
+}
+
+/** The level of the line along, this far before `to`; beside nodes of one line it runs under them. */
+function levelAt(from: number, to: number, before: number): number {
+  if (Math.abs(to - from) < 2) return from + before * 0.85;
+  return to > from ? to - before : to + before;
 }

@@ -2,15 +2,17 @@
 import type { Layout } from "../layout/layout";
 import { Marks } from "../layout/pixels";
 import type { Model } from "../model";
-import { Flag, Status } from "../protocol";
+import { Status } from "../protocol";
 import type { Theme } from "../theme";
-import { drawAxis } from "./axis";
+import { drawAxis, drawGrid } from "./axis";
+import { drawBars } from "./bars";
 import type { Camera } from "./camera";
-import { drawEdges } from "./edges";
-import { sideLabels, title } from "./labels";
+import { drawEdges, type Place } from "./edges";
+import { clearFor, planLabels, title, writeLabels } from "./labels";
+import { drawBandNames, drawBands, groundAt } from "./lanes";
 import { drawNode, LABELLED } from "./shapes";
 import { drawStrips } from "./strips";
-import { Fitter, money, span } from "./words";
+import { Fitter } from "./words";
 
 /** Above so many spans in view, or below this scale, nodes give way to strips. */
 const MOST_NODES = 900;
@@ -59,7 +61,8 @@ export class Picture {
     context.globalAlpha = 1;
     context.fillStyle = theme.ground;
     context.fillRect(0, 0, camera.width, camera.height);
-    this.bands(context, theme);
+    drawBands(context, layout, camera, theme);
+    drawGrid(context, layout, camera, theme, this.origin());
     const pad = 70;
     const box = [
       camera.worldX(-pad),
@@ -81,7 +84,7 @@ export class Picture {
       drawStrips(context, ratio, this.model, layout, camera, this.marks, theme, this.fitter, attention);
       if (this.anyRunning()) next = 250;
     }
-    this.labels(context, theme);
+    drawBandNames(context, layout, camera, theme, this.fitter);
     drawAxis(context, layout, camera, theme, this.origin());
     return next;
   }
@@ -91,50 +94,6 @@ export class Picture {
   }
   private origin(): number {
     return this.model.runs.get(this.model.shown[0] ?? "")?.start ?? Number.NaN;
-  }
-
-  private bands(context: CanvasRenderingContext2D, theme: Theme): void {
-    const { camera } = this;
-    for (const [i, lane] of this.layout.lanes.entries()) {
-      const [top, bottom] = [camera.y(lane.y0), camera.y(lane.y1)];
-      if (bottom < 0 || top > camera.height) continue;
-      if (i % 2 === 0) {
-        context.fillStyle = theme.band;
-        context.fillRect(0, top, camera.width, bottom - top);
-      }
-      if (lane.trace > 0) {
-        context.strokeStyle = theme.line;
-        context.setLineDash([6, 5]);
-        context.lineWidth = 1;
-        context.strokeRect(-2, top, camera.width + 4, bottom - top);
-        context.setLineDash([]);
-      }
-    }
-  }
-
-  private labels(context: CanvasRenderingContext2D, theme: Theme): void {
-    const { camera } = this;
-    const font = `600 11px ${theme.font}`;
-    context.font = font;
-    context.textAlign = "left";
-    context.textBaseline = "top";
-    let free = 0;
-    const lanes = [...this.layout.lanes].sort((a, b) => a.y0 - b.y0);
-    for (const lane of lanes) {
-      const top = Math.max(camera.y(lane.y0) + 5, free);
-      const bottom = camera.y(lane.y1);
-      if (bottom < 26 || top > camera.height - 12 || bottom - top < 9) continue;
-      const text = this.fitter.fit(context, lane.label || "no agent", 220, font);
-      const y = Math.max(top, 28);
-      if (y + 12 > bottom + 4) continue;
-      context.lineWidth = 4;
-      context.lineJoin = "round";
-      context.strokeStyle = theme.ground;
-      context.strokeText(text, 10, y);
-      context.fillStyle = theme.muted;
-      context.fillText(text, 10, y);
-      free = y + 15;
-    }
   }
 
   private nodes(
@@ -162,90 +121,46 @@ export class Picture {
       const part = slide(slot);
       if (part < 1) arrived.set(slot, part);
     }
-    const place = {
+    const place: Place = {
       x: (slot: number) => camera.x(layout.x[slot]!) + (1 - (arrived.get(slot) ?? 1)) * 26,
       y: (slot: number) => camera.y(layout.y[slot]!),
+      end: (slot: number) => place.x(slot) + Math.max(0, camera.x(layout.endX(slot)) - camera.x(layout.homeX(slot))),
       scale,
     };
-    this.durations(context, theme, place, scale, attention);
-    drawEdges(context, model, this.visible, place, theme, attention.lit, (slot) => arrived.get(slot) ?? 1);
+    const strength = (slot: number): number =>
+      (arrived.get(slot) ?? 1) * (attention.lit !== null && !attention.lit.has(slot) ? 0.35 : 1);
     const inside = scale > LABELLED;
-    const under = inside && camera.ky > 0.75;
+    const { fitter, visible } = this;
+    const { lit } = attention;
+    const labels = planLabels(context, model, visible, place, theme, fitter, lit, camera.width, inside);
+    drawEdges(context, model, visible, place, theme, lit, (slot) => arrived.get(slot) ?? 1);
+    clearFor(context, labels, groundAt(layout, camera, theme));
+    drawBars(context, model, visible, place, theme, (slot) => theme.kinds[model.kindCode(slot)]!, strength);
     const breath = this.still ? 0.5 : 0.5 + 0.5 * Math.sin(now / 420);
-    for (const slot of this.visible) {
-      const running = model.status[slot] === Status.running;
-      if (running && next !== 0 && !this.still) next = 50;
-      const dim = attention.lit !== null && !attention.lit.has(slot);
-      drawNode(
-        context,
-        {
-          kind: model.kindCode(slot),
-          status: model.status[slot]!,
-          flags: model.flags[slot]!,
-          provenance: model.provenance[slot]!,
-          name: title(model, slot),
-          branch: model.traceId(slot) !== model.shown[0],
-        },
-        place.x(slot),
-        place.y(slot),
-        {
-          scale,
-          alpha: (arrived.get(slot) ?? 1) * (dim ? 0.35 : 1),
-          selected: slot === attention.selected,
-          hovered: slot === attention.hovered,
-          breath,
-          inside,
-          under,
-        },
-        theme,
-        this.fitter,
-      );
-      if (under && !dim) this.caption(context, slot, place.x(slot), place.y(slot), theme);
-    }
-    if (!under)
-      sideLabels(context, model, this.visible, place, theme, this.fitter, attention.lit, camera.width, inside);
-    return next;
-  }
-
-  /** How long a span took: a soft bar from its node to its end. */
-  private durations(
-    context: CanvasRenderingContext2D,
-    _theme: Theme,
-    place: { x(s: number): number; y(s: number): number },
-    scale: number,
-    attention: Attention,
-  ): void {
-    if (this.layout.mode !== "time") return;
-    const { model } = this;
-    for (const slot of this.visible) {
+    for (const slot of visible) {
       const kind = model.kindCode(slot);
-      const from = place.x(slot);
-      const long = this.camera.x(this.layout.endX(slot)) - this.camera.x(this.layout.homeX(slot));
-      if (long < 4) continue;
-      const high = (kind === 2 ? 14 : kind === 3 ? 9 : 4) * scale;
-      context.globalAlpha =
-        attention.lit !== null && !attention.lit.has(slot) ? 0.08 : model.status[slot] === Status.error ? 0.4 : 0.24;
-      context.fillStyle = model.status[slot] === Status.error ? _theme.error : _theme.kinds[kind]!;
-      context.beginPath();
-      context.roundRect(from, place.y(slot) - high / 2, long, high, high / 2);
-      context.fill();
+      if (model.status[slot] === Status.running && next !== 0 && !this.still) next = 50;
+      const node = {
+        kind,
+        fill: theme.kinds[kind]!,
+        ink: theme.onKinds[kind]!,
+        status: model.status[slot]!,
+        flags: model.flags[slot]!,
+        provenance: model.provenance[slot]!,
+        name: title(model, slot),
+        branch: model.traceId(slot) !== model.shown[0],
+      };
+      const look = {
+        scale,
+        alpha: strength(slot),
+        selected: slot === attention.selected,
+        hovered: slot === attention.hovered,
+        breath,
+        inside,
+      };
+      drawNode(context, node, place.x(slot), place.y(slot), look, theme, fitter);
     }
-    context.globalAlpha = 1;
-  }
-
-  private caption(context: CanvasRenderingContext2D, slot: number, x: number, y: number, theme: Theme): void {
-    const { model } = this;
-    const kind = model.kindCode(slot);
-    if (kind < 2 || model.flags[slot]! & Flag.pending) return;
-    const parts = [span(model.duration[slot])];
-    if (kind === 2 && Number.isFinite(model.cost[slot])) parts.push(money(model.cost[slot]!));
-    if (parts[0] === "–") parts[0] = model.status[slot] === Status.running ? "running" : "";
-    const text = parts.filter(Boolean).join(" · ");
-    const font = `400 9px ${theme.font}`;
-    context.font = font;
-    context.textAlign = "center";
-    context.textBaseline = "top";
-    context.fillStyle = theme.muted;
-    context.fillText(this.fitter.fit(context, text, 84, font), x, y + (kind === 2 ? 20 : 19));
+    writeLabels(context, model, labels, theme);
+    return next;
   }
 }

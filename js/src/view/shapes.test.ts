@@ -5,12 +5,13 @@ import { KIND_COLOURS } from "../theme";
 import { drawNode, type Look, type Node, SIZES } from "./shapes";
 import { Fitter } from "./words";
 
-const LOOK: Look = { scale: 1, alpha: 1, selected: false, hovered: false, breath: 0.5, inside: true, under: true };
-const NODE: Node = { kind: 2, status: 1, flags: 0, provenance: 0, name: "gpt-5", branch: false };
+const LOOK: Look = { scale: 1, alpha: 1, selected: false, hovered: false, breath: 0.5, inside: true };
+const NODE = { kind: 2, status: 1, flags: 0, provenance: 0, name: "gpt-5", branch: false };
 
 function drawn(node: Partial<Node> = {}, look: Partial<Look> = {}): RecordingContext {
   const canvas = new RecordingContext();
-  drawNode(canvas.context, { ...NODE, ...node }, 100, 100, { ...LOOK, ...look }, THEME, new Fitter());
+  const colours = { fill: KIND_COLOURS[node.kind ?? 2]!, ink: "ink" };
+  drawNode(canvas.context, { ...NODE, ...colours, ...node }, 100, 100, { ...LOOK, ...look }, THEME, new Fitter());
   return canvas;
 }
 
@@ -31,7 +32,7 @@ describe("a node", () => {
 
   it("is told from every other kind without its colour", () => {
     const looks = [0, 1, 2, 3, 4].map((kind) => {
-      const canvas = drawn({ kind }, { inside: false, under: false });
+      const canvas = drawn({ kind }, { inside: false });
       return canvas.marks.map((mark) => `${mark.op} ${mark.path}`).join("; ");
     });
     // a call to a model and a thing of no known kind are both rectangles: a long one and a square
@@ -50,10 +51,10 @@ describe("a node", () => {
   });
 
   it("that is not seen yet is dashed and faint, and says so", () => {
-    const pending = drawn({ kind: 1, flags: 2, name: "" });
+    const pending = drawn({ kind: 2, flags: 2, name: "" });
     expect(pending.of("stroke", "muted")[0]?.dash).toEqual([4, 3]);
-    expect(pending.of("fill", "#E67E22")[0]?.alpha).toBeLessThan(0.3);
-    expect(pending.texts).toEqual(["not seen yet"]);
+    expect(pending.of("fill", "#9B59B6")[0]?.alpha).toBeLessThan(0.3);
+    expect(pending.texts.join(" ")).toBe("not seen yet");
     expect(drawn({ kind: 1 }).marks.every((mark) => mark.dash.length === 0)).toBe(true);
   });
 
@@ -79,17 +80,32 @@ describe("a node", () => {
 
   it("holds its name inside its outline, cut where it is too long", () => {
     for (const kind of [2, 3]) {
-      const [text] = drawn({ kind, name: "a_tool_with_a_very_long_name" }).of("fillText");
-      expect(text!.text.endsWith("…")).toBe(true);
-      expect(text!.x1 - text!.x0).toBeLessThanOrEqual(SIZES[kind]! - 6);
+      const texts = drawn({ kind, name: "a_tool_with_a_very_long_name" }).of("fillText");
+      expect(texts.at(-1)!.text.endsWith("…")).toBe(true);
+      for (const text of texts) expect(text.x1 - text.x0).toBeLessThanOrEqual(SIZES[kind]! - 4);
     }
     expect(drawn({ name: "gpt-5" }).texts).toEqual(["gpt-5"]);
   });
 
-  it("writes a name that is a little too long smaller before it cuts it", () => {
-    const [small] = drawn({ name: "sonnet-4-5" }).of("fillText");
-    expect(small?.text).toBe("sonnet-4-5");
-    expect(small?.font).toContain("9px");
+  it("writes a name that is a little too long smaller, then on two lines, before it cuts it", () => {
+    const size = (name: string): number => Number(/([\d.]+)px/.exec(drawn({ name }).of("fillText")[0]!.font)![1]);
+    expect(size("sonnet-4-5")).toBeLessThan(size("gpt-5"));
+    const texts = drawn({ kind: 3, name: "read_file" }).of("fillText");
+    expect(texts.map((text) => text.text)).toEqual(["read_", "file"]);
+    expect(texts[1]!.y0).toBeGreaterThan(texts[0]!.y0 + 7);
+  });
+
+  it("tells what was reused, executed, guessed and is out of date without a legend", () => {
+    const look = (provenance: number): string =>
+      drawn({ provenance }, { inside: false })
+        .marks.map((mark) => `${mark.op} ${mark.path.slice(0, 40)} ${mark.alpha < 0.5} ${mark.dash.length}`)
+        .join("; ");
+    const [reused, executed, inferred, stale] = [1, 2, 3, 4].map(look);
+    expect(new Set([reused, executed, inferred, stale]).size).toBe(4);
+    expect(executed).toBe(look(0));
+    expect(drawn({ provenance: 1 }).of("fill", "#9B59B6")[0]?.alpha).toBeLessThan(0.3);
+    expect(drawn({ provenance: 3 }).of("stroke", "muted")[0]).toMatchObject({ dash: [4, 3], x0: 66.5 });
+    expect(drawn({ provenance: 4 }).of("fill", "#9B59B6")).toEqual([]);
   });
 
   it("leaves the pen as it found it", () => {

@@ -9,8 +9,19 @@ export const LABELLED = 0.62;
 /** Width of a node at its natural size, by kind code. */
 export const SIZES = [40, 35, 60, 50, 40] as const;
 
+/** Of its width, by kind code. */
+const HEIGHTS = [1, 1, 0.56, 0.66, 0.8] as const;
+
+/** Height of a node at its natural size. */
+export function highOf(kind: number): number {
+  return SIZES[kind]! * HEIGHTS[kind]!;
+}
+
 export interface Node {
   kind: number;
+  /** Its colour, and the colour of what is written on it. */
+  fill: string;
+  ink: string;
   status: number;
   flags: number;
   provenance: number;
@@ -25,9 +36,8 @@ export interface Look {
   hovered: boolean;
   /** 0 to 1: how far the breath of a running node is out. */
   breath: number;
-  /** Whether its name is drawn in it, and whether under it, as its kind has it. */
+  /** Whether there is room for its name in it, where its kind has it there. */
   inside: boolean;
-  under: boolean;
 }
 
 export function outline(context: CanvasRenderingContext2D, kind: number, x: number, y: number, size: number): void {
@@ -64,44 +74,99 @@ export function drawNode(
 ): void {
   const { kind } = node;
   const size = SIZES[kind]! * look.scale;
-  const colour = theme.kinds[kind]!;
   const pending = (node.flags & Flag.pending) !== 0;
-  const dashed = node.branch || pending;
+  const failed = node.status === Status.error;
   context.globalAlpha = look.alpha;
-  if (node.status === Status.running && !pending) {
-    context.globalAlpha = look.alpha * (0.18 + 0.22 * look.breath);
-    context.fillStyle = colour;
-    outline(context, kind, x, y, size + (8 + 10 * look.breath) * Math.max(0.5, look.scale));
-    context.fill();
-    context.globalAlpha = look.alpha;
-  }
+  if (node.status === Status.running && !pending) breathe(context, node, x, y, size, look);
   if (look.selected || look.hovered) {
     context.strokeStyle = look.selected ? theme.accent : theme.muted;
     context.lineWidth = look.selected ? 3 : 1.5;
-    outline(context, kind, x, y, size + 9);
+    outline(context, kind, x, y, size + (failed ? 13 : 9));
     context.stroke();
   }
-  outline(context, kind, x, y, size);
-  context.fillStyle = theme.ground;
-  context.fill();
-  context.globalAlpha = look.alpha * (pending ? 0.15 : node.provenance === Provenance.stale ? 0.3 : 1);
-  context.fillStyle = colour;
-  context.fill();
-  context.globalAlpha = look.alpha;
+  body(context, node, x, y, size, look, theme);
   if (kind === 0 && !pending) ring(context, x, y, size, theme);
-  const failed = node.status === Status.error;
-  if (failed || dashed) {
-    context.strokeStyle = failed ? theme.error : theme.muted;
-    context.lineWidth = failed ? Math.max(2, 3 * look.scale) : 1.5;
-    if (dashed) context.setLineDash([4, 3]);
-    outline(context, kind, x, y, failed ? size + 4 * look.scale : size);
+  if (failed) {
+    context.strokeStyle = theme.error;
+    context.lineWidth = Math.max(2, 3 * look.scale);
+    if (node.branch) context.setLineDash([4, 3]);
+    outline(context, kind, x, y, size + 4 * look.scale + 2);
     context.stroke();
     context.setLineDash([]);
   }
-  if (failed && look.scale > 0.5)
-    badge(context, x + size / 2, y - size * (kind === 2 || kind === 3 ? 0.28 : 0.36), look.scale, theme);
-  if (kind === 2 || kind === 3 ? look.inside : look.under) label(context, node, x, y, size, look, theme, fitter);
+  if (failed && look.scale > 0.4)
+    badge(
+      context,
+      x + size / 2,
+      y - size * (kind === 2 || kind === 3 ? 0.28 : 0.36),
+      Math.max(0.75, look.scale),
+      theme,
+    );
+  if (look.inside && (kind === 2 || kind === 3)) label(context, node, x, y, size, theme, fitter);
   context.globalAlpha = 1;
+}
+
+function breathe(context: CanvasRenderingContext2D, node: Node, x: number, y: number, size: number, look: Look): void {
+  context.globalAlpha = look.alpha * (0.14 + 0.2 * look.breath);
+  context.fillStyle = node.fill;
+  outline(context, node.kind, x, y, size + (8 + 10 * look.breath) * Math.max(0.5, look.scale));
+  context.fill();
+  context.globalAlpha = look.alpha;
+}
+
+/** Without a legend: what was reused is an empty outline, what was guessed has a dashed ring, what is out of date is hatched. */
+function body(
+  context: CanvasRenderingContext2D,
+  node: Node,
+  x: number,
+  y: number,
+  size: number,
+  look: Look,
+  theme: Theme,
+): void {
+  const { kind, provenance } = node;
+  const pending = (node.flags & Flag.pending) !== 0;
+  const stale = provenance === Provenance.stale;
+  const hollow = pending || stale || provenance === Provenance.reused;
+  outline(context, kind, x, y, size);
+  context.fillStyle = theme.ground;
+  context.fill();
+  context.globalAlpha = look.alpha * (hollow ? (stale ? 0.28 : 0.14) : 1);
+  context.fillStyle = stale ? theme.muted : node.fill;
+  context.fill();
+  context.globalAlpha = look.alpha;
+  if (stale) hatch(context, kind, x, y, size, theme);
+  const dashed = pending || (node.branch && !hollow);
+  if (!hollow && !dashed && provenance !== Provenance.inferred) return;
+  context.lineWidth = 1.5;
+  context.strokeStyle = provenance === Provenance.reused ? node.fill : theme.muted;
+  if (dashed || provenance === Provenance.inferred) context.setLineDash([4, 3]);
+  outline(context, kind, x, y, provenance === Provenance.inferred ? size + 7 : size);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+function hatch(
+  context: CanvasRenderingContext2D,
+  kind: number,
+  x: number,
+  y: number,
+  size: number,
+  theme: Theme,
+): void {
+  context.save();
+  outline(context, kind, x, y, size);
+  context.clip();
+  context.beginPath();
+  const step = Math.max(4, size / 8);
+  for (let at = -size; at < size; at += step) {
+    context.moveTo(x + at, y + size / 2);
+    context.lineTo(x + at + size, y - size / 2);
+  }
+  context.strokeStyle = theme.muted;
+  context.lineWidth = 1;
+  context.stroke();
+  context.restore();
 }
 
 /** Not by colour alone: two circles are told apart by a ring. */
@@ -125,39 +190,30 @@ function badge(context: CanvasRenderingContext2D, x: number, y: number, scale: n
   context.fillRect(x - 1, y + r * 0.3, 2, 2);
 }
 
+/** One size of letters for all nodes; what is too long for a line goes on in a second one, and then is cut. */
 function label(
   context: CanvasRenderingContext2D,
   node: Node,
   x: number,
   y: number,
   size: number,
-  look: Look,
   theme: Theme,
   fitter: Fitter,
 ): void {
-  const inside = node.kind === 2 || node.kind === 3;
-  const room = inside ? size - (node.kind === 3 ? 10 : 6) : 110;
-  let points = Math.max(8, Math.round((inside ? 10 : 11) * Math.min(1, look.scale + 0.1)));
-  let font = `${inside ? 600 : 500} ${points}px ${theme.font}`;
+  const room = size * (node.kind === 3 ? 0.84 : 0.92);
+  const text = (node.flags & Flag.pending) !== 0 ? "not seen yet" : node.name;
+  let points = Math.max(8, Math.min(10, size / 5.6));
+  const fontOf = (): string => `600 ${points.toFixed(1)}px ${theme.font}`;
+  context.font = fontOf();
+  if (fitter.width(context, text, fontOf()) > room) points -= 0.8;
+  const font = fontOf();
   context.font = font;
-  while (inside && points > 8 && fitter.width(context, node.name, font) > room) {
-    font = `600 ${--points}px ${theme.font}`;
-    context.font = font;
-  }
   context.textAlign = "center";
   context.textBaseline = "middle";
-  const pending = (node.flags & Flag.pending) !== 0;
-  const faint = pending || node.provenance === Provenance.stale;
-  if (inside) {
-    context.fillStyle = faint ? theme.text : theme.onKinds[node.kind]!;
-    context.fillText(fitter.fit(context, node.name, room, font), x, y + 0.5);
-    return;
-  }
-  const text = fitter.fit(context, pending ? "not seen yet" : node.name, room, font);
-  context.lineWidth = 3;
-  context.strokeStyle = theme.ground;
-  context.lineJoin = "round";
-  context.strokeText(text, x, y + size / 2 + points);
-  context.fillStyle = theme.text;
-  context.fillText(text, x, y + size / 2 + points);
+  const hollow = (node.flags & Flag.pending) !== 0 || node.provenance === Provenance.reused;
+  context.fillStyle = hollow || node.provenance === Provenance.stale ? theme.text : node.ink;
+  const lines = fitter.lines(context, text, room, font);
+  const step = points * 1.1;
+  const first = y + 0.5 - ((lines.length - 1) * step) / 2;
+  for (const [i, line] of lines.entries()) context.fillText(line, x, first + i * step);
 }

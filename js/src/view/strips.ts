@@ -31,7 +31,7 @@ export function drawStrips(
     kx: camera.kx * ratio,
   };
   collectMarks(layout, view, marks);
-  const tall = Math.max(1, Math.min(22, 34 * camera.ky));
+  const tall = Math.max(1, Math.min(24, 46 * camera.ky));
   const draw = (worst: number, kind: number, high: number, least: number): void => {
     for (let i = 0; i < marks.n; i++) {
       if (marks.worst[i] !== worst || marks.kind[i] !== kind) continue;
@@ -51,7 +51,8 @@ export function drawStrips(
     }
   }
   context.globalAlpha = 1;
-  if (tall >= 11) stripLabels(context, model, marks, ratio, (y) => camera.y(y), theme, fitter);
+  const ink = (slot: number): string => theme.onKinds[model.kindCode(slot)]!;
+  if (tall >= 11) stripLabels(context, model, marks, ratio, (y) => camera.y(y), tall, theme, fitter, ink);
   for (const [slot, colour] of [
     [attention.hovered, theme.text],
     [attention.selected, theme.accent],

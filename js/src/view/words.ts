@@ -55,6 +55,7 @@ export function shortModel(name: string): string {
 export class Fitter {
   private readonly known = new Map<string, string>();
   private readonly widths = new Map<string, number>();
+  private readonly parted = new Map<string, readonly string[]>();
 
   /** The width of a text in the font that the context has. */
   width(context: CanvasRenderingContext2D, text: string, font: string): number {
@@ -87,5 +88,27 @@ export class Fitter {
     }
     this.known.set(key, fitted);
     return fitted;
+  }
+
+  /** One line, or two where the name can be parted: at a mark between words, or where a small letter meets a large one. */
+  lines(context: CanvasRenderingContext2D, text: string, width: number, font: string): readonly string[] {
+    if (this.width(context, text, font) <= width) return [text];
+    const key = `${font}\n${Math.round(width)}\n\n${text}`;
+    const found = this.parted.get(key);
+    if (found !== undefined) return found;
+    if (this.parted.size > 4_000) this.parted.clear();
+    let best: readonly string[] = [this.fit(context, text, width, font)];
+    let most = 0;
+    for (const { index, 0: mark } of text.matchAll(/[_\-. /:]|(?<=[a-z])(?=[A-Z])/g)) {
+      const head = text.slice(0, index + mark.length).trimEnd();
+      if (this.width(context, head, font) > width) break;
+      const tail = this.fit(context, text.slice(index + mark.length), width, font);
+      const shown = head.length + tail.length - (tail.endsWith("…") ? 1 : 0);
+      if (tail === "" || shown <= most) continue;
+      most = shown;
+      best = [head, tail];
+    }
+    this.parted.set(key, best);
+    return best;
   }
 }
