@@ -205,7 +205,11 @@ function label(
   let points = Math.max(8, Math.min(10, size / 5.6));
   const fontOf = (): string => `600 ${points.toFixed(1)}px ${theme.font}`;
   context.font = fontOf();
-  if (fitter.width(context, text, fontOf()) > room) points -= 0.8;
+  for (
+    const least = node.kind === 2 ? 8.3 : points - 0.8;
+    points > least && fitter.width(context, text, fontOf()) > room;
+  )
+    points = Math.max(least, points - 0.8);
   const font = fontOf();
   context.font = font;
   context.textAlign = "center";
