@@ -18,8 +18,8 @@ from opentelemetry.context import Context
 from otlp_by_hand import DATA, line, one_call, read_at_once, tracer_into, wire_span
 
 import anton_notebook as anb
-from anton_notebook.errors import BodyUnavailable
-from anton_notebook.sources import Reader, otlp
+from anton_notebook.errors import BodyUnavailable, NotATrace
+from anton_notebook.sources import Reader, otlp, otlp_family
 from anton_notebook.span import Flag
 from anton_notebook.store import Store
 
@@ -370,3 +370,98 @@ def test_other_files_beside_are_still_what_they_are(tmp_path: Path) -> None:
     assert len(traces) == 2
     assert traces.span("s").kind == "llm"
     assert len(traces.problems_df()) == 0
+
+
+# -- documents in folders, and runs that go on
+
+
+FOREIGN: dict[str, str] = {
+    "package.json": '{"name": "shop", "resourceSpans": 3}',
+    "knowledge.json": '{"root_path": "/repo", "modules": []}',
+    "batches.json": '{"batches": [1, 2, 3]}',
+    "trace_summary.json": '[{"agent_name": "orchestrator", "messages": []}]',
+    "broken.json": '{"resource',
+    "empty.json": "",
+    "list.json": "[1, 2]",
+    "text.json": "\0\xff no JSON",
+}
+
+
+@pytest.mark.parametrize("below", [".", ".modular-agents/traces"])
+def test_exports_in_a_folder_are_found_by_what_they_hold_and_other_json_is_left_alone(
+    tmp_path: Path, below: str
+) -> None:
+    folder = tmp_path / below
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in FOREIGN.items():
+        (folder / name).write_text(text)
+    (folder / "export.json").write_bytes((DATA / "otlp_document.json").read_bytes())
+    (folder / "lines.jsonl").write_bytes(WHOLE[0])
+    traces = anb.read_traces(tmp_path)
+    wanted = {trace.trace_id for path in ("export.json", "lines.jsonl") for trace in anb.read_traces(folder / path)}
+    assert {trace.trace_id for trace in traces} == wanted and len(traces.problems_df()) == 0
+    found = anb.sources(traces)
+    assert found["source"].tolist() == [str(folder / "export.json"), str(folder / "lines.jsonl")]
+    assert found["kind"].tolist() == ["otlp", "otlp"] and (found["spans"] > 0).all()
+
+
+def test_a_folder_of_nothing_but_foreign_json_holds_no_traces(tmp_path: Path) -> None:
+    for name, text in FOREIGN.items():
+        (tmp_path / name).write_text(text)
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "link.json").symlink_to(DATA / "otlp_document.json")
+    with pytest.raises(NotATrace, match="holds no traces"):
+        anb.read_traces(tmp_path)
+    (tmp_path / "a.jsonl").write_bytes(WHOLE[0])
+    traces = anb.read_traces(tmp_path)
+    assert len(traces) == 1 and anb.sources(traces)["source"].tolist() == [str(tmp_path / "a.jsonl")]
+    assert not traces.reader.scan({str(tmp_path / "pipe.json"), str(tmp_path / "package.json")})
+
+
+def test_an_export_that_appears_or_is_finished_later_is_found_then(tmp_path: Path) -> None:
+    whole = (DATA / "otlp_document.json").read_bytes()
+    (tmp_path / "a.jsonl").write_bytes(WHOLE[0])
+    traces = anb.read_traces(tmp_path)
+    late = tmp_path / "late.json"
+    late.write_bytes(whole[:8])
+    traces.refresh()
+    assert len(traces) == 1
+    with late.open("ab") as out:
+        out.write(whole[8:])
+    assert traces.refresh()
+    assert len(traces) == 2 and len(traces.problems_df()) == 0
+    (tmp_path / "hinted.json").write_bytes(WHOLE[1])
+    assert traces.reader.scan({str(tmp_path / "hinted.json"), str(tmp_path / "nothing.json")})
+    assert len(traces) == 3
+
+
+def test_a_run_without_its_first_span_runs_until_that_comes_or_nothing_more_does(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracer = tracer_into(file)
+    with anb.read_traces(file.parent, follow=True) as traces:
+        with tracer.start_as_current_span("the whole", attributes={"gen_ai.operation.name": "invoke_agent"}):
+            with tracer.start_as_current_span("a call", attributes={"gen_ai.operation.name": "chat"}):
+                pass
+            assert traces.live is not None and traces.live.caught_up()
+            (run,) = traces
+            assert run.status == "running" and run.figures["end"] is None and len(run.spans) >= 1
+            monkeypatch.setattr(otlp_family, "QUIET", -1)
+            assert traces.live.caught_up()
+            assert run.status == "ok" and run.figures["end"] is not None  # whoever wrote it was killed
+            monkeypatch.undo()
+            with tracer.start_as_current_span("another call", attributes={"gen_ai.operation.name": "chat"}):
+                pass
+            assert traces.live.caught_up() and run.status == "running"
+        assert traces.live.caught_up()
+        assert run.status == "ok" and run.name == "the whole"
+        with pytest.raises(KeyError), tracer.start_as_current_span("the second"):
+            raise KeyError("x")
+        assert traces.live.caught_up()
+        assert {run.status for run in traces} == {"ok", "error"}
+
+
+def test_an_old_run_whose_first_span_was_never_written_is_over(file: Path) -> None:
+    file.write_bytes(line([wire_span(1, 90, {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"})]))
+    assert [run.status for run in anb.read_traces(file)] == ["ok"]

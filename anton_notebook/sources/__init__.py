@@ -109,9 +109,9 @@ class Reader:
                 found = any(folder.exists() for folder in roots_of(path, self.home)) or self.beside.databases()
                 if not found and not self._wait:
                     raise NotATrace(
-                        f"{path} holds no traces: neither .modular-agents/traces nor *.jsonl files nor proxy_traces.db were found "
-                        "in it; give a repository that anton has worked on, its .modular-agents folder, a folder of *.jsonl files "
-                        "or a file"
+                        f"{path} holds no traces: neither .modular-agents/traces nor *.jsonl files nor OpenTelemetry's *.json nor "
+                        "proxy_traces.db were found in it; give a repository that anton has worked on, its .modular-agents folder, "
+                        "a folder of trace files or a file"
                     )
             elif not os.path.isfile(path):
                 raise NotATrace(f"{path} is neither a regular file nor a folder; only these are read")

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from anton_notebook.sources.home import MODULAR
+from anton_notebook.sources.otlp import is_document
 
 ENDING = ".jsonl"
+DOCUMENT = ".json"
+HEAD = 4096
 
 
 class Folder:
-    """One folder of trace files. Its listing is made anew only when the folder itself has changed."""
+    """One folder of trace files: its `*.jsonl`, and those of its `*.json` that hold OpenTelemetry's spans.
+
+    Its listing is made anew only when the folder itself has changed; JSON of another kind is nobody's business here, and is looked
+    at again only when it was written again.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._stamp: tuple[int, int] | None = None
-        self._files: list[str] = []
+        self._lines: list[str] = []
+        self._documents: dict[str, tuple[int, int, int] | None] = {}
 
     def exists(self) -> bool:
         """Whether it is there now."""
@@ -24,31 +33,56 @@ class Folder:
 
     def takes(self, path: str) -> bool:
         """Whether a path in this folder is one to read: a trace file, no link out of the folder."""
-        if not path.endswith(ENDING):
-            return False
-        if os.path.islink(path):
-            inside = os.path.realpath(self.path) + os.sep
-            return os.path.realpath(path).startswith(inside)
-        return True
+        if path.endswith(DOCUMENT):
+            return self._inside(path) and self._is_document(path)
+        return path.endswith(ENDING) and self._inside(path)
 
     def files(self) -> list[str]:
         """The trace files in it, by name."""
         try:
             now = os.stat(self.path)
         except OSError:
-            self._stamp, self._files = None, []
+            self._stamp, self._lines, self._documents = None, [], {}
             return []
         stamp = (now.st_mtime_ns, now.st_ino)
         if stamp != self._stamp:
             try:
                 with os.scandir(self.path) as entries:
-                    found = [(e.name, e.is_symlink()) for e in entries if e.name.endswith(ENDING)]
+                    found = sorted(e.path for e in entries if e.name.endswith((ENDING, DOCUMENT)) and self._regular(e))
             except OSError:
-                return self._files
+                return self._lines
             self._stamp = stamp
-            paths = [(os.path.join(self.path, name), link) for name, link in sorted(found)]
-            self._files = [path for path, link in paths if not link or self.takes(path)]
-        return self._files
+            self._lines = [path for path in found if path.endswith(ENDING)]
+            documents = [path for path in found if path.endswith(DOCUMENT)]
+            self._documents = {path: self._documents.get(path, (0, 0, 0)) for path in documents}
+        more = [path for path in self._documents if self._is_document(path)]
+        return sorted([*self._lines, *more]) if more else self._lines
+
+    def _is_document(self, path: str) -> bool:
+        known = self._documents.get(path, (0, 0, 0))
+        if known is None:
+            return True
+        try:
+            found = os.stat(path)
+            now = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if now == known:
+                return False
+            is_one = False
+            if stat.S_ISREG(found.st_mode):
+                with open(path, "rb") as file:
+                    is_one = is_document(file.read(HEAD))
+        except OSError:
+            return False
+        self._documents[path] = None if is_one else now
+        return is_one
+
+    def _regular(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return entry.name.endswith(ENDING) or entry.is_file()
+        return self._inside(entry.path) and os.path.isfile(entry.path)
+
+    def _inside(self, path: str) -> bool:
+        return not os.path.islink(path) or os.path.realpath(path).startswith(os.path.realpath(self.path) + os.sep)
 
 
 def roots_of(path: str, home: Path) -> list[Folder]:

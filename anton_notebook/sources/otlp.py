@@ -43,6 +43,13 @@ def is_otlp(head: bytes) -> bool | None:
     return None if start and any(first.startswith(bare) for first in firsts) else False
 
 
+def is_document(head: bytes) -> bool:
+    """Whether a JSON file that begins so is an export of OpenTelemetry's. Among files of any kind `batches` alone is not enough."""
+    if not is_otlp(head):
+        return False
+    return any(mark in head for mark in MARKS[:3]) or any(key in head for key in (b'"scopeSpans"', b'"resource"'))
+
+
 class _Found(NamedTuple):
     """A span on its way into the store."""
 

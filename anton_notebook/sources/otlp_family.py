@@ -1,22 +1,24 @@
 """What the OTLP files of one path have in common: whose agent a span is, what a run is called, and log records of calls.
 
 A span that names no agent belongs to the nearest agent above it. Spans come after their children, so that is decided once all
-that lies between is there, in whatever order and file it came.
+that lies between is there, in whatever order and file it came. A run whose first span has not come is running, for a while.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
 
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.sources.otlp_wire import Place
-from anton_notebook.span import Bool, Flag, Int32, Records, Status
+from anton_notebook.span import NAT, Bool, Flag, Int32, Records, Status
 from anton_notebook.store import Store
 from anton_notebook.store.index import hashes
 
 DEEPEST = 4096
+QUIET = 600_000_000  # microseconds after its last span in which a run without its first one still runs
 _AGENT_KINDS = 2
 _PENDING = np.uint8(Flag.PENDING)
 Pieces = Callable[[list[Place]], list[bytes]]
@@ -30,6 +32,7 @@ class Family:
         self._new: list[tuple[list[str], Int32]] = []
         self._open = np.empty(0, np.int32)
         self._roots: dict[int, int] = {}
+        self._rootless: set[int] = set()
         self._logs: dict[tuple[str, str], list[tuple[Pieces, Place]]] = {}
 
     # -- agents
@@ -53,6 +56,7 @@ class Family:
     def settle(self) -> None:
         """Joins what was put to the tree; finds the agents of the spans that name none, and what each run is called."""
         if not self._new:
+            self._wait()
             return
         store = self._store
         with store.lock:
@@ -63,6 +67,8 @@ class Family:
             rows = rows[rows >= 0]
             self._open = self._inherit(rows[self._nameless(rows)])
             self._describe(rows)
+            self._rootless.update(np.unique(store.c.trace[rows]).tolist())
+            self._wait()
 
     def _describe(self, rows: Int32) -> None:
         """A run is called what its first span without a parent is called, and ended as that did."""
@@ -78,6 +84,19 @@ class Family:
             row = self._roots[trace]
             failed = c.status[row] == Status.ERROR
             store.describe(trace, name=store.classes[c.cls[row]].name[:500], verdict="error" if failed else "ok")
+
+    def _wait(self) -> None:
+        """Spans are written when they end, the first one last: until then the run goes on, unless nothing has come for a while."""
+        if not self._rootless:
+            return
+        self._rootless -= self._roots.keys()
+        now = time.time() * 1e6
+        for trace in list(self._rootless):
+            end = self._store.traces[trace].end
+            fresh = end == NAT or abs(now - end) <= QUIET
+            self._store.describe(trace, verdict="running" if fresh else None)
+            if not fresh:
+                self._rootless.discard(trace)
 
     def _rows(self, ids: list[str], traces: Int32) -> Int32:
         store = self._store

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import anton_notebook as anb
+from anton_notebook.sources import proxy_runs
 from anton_notebook.sources.beside import default_database
-from tests.proxies import BEGIN, Proxy, run_of
+from tests.conftest import ROOT
+from tests.proxies import BEGIN, Proxy, run_of, system, user
 from tests.test_progress import checkpoint, local, progress
+from tests.test_proxy_db import WRITER
 from tests.widget.fakes import Client, eventually
 
 
@@ -71,3 +77,50 @@ def test_the_page_says_how_many_tasks_of_other_repositories_are_not_shown(tmp_pa
     everything.hello()
     eventually(lambda: set(everything.look().runs) == {"mine", "other", "more"})
     assert everything.page.status["sentence"] == ""
+
+
+def test_a_writer_at_200_rows_a_second_reaches_the_page_whole_and_never_fails(tmp_path: Path) -> None:
+    proxy = Proxy(tmp_path / "p.db")
+    proxy.close()
+    rows = 400
+    graph = anb.TraceGraph(proxy.path)
+    client = Client(graph)
+    client.hello()
+    command = [sys.executable, "-c", WRITER, str(ROOT), str(proxy.path), str(rows), "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
+        sizes = set()
+        while writer.poll() is None:
+            sizes.add(len(client.look().spans))
+            time.sleep(0.02)
+        assert writer.returncode == 0, writer.stderr and writer.stderr.read()  # sqlite3's default timeout was enough
+    eventually(lambda: client.in_step() and client.look().runs["task-1"]["status"] == "ok")
+    assert len(sizes) > 20  # it grew all the time
+    store = graph.traces.store
+    calls = [store.span_id(row) for row in client.page.spans if store.span_id(row).startswith("c")]
+    assert sorted(calls) == sorted(f"c{i}" for i in range(rows))
+    assert client.page.runs["task-1"]["llm_calls"] == rows
+    assert graph.traces.live is not None and graph.traces.live.error is None
+
+
+def test_a_running_call_that_nobody_will_answer_is_shown_so_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = (datetime.now(UTC).replace(tzinfo=None) - BEGIN).total_seconds()
+    proxy = Proxy(tmp_path / "p.db")
+    call = proxy.begin([system("api"), user("go")], at=now)
+    graph = anb.TraceGraph(proxy.path)
+    client = Client(graph)
+    client.hello()
+    eventually(client.in_step)
+    row = graph.traces.store.row_of(call)
+
+    def status() -> int:
+        return int(client.look().spans[row][-3])
+
+    eventually(lambda: client.look().runs["task-1"]["status"] == "running" and status() == 0)
+    monkeypatch.setattr(proxy_runs, "QUIET", -1.0)
+    eventually(lambda: client.look().runs["task-1"]["status"] == "error" and status() == 2)
+    assert "process ended" in (graph.traces.span(call).error or "")
+    monkeypatch.undo()
+    proxy.end(call)  # it was only very slow
+    eventually(lambda: client.look().runs["task-1"]["status"] == "ok" and status() == 1)
