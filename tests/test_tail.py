@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anton_notebook.sources import tail as tail_module
@@ -157,7 +158,8 @@ class NoPartial(Tail):
     def _drain(self):  # type: ignore[no-untyped-def]
         yield from super()._drain()
         if self.partial:
-            yield Lines([self.partial], self.offset, self.number)
+            data = self.partial + b"\n"
+            yield Lines(memoryview(data), np.array([len(data) - 1]), self.offset, self.number)
             self.offset += len(self.partial)
             self.partial = b""
 

@@ -18,6 +18,7 @@ from anton_notebook.sources.beside import Beside, base_of
 from anton_notebook.sources.conversations import description
 from anton_notebook.sources.estimate import estimate
 from anton_notebook.sources.folders import Folder, roots_of
+from anton_notebook.sources.held import Batch, no_collection
 from anton_notebook.sources.home import home as home_of
 from anton_notebook.sources.legacy import Legacy
 from anton_notebook.sources.otlp import OtlpFile, is_otlp
@@ -90,6 +91,7 @@ class Reader:
         self.legacy = Legacy(store)
         self.legacy.estimate = estimate
         self.family = Family(store)
+        self.batch = Batch(store, self.problems.add, zone, self.family.root)
         self.beside = Beside(self.paths, store, self.problems.add, zone, all_repositories)
         self.proxies: list[ProxyDb] = []
         self._wait = self.waits = wait
@@ -136,8 +138,10 @@ class Reader:
             hints = None if changed is None else set(map(base_of, changed))
             if hints is None or any(map(self.beside.takes, hints)):
                 new |= self.beside.read(self.proxies)
-            for path in self._list() if hints is None else sorted(hints):
-                new |= self._read(path) if hints is None else self._read_hint(path)
+            with no_collection():
+                for path in self._list() if hints is None else sorted(hints):
+                    new |= self._read(path) if hints is None else self._read_hint(path)
+                self.batch.settle()
             self.legacy.flush()
             self.family.settle()
             new |= self.store.commit()
@@ -289,7 +293,7 @@ def recognise(path: str) -> str | None:
 
 
 def _jsonl(reader: Reader, path: str) -> SourceFile:
-    return JsonlFile(path, reader.store, reader.problems.add, reader.legacy, reader.zone, reader.family.root)
+    return JsonlFile(path, reader.store, reader.problems.add, reader.legacy, reader.zone, reader.batch)
 
 
 def _otlp(reader: Reader, path: str) -> SourceFile:

@@ -3,84 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from datetime import tzinfo
-from operator import attrgetter
 
 import numpy as np
 
 from anton_notebook.sources import conversations
 from anton_notebook.sources.body import Body
-from anton_notebook.sources.held import Held, all_plain, no_collection
+from anton_notebook.sources.held import Batch, Report, plain
 from anton_notebook.sources.legacy import Legacy
-from anton_notebook.sources.lines import (
-    FAULTS,
-    NO_TOKENS,
-    Fault,
-    Line,
-    Mark,
-    Plain,
-    decode_line,
-    event_data,
-    excerpt,
-    load,
-    tolerant,
-)
+from anton_notebook.sources.lines import FAULTS, Fault, Line, Plain, decode_line, event_data, excerpt, load, tolerant
 from anton_notebook.sources.tail import Lines, Tail
-from anton_notebook.sources.times import parse_time, parse_times
-from anton_notebook.span import (
-    AGENT,
-    ERROR_KEPT,
-    LLM,
-    NAT,
-    ORCHESTRATOR,
-    PROVENANCES,
-    TOOL,
-    UNKNOWN,
-    Flag,
-    Float64,
-    Int32,
-    Int64,
-    Own,
-    Problem,
-    Records,
-    SpanClass,
-)
+from anton_notebook.sources.times import parse_time
+from anton_notebook.span import LLM, NAT, Problem, SpanClass
 from anton_notebook.store import Store
 
-FLUSH = 1024
-COMMIT = 65_536
 MOST_EXPECTED = 4_000_000
-_KINDS = {
-    "llm_call": LLM,
-    "tool_call": TOOL,
-    "agent": AGENT,
-    "agent_start": AGENT,
-    "agent_end": AGENT,
-    "llm": LLM,
-    "tool": TOOL,
-}
-_class_of = attrgetter(
-    "span_type", "agent_name", "tool_name", "provider", "model", "finish_reason", "success", "event_type"
-)
-_Raw = tuple[str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
-_EVENT = 4
-Report = Callable[[Problem], None]
-OnRoot = Callable[[str, str], None]
-"""Told of spans without a parent that were exported from OpenTelemetry: trace and span."""
 
 
 class JsonlFile:
-    """One file of trace lines, followed into a store. Legacy calls (without ids) are handed to `legacy`."""
+    """One file of trace lines, followed into a store through `batch`. Calls without ids are handed to `legacy`."""
 
     def __init__(
-        self,
-        path: str,
-        store: Store,
-        report: Report,
-        legacy: Legacy,
-        zone: tzinfo | None,
-        on_root: OnRoot | None = None,
+        self, path: str, store: Store, report: Report, legacy: Legacy, zone: tzinfo | None, batch: Batch
     ) -> None:
         self.path = path
         self.tail = Tail(path)
@@ -88,43 +32,31 @@ class JsonlFile:
         self._report = report
         self._legacy = legacy
         self._zone = zone
-        self._on_root = on_root
+        self._batch = batch
         self._file = -1
         self._generation = 0
         self._missing = False
-        self._classes: dict[_Raw, int] = {}
 
     def read(self) -> bool:
-        """Reads what is new. True where anything was."""
+        """Hands what is new to the batch and to `legacy`. True where anything was."""
         if self.tail.rests():
             return False
-        seen, left = False, 0
-        held = Held()
-        with no_collection():
-            for part in self.tail.read():
-                seen = True
-                if self.tail.generation != self._generation:
-                    self._flush(held)
-                    self._renew()
-                if not isinstance(part, Lines):
-                    self._tell(part.reason, part.line, part.offset)
-                    continue
-                if not left and not held.lines:
+        seen = False
+        for part in self.tail.read():
+            if self.tail.generation != self._generation:
+                self._renew()
+            if isinstance(part, Lines):
+                if not seen:
                     self._expect(part)
-                self._decode(part, held)
-                if len(held.lines) >= FLUSH:
-                    left += len(held.lines)
-                    self._flush(held)
-                    if left >= COMMIT:
-                        self._store.commit()
-                        left = 1
-            self._flush(held)
+                self._decode(part)
+            else:
+                self._tell(part.reason, part.line, part.offset)
+            seen = True
         if self.tail.gone != self._missing:
             self._missing = self.tail.gone
             if self._missing and self._file >= 0:
                 seen = True
-                self._store.mark_file_gone(self._file)
-                self._file = -1
+                self._leave()
                 self._tell("was removed; its spans stay, their texts cannot be read any more", None, None)
         return seen
 
@@ -135,8 +67,12 @@ class JsonlFile:
     def _renew(self) -> None:
         self._generation = self.tail.generation
         if self._file >= 0:
-            self._store.mark_file_gone(self._file)
-            self._file = -1
+            self._leave()
+
+    def _leave(self) -> None:
+        self._batch.flush()
+        self._store.mark_file_gone(self._file)
+        self._file = -1
 
     def _tell(
         self, reason: str, line: int | None, offset: int | None, field: str | None = None, text: bytes = b""
@@ -145,35 +81,32 @@ class JsonlFile:
 
     def _expect(self, part: Lines) -> None:
         """Room for about as many rows as the rest of the file may hold, so that arrays need not grow on the way."""
-        size = sum(map(len, part.lines)) + len(part.lines)
+        size, count = len(part.data), len(part.ends)
         try:
             rest = os.stat(self.path).st_size - part.offset
         except OSError:
             return
         if rest > 4 * size:
-            self._store.expect(min(int(1.02 * rest * len(part.lines) / size) + 64, MOST_EXPECTED))
+            self._store.expect(min(int(1.02 * rest * count / size) + 64, MOST_EXPECTED))
 
-    def _decode(self, part: Lines, held: Held) -> None:
-        raw = part.lines
-        sizes = np.fromiter(map(len, raw), np.int32, len(raw))
-        offsets = np.cumsum(sizes, dtype=np.int64) - sizes + np.arange(part.offset, part.offset + len(raw))
-        numbers = np.arange(part.number, part.number + len(raw), dtype=np.int32)
-        lines: list[Line] | list[Plain] = all_plain(raw)
-        if not lines:
+    def _decode(self, part: Lines) -> None:
+        count = len(part.ends)
+        begins = np.zeros(count, np.int64)
+        begins[1:] = part.ends[:-1] + 1
+        sizes = (part.ends - begins).astype(np.int32)
+        offsets = begins + part.offset
+        numbers = np.arange(part.number, part.number + count, dtype=np.int32)
+        lines: list[Line] | list[Plain] = plain(part)
+        odd = not lines
+        if odd:
+            raw = part.lines
             found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
             lines = [line for line in found if line is not None]
             if len(lines) < len(raw):
                 good = np.array([line is not None for line in found], bool)
                 sizes, offsets, numbers = sizes[good], offsets[good], numbers[good]
-            held.marked |= any(line.anton_notebook is not None for line in lines)
-        ids = [line.span_id for line in lines]
-        traces = [line.trace_id for line in lines]
-        times = [line.timestamp for line in lines]
-        held.lines += lines
-        held.ids += ids  # type: ignore[arg-type]
-        held.traces += traces  # type: ignore[arg-type]
-        held.times += times  # type: ignore[arg-type]
-        held.places.append((offsets, sizes, numbers))
+        if lines:
+            self._batch.add(self._code(), lines, offsets, sizes, numbers, odd)
 
     def _one(self, text: bytes, number: int, offset: int) -> Line | None:
         """One line that may be of any kind; None where it is no span with ids (reported, or kept as a call without ids)."""
@@ -252,134 +185,6 @@ class JsonlFile:
         if self._file < 0:
             self._file = self._store.add_file(self.path, Body(self.path, self.tail).load)
         return self._file
-
-    def _flush(self, held: Held) -> None:
-        if held.lines:
-            self._store.put(self._records(held))
-        held.clear()
-
-    def _records(self, held: Held) -> Records:
-        lines, n = held.lines, len(held.lines)
-        offset, length, number = (np.concatenate(column) for column in zip(*held.places, strict=True))
-        known = self._classes
-        raw = list(map(_class_of, lines))
-        coded: list[int] = list(map(known.get, raw))  # type: ignore[arg-type]
-        if None in coded:
-            for key in set(raw):
-                if key not in known:
-                    known[key] = self._class(key)
-            coded = [known[key] for key in raw]
-        codes = np.array(coded, np.int32)
-        start = parse_times(held.times, self._zone)
-        for i in np.flatnonzero(start == NAT):
-            if not held.times[i]:
-                continue
-            self._tell(f"expected a time, found {held.times[i]!r}", int(number[i]), int(offset[i]), "timestamp")
-        texts = [line.error for line in lines]
-        errors = {} if texts.count(None) == n else {i: t[:ERROR_KEPT] for i, t in enumerate(texts) if t}
-        status = (codes & 3).astype(np.uint8)
-        if errors:
-            status[list(errors)] = 2
-        tokens = [line.tokens or NO_TOKENS for line in lines]
-        cost = np.array([line.cost_usd for line in lines], np.float64)
-        bad = (cost < 0) | np.isinf(cost)
-        for i in np.flatnonzero(bad):
-            self._tell(f"expected a cost of 0 or more, found {cost[i]}", int(number[i]), int(offset[i]), "cost_usd")
-        cost[bad] = np.nan
-        records = Records(
-            trace=self._store.trace_codes(held.traces),
-            span_id=held.ids,
-            parent_id=[line.parent_id for line in lines],
-            cls=codes >> 3,
-            start=start,
-            duration=self._durations(np.array([line.duration_ms for line in lines], np.float64), number, offset),
-            status=status,
-            flags=np.zeros(n, np.uint8),
-            input=self._counts([t.input for t in tokens], "input", number, offset),
-            output=self._counts([t.output for t in tokens], "output", number, offset),
-            cached=self._counts([t.cached for t in tokens], "cached", number, offset),
-            recorded_cost=cost,
-            file=np.full(n, self._code(), np.int32),
-            offset=offset,
-            length=length,
-            line=number,
-            errors=errors,
-        )
-        for i in np.flatnonzero(codes & _EVENT):
-            starts = lines[i].event_type == "agent_start"
-            records.duration[i] = NAT if starts else 0
-            records.status[i] = 0 if starts else records.status[i]
-        for at, line in enumerate(lines if held.marked else ()):
-            if isinstance(line, Line) and line.anton_notebook is not None:
-                self._own(records, at, line, line.anton_notebook)
-        return records
-
-    def _durations(self, ms: Float64, numbers: Int32, offsets: Int64) -> Int64:
-        fine = (ms >= 0) & (ms < 1e14)
-        for i in np.flatnonzero(~fine & ~np.isnan(ms)):
-            self._tell(
-                f"expected milliseconds of 0 or more, found {ms[i]}", int(numbers[i]), int(offsets[i]), "duration_ms"
-            )
-        return np.where(fine, np.rint(np.where(fine, ms, 0) * 1000), NAT).astype(np.int64)
-
-    def _counts(self, found: list[int | None], name: str, numbers: Int32, offsets: Int64) -> Int32:
-        try:
-            counts = np.array(found, np.int32)
-        except (TypeError, OverflowError):
-            counts = np.array([-1 if v is None else v if 0 <= v < 2**31 else -2 for v in found], np.int32)
-        for i in np.flatnonzero(counts < UNKNOWN):
-            self._tell(
-                f"expected a count of 0 to 2,147,483,647, found {found[i]}",
-                int(numbers[i]),
-                int(offsets[i]),
-                f"tokens.{name}",
-            )
-        return np.maximum(counts, UNKNOWN)
-
-    def _class(self, raw: _Raw) -> int:
-        span_type, agent, tool, provider, model, finish, success, event = raw
-        kind = _KINDS.get(span_type or "", span_type or (TOOL if tool else LLM))
-        if kind == AGENT and agent == ORCHESTRATOR:
-            kind = ORCHESTRATOR
-        name = {TOOL: tool, LLM: model}.get(kind, agent) or kind
-        cls = SpanClass(kind, agent or "", name, provider or "", model or "", finish or "")
-        status = 2 if success is False else 1
-        return self._store.class_code(cls) << 3 | status | (_EVENT if event in ("agent_start", "agent_end") else 0)
-
-    def _own(self, records: Records, i: int, line: Line, mark: Mark) -> None:
-        provenance = mark.provenance if mark.provenance in PROVENANCES else ""
-        records.own[i] = Own(
-            origin=mark.origin or "run",
-            original_trace_id=mark.original_trace_id,
-            original_span_id=mark.original_span_id,
-            checkpoint_id=mark.checkpoint_id,
-            provenance=provenance or "",
-            reason=mark.reason,
-            source_kind=mark.source_kind,
-            recorded_cost_usd=mark.recorded_cost_usd,
-            saved_usd=mark.saved_usd,
-            cost_free=provenance in ("reused", "stale") or mark.saved_usd is not None,
-        )
-        if mark.kind is not None:
-            old = self._store.classes[records.cls[i]]
-            records.cls[i] = self._store.class_code(old._replace(kind=mark.kind, name=line.tool_name or old.name))
-        if mark.recorded_cost_usd is not None:
-            records.recorded_cost[i] = mark.recorded_cost_usd
-        if mark.cached_tokens is not None and 0 <= mark.cached_tokens < 2**31:
-            records.cached[i] = mark.cached_tokens
-        if mark.tokens_estimated:
-            records.flags[i] |= Flag.ESTIMATED
-        if mark.status == "running":
-            records.status[i], records.duration[i] = 0, NAT
-        elif mark.status == "error":
-            records.status[i] = 2
-        end = parse_time(mark.end, self._zone) if mark.end else NAT
-        if end != NAT and records.duration[i] == NAT and records.start[i] != NAT and mark.status != "running":
-            records.duration[i] = max(0, end - records.start[i])
-        if mark.source_kind == "otlp":
-            records.flags[i] |= Flag.KEEP
-            if self._on_root is not None and line.parent_id is None:
-                self._on_root(line.trace_id or "", line.span_id or "")
 
 
 def _micros(ms: float) -> int:

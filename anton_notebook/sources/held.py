@@ -1,39 +1,81 @@
-"""Decoded lines between the file and the store."""
+"""Decoded lines of any number of files on their way into the store: from lists of structs into columns.
+
+All files of a reader share one `Batch`, so that twenty thousand files of one line cost what one file of as many lines does.
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from datetime import tzinfo
+from operator import attrgetter
+from typing import Any
 
-from anton_notebook.sources.lines import FAULTS, Line, Plain, decode_plain
-from anton_notebook.span import Int32, Int64
+import numpy as np
+
+from anton_notebook.sources.lines import FAULTS, Line, Mark, Plain, decode_plain, decode_plains
+from anton_notebook.sources.tail import Lines
+from anton_notebook.sources.times import parse_time, parse_times
+from anton_notebook.span import (
+    AGENT,
+    ERROR_KEPT,
+    LLM,
+    NAT,
+    ORCHESTRATOR,
+    PROVENANCES,
+    TOOL,
+    UNKNOWN,
+    Flag,
+    Float64,
+    Int32,
+    Int64,
+    Own,
+    Problem,
+    Records,
+    SpanClass,
+)
+from anton_notebook.store import Store
+
+FLUSH = 1024
+COMMIT = 65_536
+KNOWN = 100_000
+_KINDS = {
+    "llm_call": LLM,
+    "tool_call": TOOL,
+    "agent": AGENT,
+    "agent_start": AGENT,
+    "agent_end": AGENT,
+    "llm": LLM,
+    "tool": TOOL,
+}
+_key_of = attrgetter(
+    "trace_id", "span_type", "agent_name", "tool_name", "provider", "model", "finish_reason", "success", "event_type"
+)
+_Key = tuple[str, str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
+_EVENT = 4
+_OPENS, _CLOSES = ord("{"), ord("}")
+Report = Callable[[Problem], None]
+OnRoot = Callable[[str, str], None]
+"""Told of spans without a parent that were exported from OpenTelemetry: trace and span."""
 
 
-@dataclass(slots=True)
-class Held:
-    """Decoded lines on their way into the store, with their places (offset, length, number)."""
-
-    lines: list[Line | Plain] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
-    traces: list[str] = field(default_factory=list)
-    times: list[str] = field(default_factory=list)
-    places: list[tuple[Int64, Int32, Int32]] = field(default_factory=list)
-    marked: bool = False
-
-    def clear(self) -> None:
-        self.lines, self.ids, self.traces, self.times, self.places, self.marked = [], [], [], [], [], False
-
-
-def all_plain(raw: list[bytes]) -> list[Plain]:
-    """All lines decoded where all are plain, else none."""
+def plain(part: Lines) -> list[Plain]:
+    """All lines decoded where all are as anton writes them, else none."""
+    data, ends = part.data, part.ends
     try:
-        lines = list(map(decode_plain, raw))
+        if len(ends) == 1:
+            return [decode_plain(data)]
+        marks = np.frombuffer(data, np.uint8)
+        # A value may spread over lines, and a line may hold two. But `}`, a newline and `{` follow each other nowhere inside of a
+        # value: where all lines begin and end so, each holds at least one, and as many values as lines means one in each.
+        if data[0] == _OPENS and (marks[ends - 1] == _CLOSES).all() and (marks[ends[:-1] + 1] == _OPENS).all():
+            lines = decode_plains(data)
+            if len(lines) == len(ends):
+                return lines
+        return list(map(decode_plain, part.lines))
     except FAULTS:
         return []
-    # A list is made faster than a generator is asked.
-    return [] if not all([line.span_id and line.trace_id for line in lines]) else lines  # noqa: C419
 
 
 @contextmanager
@@ -46,3 +88,198 @@ def no_collection() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
+
+
+class _Codes(dict[_Key, int]):
+    """What a trace and a class of spans are called in the store, worked out once for each."""
+
+    def __init__(self, make: Callable[[_Key], int]) -> None:
+        self._make = make
+
+    def __missing__(self, key: _Key) -> int:
+        code = self[key] = self._make(key)
+        return code
+
+
+class Batch:
+    """See the module. `add` takes decoded lines, `flush` puts what is held into the store."""
+
+    def __init__(self, store: Store, report: Report, zone: tzinfo | None, on_root: OnRoot | None = None) -> None:
+        self._store = store
+        self._report = report
+        self._zone = zone
+        self._on_root = on_root
+        self._lines: list[Line | Plain] = []
+        self._places: list[tuple[int, Int64, Int32, Int32]] = []
+        self._odd = False
+        self._codes = _Codes(self._code)
+        self._uncommitted = 0
+
+    def add(
+        self, file: int, lines: list[Line] | list[Plain], offsets: Int64, sizes: Int32, numbers: Int32, odd: bool
+    ) -> None:
+        """Takes lines of a file with their places; `odd`: there may be lines of our own or events among them."""
+        self._lines += lines
+        self._places.append((file, offsets, sizes, numbers))
+        self._odd |= odd
+        if len(self._lines) >= FLUSH:
+            self.flush()
+            if self._uncommitted >= COMMIT:
+                self._uncommitted = 0
+                self._store.commit()
+
+    def flush(self) -> None:
+        """Puts what is held into the store."""
+        if self._lines:
+            self._store.put(self._records())
+            self._uncommitted += len(self._lines)
+        self._lines, self._places, self._odd = [], [], False
+        if len(self._codes) > KNOWN:
+            self._codes.clear()
+
+    def settle(self) -> None:
+        """As `flush`, at the end of a pass."""
+        self.flush()
+        self._uncommitted = 0
+
+    def _records(self) -> Records:
+        lines, n = self._lines, len(self._lines)
+        if len(self._places) == 1:
+            one, offset, length, number = self._places[0]
+            file = np.full(n, one, np.int32)
+        else:
+            offset, length, number = (np.concatenate([place[i] for place in self._places]) for i in (1, 2, 3))
+            file = np.repeat(
+                np.array([place[0] for place in self._places], np.int32), [len(place[1]) for place in self._places]
+            )
+        codes = np.fromiter(map(self._codes.__getitem__, map(_key_of, lines)), np.int64, n)
+        times = [line.timestamp or "" for line in lines]
+        start = parse_times(times, self._zone)
+        place = (file, number, offset)
+        for i in np.flatnonzero(start == NAT):
+            if times[i]:
+                self._tell(i, place, f"expected a time, found {times[i]!r}", "timestamp")
+        texts = [line.error for line in lines]
+        errors = {} if texts.count(None) == n else {i: t[:ERROR_KEPT] for i, t in enumerate(texts) if t}
+        status = (codes & 3).astype(np.uint8)
+        if errors:
+            status[list(errors)] = 2
+        cost = np.array([line.cost_usd for line in lines], np.float64)
+        bad = (cost < 0) | (cost == np.inf)
+        if bad.any():
+            for i in np.flatnonzero(bad):
+                self._tell(i, place, f"expected a cost of 0 or more, found {cost[i]}", "cost_usd")
+            cost[bad] = np.nan
+        duration = self._durations(np.array([line.duration_ms for line in lines], np.float64), place)
+        given, made, cached = self._tokens(lines, place)
+        records = Records(
+            trace=(codes >> 32).astype(np.int32),
+            span_id=[line.span_id for line in lines],  # type: ignore[misc]
+            parent_id=[line.parent_id for line in lines],
+            cls=((codes & 0xFFFFFFFF) >> 3).astype(np.int32),
+            start=start,
+            duration=duration,
+            status=status,
+            flags=np.zeros(n, np.uint8),
+            input=given,
+            output=made,
+            cached=cached,
+            recorded_cost=cost,
+            file=file,
+            offset=offset,
+            length=length,
+            line=number,
+            errors=errors,
+        )
+        if self._odd:
+            for i in np.flatnonzero(codes & _EVENT):
+                starts = lines[i].event_type == "agent_start"
+                records.duration[i] = NAT if starts else 0
+                records.status[i] = 0 if starts else records.status[i]
+            for at, line in enumerate(lines):
+                if isinstance(line, Line) and line.anton_notebook is not None:
+                    self._own(records, at, line, line.anton_notebook)
+        return records
+
+    def _tell(self, i: np.signedinteger[Any], place: tuple[Int32, Int32, Int64], reason: str, field: str) -> None:
+        file, number, offset = (int(column[i]) for column in place)
+        self._report(Problem(self._store.files[file].path, number, offset, reason, field, None))
+
+    def _durations(self, ms: Float64, place: tuple[Int32, Int32, Int64]) -> Int64:
+        fine = (ms >= 0) & (ms < 1e14)
+        if fine.all():
+            return np.rint(ms * 1000).astype(np.int64)
+        for i in np.flatnonzero(~fine & ~np.isnan(ms)):
+            self._tell(i, place, f"expected milliseconds of 0 or more, found {ms[i]}", "duration_ms")
+        return np.where(fine, np.rint(np.where(fine, ms, 0) * 1000), NAT).astype(np.int64)
+
+    def _tokens(self, lines: list[Line | Plain], place: tuple[Int32, Int32, Int64]) -> tuple[Int32, Int32, Int32]:
+        tokens = [line.tokens for line in lines]
+        where = np.array([i for i, t in enumerate(tokens) if t is not None], np.int64)
+        given = [t for t in tokens if t is not None]
+        columns = np.full((3, len(lines)), UNKNOWN, np.int32)
+        if len(where):
+            there = tuple(column[where] for column in place)
+            for column, name in enumerate(("input", "output", "cached")):
+                columns[column, where] = self._counts([getattr(t, name) for t in given], name, there)  # type: ignore[arg-type]
+        return columns[0], columns[1], columns[2]
+
+    def _counts(self, found: list[int | None], name: str, place: tuple[Int32, Int32, Int64]) -> Int32:
+        try:
+            counts = np.array(found, np.int32)
+        except (TypeError, OverflowError):
+            counts = np.array([-1 if v is None else v if 0 <= v < 2**31 else -2 for v in found], np.int32)
+        for i in np.flatnonzero(counts < UNKNOWN):
+            reason = f"expected a count of 0 to 2,147,483,647, found {found[i]}"
+            self._tell(i, place, reason, f"tokens.{name}")
+        return np.maximum(counts, UNKNOWN)
+
+    def _code(self, key: _Key) -> int:
+        trace_id, span_type, agent, tool, provider, model, finish, success, event = key
+        kind = _KINDS.get(span_type or "", span_type or (TOOL if tool else LLM))
+        if kind == AGENT and agent == ORCHESTRATOR:
+            kind = ORCHESTRATOR
+        name = {TOOL: tool, LLM: model}.get(kind, agent) or kind
+        cls = self._store.class_code(SpanClass(kind, agent or "", name, provider or "", model or "", finish or ""))
+        status = 2 if success is False else 1
+        return (
+            self._store.trace_code(trace_id) << 32
+            | cls << 3
+            | status
+            | (_EVENT if event in ("agent_start", "agent_end") else 0)
+        )
+
+    def _own(self, records: Records, i: int, line: Line, mark: Mark) -> None:
+        provenance = mark.provenance if mark.provenance in PROVENANCES else ""
+        records.own[i] = Own(
+            origin=mark.origin or "run",
+            original_trace_id=mark.original_trace_id,
+            original_span_id=mark.original_span_id,
+            checkpoint_id=mark.checkpoint_id,
+            provenance=provenance or "",
+            reason=mark.reason,
+            source_kind=mark.source_kind,
+            recorded_cost_usd=mark.recorded_cost_usd,
+            saved_usd=mark.saved_usd,
+            cost_free=provenance in ("reused", "stale") or mark.saved_usd is not None,
+        )
+        if mark.kind is not None:
+            old = self._store.classes[records.cls[i]]
+            records.cls[i] = self._store.class_code(old._replace(kind=mark.kind, name=line.tool_name or old.name))
+        if mark.recorded_cost_usd is not None:
+            records.recorded_cost[i] = mark.recorded_cost_usd
+        if mark.cached_tokens is not None and 0 <= mark.cached_tokens < 2**31:
+            records.cached[i] = mark.cached_tokens
+        if mark.tokens_estimated:
+            records.flags[i] |= Flag.ESTIMATED
+        if mark.status == "running":
+            records.status[i], records.duration[i] = 0, NAT
+        elif mark.status == "error":
+            records.status[i] = 2
+        end = parse_time(mark.end, self._zone) if mark.end else NAT
+        if end != NAT and records.duration[i] == NAT and records.start[i] != NAT and mark.status != "running":
+            records.duration[i] = max(0, end - records.start[i])
+        if mark.source_kind == "otlp":
+            records.flags[i] |= Flag.KEEP
+            if self._on_root is not None and line.parent_id is None:
+                self._on_root(line.trace_id or "", line.span_id or "")

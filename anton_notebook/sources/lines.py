@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -29,9 +29,6 @@ class Tokens(msgspec.Struct, gc=False):
     input: int | None = -1
     output: int | None = -1
     cached: int | None = -1
-
-
-NO_TOKENS = Tokens()
 
 
 class Line(msgspec.Struct, gc=False):
@@ -56,23 +53,29 @@ class Line(msgspec.Struct, gc=False):
     anton_notebook: Mark | None = None
 
 
-class Plain(msgspec.Struct, gc=False):
-    """A line as anton writes it, with its ids; all that is not so is refused, and looked at more closely."""
+_Id = Annotated[str, msgspec.Meta(min_length=1)]
 
-    trace_id: str
-    span_id: str
+
+class Plain(msgspec.Struct, gc=False, kw_only=True):
+    """A line as anton writes it, with its ids; all that is not so is refused, and looked at more closely.
+
+    The fields stand in the order in which anton writes them: so each is found at the first look.
+    """
+
     timestamp: str
-    span_type: str | None = None
     agent_name: str | None = None
     tool_name: str | None = None
     provider: str | None = None
     model: str | None = None
-    finish_reason: str | None = None
-    success: bool | None = None
+    trace_id: _Id
+    span_id: _Id
     parent_id: str | None = None
+    span_type: str | None = None
     duration_ms: float | None = None
+    success: bool | None = None
     tokens: Tokens | None = None
     cost_usd: float | None = None
+    finish_reason: str | None = None
     error: str | None = None
     event_type: None = None
     anton_notebook: None = None
@@ -126,7 +129,9 @@ class Fault(msgspec.Struct, gc=False):
 
 
 FAULTS = (ValueError, RecursionError, MemoryError, msgspec.MsgspecError)
-decode_plain: Callable[[bytes], Plain] = msgspec.json.Decoder(Plain).decode
+_PLAIN = msgspec.json.Decoder(Plain)
+decode_plain: Callable[[bytes | memoryview], Plain] = _PLAIN.decode
+decode_plains: Callable[[bytes | memoryview], list[Plain]] = _PLAIN.decode_lines
 decode_line: Callable[[bytes], Line] = msgspec.json.Decoder(Line).decode
 _decode_event = msgspec.json.Decoder(EventLine).decode
 _TYPES: dict[type, dict[str, Any]] = {

@@ -12,19 +12,33 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-CHUNK = 1 << 18
+import numpy as np
+
+from anton_notebook.span import Int64
+
+CHUNK = 1 << 19
 LINE_LIMIT = 16 << 20
 PREFIX = 1024
 _BACK_OFF = (0.1, 5.0)
+_NEWLINE = 10
 
 
 @dataclass(slots=True)
 class Lines:
-    """Whole lines without their newlines; `offset` and `number` (from 1) are the first line's."""
+    """Whole lines, each with its newline, which stand at `ends`; `offset` and `number` (from 1) are the first line's.
 
-    lines: list[bytes]
+    `data` is a look into the tailer's buffer: good until the next part is asked for.
+    """
+
+    data: memoryview
+    ends: Int64
     offset: int
     number: int
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The lines without their newlines, copied."""
+        return bytes(self.data).split(b"\n")[:-1]
 
 
 @dataclass(slots=True)
@@ -154,48 +168,61 @@ class Tail:
 
     def _drain(self) -> Iterator[Lines | Notice]:
         at = self.offset + self.waiting
-        while data := os.pread(self._fd, CHUNK, at):
+        view, marks = memoryview(b""), np.empty(0, np.uint8)
+        while (left := os.fstat(self._fd).st_size - at) > 0:
+            start, kept = 0, len(self.partial)
+            wanted = min(max(CHUNK, kept), left)
+            if len(view) < kept + wanted:
+                view = memoryview(bytearray(kept + wanted))
+                marks = np.frombuffer(view, np.uint8)
+            view[:kept] = self.partial
+            got = os.preadv(self._fd, [view[kept : kept + wanted]], at)
+            if not got:
+                break
             if len(self._prefix) < PREFIX:
-                self._prefix = data[:PREFIX] if at == 0 else os.pread(self._fd, min(PREFIX, at + len(data)), 0)
-            at += len(data)
+                prefix = min(PREFIX, at + got)
+                self._prefix = bytes(view[:prefix]) if at == 0 else os.pread(self._fd, prefix, 0)
+            at += got
+            stop = kept + got
+            ends = np.flatnonzero(marks[kept:stop] == _NEWLINE) + kept
             if self._skipped:
-                end = data.find(b"\n")
-                if end < 0:
-                    self._skipped += len(data)
+                if not len(ends):
+                    self._skipped += got
                     continue
-                size = self._skipped + end
-                yield Notice(
-                    f"a line of {size} bytes is over the limit of {self.limit} and was skipped",
-                    self.number,
-                    self.offset,
-                )
-                self.offset += size + 1
+                start = int(ends[0]) + 1
+                notice = self._too_long(self._skipped + start - 1, self.number, self.offset)
+                self.offset += self._skipped + start
                 self.number += 1
                 self._skipped = 0
-                data = data[end + 1 :]
-            lines = data.split(b"\n")
-            lines[0] = self.partial + lines[0] if self.partial else lines[0]
-            self.partial = lines.pop()
-            if lines and (len(lines[0]) > self.limit or self.limit < CHUNK):
-                yield from self._sifted(lines)
-            elif lines:
-                yield Lines(lines, self.offset, self.number)
-                self.number += len(lines)
+                ends = ends[1:]
+                yield notice
+            if not len(ends):
+                self.partial = bytes(view[start:stop])
+                if len(self.partial) > self.limit:
+                    self._skipped, self.partial = len(self.partial), b""
+                continue
+            last = int(ends[-1]) + 1
+            part = Lines(view[start:last], ends - start, self.offset, self.number)
+            self.partial = bytes(view[last:stop])
             self.offset = at - len(self.partial)
+            self.number += len(ends)
             if len(self.partial) > self.limit:
                 self._skipped, self.partial = len(self.partial), b""
-            if len(data) < CHUNK and at >= os.fstat(self._fd).st_size:
-                break
-
-    def _sifted(self, lines: list[bytes]) -> Iterator[Lines | Notice]:
-        """Whole lines one by one, without those over the limit."""
-        at = self.offset
-        for line in lines:
-            if len(line) > self.limit:
-                yield Notice(
-                    f"a line of {len(line)} bytes is over the limit of {self.limit} and was skipped", self.number, at
-                )
+            if self.limit < wanted or ends[0] - start > self.limit:
+                yield from self._sifted(part)
             else:
-                yield Lines([line], at, self.number)
-            at += len(line) + 1
-            self.number += 1
+                yield part
+
+    def _sifted(self, part: Lines) -> Iterator[Lines | Notice]:
+        """Whole lines one by one, without those over the limit."""
+        begin = 0
+        for number, end in enumerate(part.ends.tolist(), part.number):
+            if end - begin > self.limit:
+                yield self._too_long(end - begin, number, part.offset + begin)
+            else:
+                ends = np.array([end - begin], np.int64)
+                yield Lines(part.data[begin : end + 1], ends, part.offset + begin, number)
+            begin = end + 1
+
+    def _too_long(self, size: int, number: int, offset: int) -> Notice:
+        return Notice(f"a line of {size} bytes is over the limit of {self.limit} and was skipped", number, offset)
