@@ -511,6 +511,7 @@ def test_a_repository_finds_its_own_tasks_in_the_user_s_database(tmp_path: Path,
     assert [trace.trace_id for trace in traces] == ["t", "mine"] or {t.trace_id for t in traces} == {"t", "mine"}
     assert "3 tasks in" in repr(traces) and "all_repositories=True" in repr(traces) and len(traces.problems_df()) == 0
     assert anb.sources(traces).set_index("source").loc[str(proxy.path), "left_out"] == 3
+    assert not traces.refresh()
     everything = anb.read_traces(repo, all_repositories=True)
     assert len(everything) == 5 and "left out" not in repr(everything) and everything.span(alone).kind == "llm"
     assert len(anb.read_traces("~/.modular-agents/proxy_traces.db")) == 4

@@ -147,8 +147,7 @@ class Reader:
             new |= self.store.commit()
             self._name_traces()
             self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
-            self._say_what_is_left_out()
-            return new
+            return self._say_what_is_left_out() or new
 
     def _list(self) -> list[str]:
         paths: dict[str, None] = {}
@@ -229,7 +228,8 @@ class Reader:
         if due:
             store.commit()
 
-    def _say_what_is_left_out(self) -> None:
+    def _say_what_is_left_out(self) -> bool:
+        before = dict(self.problems.notes)
         for proxy in self.proxies:
             n = proxy.left_out if proxy.filtered else 0
             tasks = f"{n:,} task{'s' if n > 1 else ''} in {proxy.path}"
@@ -237,6 +237,7 @@ class Reader:
                 f"{tasks} left out, of other repositories or without a word of which (all_repositories=True shows them)"
             )
             self.problems.notes[proxy.path] = said if n else ""
+        return before != self.problems.notes
 
     def found(self) -> list[Found]:
         """What was found, one entry a file, in order of path."""
