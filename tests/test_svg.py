@@ -1,0 +1,112 @@
+"""The picture drawn without a browser: what it shows, what it may hold, and that hostile names stay text."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import anton_notebook as anb
+from anton_notebook.picture import run_svg
+from tests.conftest import ROOT
+
+NS = "{http://www.w3.org/2000/svg}"
+
+
+def line(span_id: str, at: int, **more: Any) -> dict[str, Any]:
+    return {
+        "timestamp": f"2026-11-23T01:18:{at:02d}.000Z",
+        "trace_id": "t",
+        "span_id": span_id,
+        "span_type": "llm",
+        "agent_name": "api",
+        "provider": "openai",
+        "model": "gpt-4o-mini",
+        "duration_ms": 900.0,
+        "tokens": {"input": 100, "output": 20},
+        "messages": [{"role": "user", "content": "a secret question"}],
+        "response": "a secret answer",
+    } | more
+
+
+def picture(tmp_path: Path, lines: list[dict[str, Any]], **given: Any) -> str:
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    with anb.read_traces(path) as traces:
+        return run_svg(traces.store, [0], **given)
+
+
+def test_names_figures_and_errors_are_there_and_no_text_of_a_message(tmp_path: Path) -> None:
+    drawn = picture(
+        tmp_path,
+        [
+            line("a", 1),
+            line("b", 2, parent_id="a", span_type="tool", tool_name="read_file", result="a secret result"),
+            line("c", 3, error="a secret reason", response=None),
+        ],
+    )
+    root = ET.fromstring(drawn)
+    texts = [text.text for text in root.iter(f"{NS}text")]
+    assert "read_file" in texts
+    assert "gpt-4o-mini" in texts
+    assert any("3 spans" in str(text) and "1 error" in str(text) for text in texts)
+    assert "!" in texts
+    assert "secret" not in drawn
+    assert {"circle", "rect", "polygon"} <= {element.tag.removeprefix(NS) for element in root.iter()}
+
+
+def test_hostile_names_are_escaped_and_never_attributes(tmp_path: Path) -> None:
+    corpus = ROOT.parent / "shared" / "corpus" / "hostile" / "xss-payloads.txt"
+    payloads = corpus.read_text(errors="replace").splitlines()[:400] if corpus.exists() else []
+    payloads += [
+        "</text><script>alert(1)</script>",
+        '" onload="alert(1)',
+        "]]>",
+        "<!--",
+        "\x00\x08\ud800\uffff",
+        "&#0;",
+    ]
+    lines = [
+        line(f"s{i}", i % 60, span_type="tool", tool_name=text, agent_name=text, duration_ms=1.0)
+        for i, text in enumerate(payloads)
+    ]
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    with anb.read_traces(path) as traces:
+        for mode in ("time", "order"):
+            root = ET.fromstring(run_svg(traces.store, [0], mode))
+            for element in root.iter():
+                tag = element.tag.removeprefix(NS)
+                assert tag in {"svg", "title", "desc", "rect", "text", "path", "circle", "polygon", "line"}
+                for name, value in element.attrib.items():
+                    assert not name.startswith("on")
+                    assert re.fullmatch(r"[-#%., \w'MVHvhz/:]*", value), (name, value)
+
+
+@pytest.mark.parametrize("count", [1, 30, 3000])
+def test_it_is_small_and_quick_at_any_size(tmp_path: Path, count: int) -> None:
+    lines = [line(f"s{i}", i % 60, agent_name=f"agent {i % 7}") for i in range(count)]
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    with anb.read_traces(path) as traces:
+        started = time.process_time()
+        drawn = run_svg(traces.store, [0])
+        spent = time.process_time() - started
+    print(f"{count} spans: {len(drawn):,} bytes, {spent * 1000:.0f} ms")
+    assert len(drawn) < 400_000
+    height = re.search(r'height="(\d+)', drawn)
+    assert height is not None
+    assert int(height[1]) <= 1420
+    ET.fromstring(drawn)
+
+
+def test_a_run_without_spans_has_no_picture(tmp_path: Path) -> None:
+    (tmp_path / "traces").mkdir()
+    with anb.read_traces(tmp_path) as traces:
+        traces.store.trace_code("t")
+        assert run_svg(traces.store, [0]) == ""
