@@ -18,6 +18,7 @@ from urllib.parse import quote
 MAGIC = b"SQLite format 3\0"
 HOLD = 0.012  # seconds a statement is kept open at most; with the step that is under way it stays below 20 ms
 WAIT = 0.03  # seconds to wait for a lock within one attempt
+KNOCK = 0.0004  # seconds between two tries for it: SQLite's own waiting sleeps past the gaps that a busy writer leaves
 FRESH = 50_000_000  # ns: a file changed this short a while ago may change again without another time stamp
 _WAL = 2
 
@@ -90,7 +91,7 @@ class SqliteFile:
         with self._lock:
             try:
                 db = self._opened()
-                cursor, more = db.execute(query, parameters), False
+                cursor, more = _begun(db, query, parameters), False
                 try:
                     until = time.perf_counter() + hold
                     for row in cursor:
@@ -114,7 +115,7 @@ class SqliteFile:
         while True:
             with self._lock:
                 try:
-                    cursor = self._opened().execute(query, parameters)
+                    cursor = _begun(self._opened(), query, parameters)
                     try:
                         row = cursor.fetchone()
                         names = [column[0] for column in cursor.description]
@@ -147,7 +148,7 @@ class SqliteFile:
             self._frozen = _still(self.path) if self.no_wal else None
             where = quote(os.path.abspath(self.path).encode("utf-8", "surrogateescape"))
             db = sqlite3.connect(
-                f"file:{where}?{mode}", uri=True, timeout=WAIT, isolation_level=None, check_same_thread=False
+                f"file:{where}?{mode}", uri=True, timeout=0.0, isolation_level=None, check_same_thread=False
             )
             try:
                 db.text_factory = bytes
@@ -202,6 +203,19 @@ class SqliteFile:
             )
             return Refused(f"cannot be opened ({error}){wal}", passing=True)
         return Refused(f"cannot be read ({error})")
+
+
+def _begun(db: sqlite3.Connection, query: str, parameters: tuple[Any, ...]) -> sqlite3.Cursor:
+    """A statement that has given its first row; waits for a lock, `WAIT` seconds at most."""
+    until = time.perf_counter() + WAIT
+    while True:
+        try:
+            return db.execute(query, parameters)
+        except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "") or ""
+            if not name.startswith("SQLITE_BUSY") or time.perf_counter() > until:
+                raise
+        time.sleep(KNOCK)
 
 
 def head(path: str, offset: int, length: int) -> bytes:
