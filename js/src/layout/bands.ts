@@ -216,6 +216,7 @@ export class Bands {
   private make(band: Band, group: number): Row {
     const kind = group === 0 ? (band.orchestrator ? 0 : 1) : group + 1;
     const row = new Row(this.rows.length, band.id, kind, band.trace);
+    row.growing = this.loose;
     this.rows.push(row);
     (band.lines[group] as Row[]).push(row);
     return row;

@@ -35,6 +35,8 @@ export class Row {
   /** Where the last bar ends, and where the last node has room again. Infinity while a span runs. */
   trueEnd = Number.NEGATIVE_INFINITY;
   visualEnd = Number.NEGATIVE_INFINITY;
+  /** While a run is laid out as a whole: room is taken twice as large, and given back in `trim`. */
+  growing = false;
   private dirty = Number.POSITIVE_INFINITY;
 
   constructor(
@@ -75,7 +77,8 @@ export class Row {
   }
 
   insert(x: number, slot: number, rank: number): void {
-    if (this.n === this.keys.length) this.reserve(this.n + (this.n >>> 2) + 4);
+    if (this.n === this.keys.length)
+      this.reserve(this.n < 64 ? 2 * this.n + 4 : this.n + (this.n >>> (this.growing ? 0 : 2)));
     // Equal places are told apart after rounding, as the keys are kept.
     const key = Math.fround(x);
     let at = this.n;
@@ -188,6 +191,7 @@ export class Row {
   }
 
   trim(): void {
+    this.growing = false;
     if (this.keys.length > this.n + (this.n >>> 3) + 8) this.reserve(this.n + (this.n >>> 4) + 4);
   }
 

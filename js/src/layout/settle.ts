@@ -66,25 +66,31 @@ export class Settler {
     return shown.length === visible.length && shown.every((slot, i) => visible[i] === slot);
   }
 
+  /** Who came to rest stays; only newcomers, and who stands near them, are simulated. */
   private begin(visible: readonly number[]): void {
     const { layout } = this;
     const press = this.press();
-    const nodes = visible.map((slot) => {
+    const loose: Body[] = [];
+    const fixed: Body[] = [];
+    for (const slot of visible) {
       const [homeX, homeY] = [layout.homeX(slot), layout.homeY(slot)];
-      const known = this.bodies.get(slot);
-      if (known !== undefined && known.homeX === homeX && known.homeY === homeY) return known;
-      const body: Body = { slot, x: layout.x[slot]! * press, y: layout.y[slot]!, homeX, homeY };
-      this.bodies.set(slot, body);
-      return body;
-    });
-    for (const body of nodes) {
-      if (!layout.pinned(body.slot)) continue;
-      body.fx = body.x = layout.x[body.slot]! * press;
-      body.fy = body.y = layout.y[body.slot]!;
+      let body = this.bodies.get(slot);
+      if (body === undefined || body.homeX !== homeX || body.homeY !== homeY) {
+        body = { slot, x: layout.x[slot]! * press, y: layout.y[slot]!, homeX, homeY };
+        this.bodies.set(slot, body);
+      }
+      if (layout.pinned(slot)) {
+        body.fx = body.x = layout.x[slot]! * press;
+        body.fy = body.y = layout.y[slot]!;
+      }
+      (body.fx === undefined || body.fx === null ? loose : fixed).push(body);
     }
     this.shown = visible.slice();
-    this.resting = nodes.every((body) => body.fx !== undefined && body.fx !== null);
-    this.simulation = forceSimulation(nodes)
+    this.resting = loose.length === 0;
+    this.simulation = null;
+    if (this.resting) return;
+    const near = nearOf(loose);
+    this.simulation = forceSimulation([...loose, ...fixed.filter(near)])
       .stop()
       .alphaDecay(0.06)
       .velocityDecay(0.5)
@@ -92,4 +98,14 @@ export class Settler {
       .force("y", forceY<Body>((body) => body.homeY).strength(0.35))
       .force("apart", forceCollide<Body>(RADIUS).strength(0.7).iterations(2));
   }
+}
+
+/** Whether a body stands where one of these may be pushed to. */
+function nearOf(bodies: readonly Body[]): (body: Body) => boolean {
+  const reach = 4 * RADIUS;
+  const cells = new Set<string>();
+  const cell = (at: number): number => Math.floor(at / reach);
+  for (const { x, y } of bodies)
+    for (const dx of [-1, 0, 1]) for (const dy of [-1, 0, 1]) cells.add(`${cell(x) + dx} ${cell(y) + dy}`);
+  return (body) => cells.has(`${cell(body.x)} ${cell(body.y)}`);
 }

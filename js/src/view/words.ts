@@ -14,7 +14,7 @@ export function count(n: number | null | undefined): string {
   if (n >= 999_500) return `${(n / 1e6).toFixed(1)} M`;
   if (n >= 99_950) return `${Math.round(n / 1e3)} k`;
   if (n >= 10_000) return `${(n / 1e3).toFixed(1)} k`;
-  return n.toLocaleString("en-US");
+  return String(n).replace(/\B(?=(\d{3})+$)/, ",");
 }
 
 /** Rounds down, so that no second has a thousand milliseconds and no minute sixty seconds. */
@@ -31,7 +31,8 @@ export function span(ms: number | null | undefined): string {
 
 export function clock(ms: number | null | undefined): string {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return "–";
-  return new Date(ms).toLocaleTimeString("en-GB", { hour12: false });
+  const date = new Date(ms);
+  return [date.getHours(), date.getMinutes(), date.getSeconds()].map((part) => String(part).padStart(2, "0")).join(":");
 }
 
 export function moment(ms: number | null | undefined): string {
