@@ -12,7 +12,6 @@ export interface SpanColumns {
 
 const BITS = 3;
 const BLOCK = 1 << BITS;
-/** By status code: how bad. ok 0, running 1, error 2. */
 const RANK = [1, 0, 2];
 
 export interface Level {
@@ -35,7 +34,7 @@ export class Row {
   /** Where the last bar ends, and where the last node has room again. Infinity while a span runs. */
   trueEnd = Number.NEGATIVE_INFINITY;
   visualEnd = Number.NEGATIVE_INFINITY;
-  /** While a run is laid out as a whole: room is taken twice as large, and given back in `trim`. */
+  /** While a whole run is laid out: room is doubled, and given back in `trim`. */
   growing = false;
   private dirty = Number.POSITIVE_INFINITY;
 
@@ -160,13 +159,10 @@ export class Row {
     this.endAgain(columns, width);
   }
 
-  /** Visits the indices before `limit` whose bars reach x or farther. */
+  /** Visits the indices before `limit` whose bars reach x. */
   reaching(x: number, limit: number, columns: SpanColumns, visit: (index: number) => void): void {
     const top = this.levels.length - 1;
-    if (limit <= 0) return;
-    if (top < 0) this.reachingIn(-1, 0, x, limit, columns, visit);
-    if (top < 0) return;
-    const blocks = ((limit - 1) >>> (BITS * (top + 1))) + 1;
+    const blocks = limit <= 0 ? 0 : ((limit - 1) >>> (BITS * (top + 1))) + 1;
     for (let block = 0; block < blocks; block++) this.reachingIn(top, block, x, limit, columns, visit);
   }
 
@@ -288,16 +284,15 @@ export class Row {
   private reserve(capacity: number): void {
     const keys = new Float32Array(capacity);
     const slots = new Int32Array(capacity);
-    keys.set(this.keys.subarray(0, this.n));
     const ranks = new Uint8Array(capacity);
+    keys.set(this.keys.subarray(0, this.n));
     slots.set(this.slots.subarray(0, this.n));
     ranks.set(this.ranks.subarray(0, this.n));
-    this.ranks = ranks;
-    this.keys = keys;
-    this.slots = slots;
+    Object.assign(this, { keys, slots, ranks });
   }
 }
 
+/** By status code how bad: ok 0, running 1, error 2. */
 export function rankOf(status: number): number {
   return RANK[status] ?? 0;
 }
