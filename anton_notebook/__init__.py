@@ -12,6 +12,7 @@ from anton_notebook.request import Request, Response
 from anton_notebook.rerun import arerun, quote, rerun
 
 if TYPE_CHECKING:
+    from anton_notebook.archive import scan
     from anton_notebook.compare.sides import show_diff
     from anton_notebook.pricing import reset_prices, set_price
     from anton_notebook.tables.costs import costs
@@ -43,6 +44,7 @@ __all__ = [
     "remove_column",
     "rerun",
     "reset_prices",
+    "scan",
     "set_price",
     "show_diff",
     "sources",
@@ -60,6 +62,7 @@ _LATE = (
     "price_check",
     "remove_column",
     "reset_prices",
+    "scan",
     "set_price",
     "show_diff",
     "verdict",
@@ -75,6 +78,10 @@ def __getattr__(name: str) -> Any:
         from anton_notebook import widget
 
         home = widget
+    elif name == "scan":
+        from anton_notebook import archive
+
+        home = archive
     elif name in ("reset_prices", "set_price"):
         from anton_notebook import pricing
 

@@ -22,6 +22,7 @@
     │   └── NewerSchema                 the file was written by a newer version
     ├── ReplayError                     (also ValueError) a replay that cannot be done
     │   └── ReplayDivergence            the program asked for something else than the recording holds
+    ├── ArchiveError                    an archive in Parquet cannot be written or read, and why
     └── MissingBundle                   (also FileNotFoundError) the front end has not been built
 
 Every message says what was wrong, where, what is possible, and what to do.
@@ -162,6 +163,10 @@ class ReplayDivergence(ReplayError):
         self.step = step
         self.expected = expected
         self.actual = actual
+
+
+class ArchiveError(AntonNotebookError):
+    """An archive cannot be written or read: it is none, it is of a newer version, or a package is missing."""
 
 
 class MissingBundle(AntonNotebookError, FileNotFoundError):

@@ -55,7 +55,7 @@ HOUSE = {
     "gateway": Room("llm request sources.writer errors", "tornado"),
     "redact": Room("span store"),
     "picture": Room("span store"),
-    "archive": Room("tables api errors", "dask distributed pyarrow pandas"),
+    "archive": Room("tables api errors", "dask distributed fsspec pyarrow pandas"),
     "protocol": Room("span store"),
     "details": Room("span store pricing api errors"),
     "widget": Room(

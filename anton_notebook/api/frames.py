@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from anton_notebook.tables import (
     as_text,
     asked,
     build,
+    dataset,
     own,
     problems_frame,
     runs_frame,
@@ -194,6 +196,19 @@ class Frames:
         kinds, moment = self._asked(kind, since)
         self._check(kinds, moment, strict)
         return _given(problems_frame(self._problems(kinds, moment)), "problems", wanted)
+
+    def to_parquet(self, directory: str | os.PathLike[str]) -> int:
+        """Adds all spans that are not in it yet to an archive, a folder of Parquet files by day and project.
+
+        Returns how many rows were written: new ones, and those that have changed since (a call that has ended, a run whose
+        price is another). What is there of other runs stays. Doing it again changes nothing, and an interrupted one leaves
+        the archive as it was. `anb.scan(directory)` reads it. Texts of messages and results are not in it.
+
+        Raises `ArchiveError` without pyarrow (`pip install 'anton-notebook[archive]'`), or where the folder is of a newer
+        version.
+        """
+        first = self.reader.paths[0]
+        return dataset.append(self.spans_df(), directory, first if os.path.isdir(first) else os.path.dirname(first))
 
     def _asked(self, kind: Names, since: Since) -> tuple[list[str] | None, int | None]:
         return asked.kinds_of(kind, self.store.kinds), asked.moment(since, self.reader.zone)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
@@ -36,9 +36,12 @@ class Traces(Frames):
         home: Path | None,
         wait: bool,
         all_repositories: bool = False,
+        skip: Collection[str] = (),
     ) -> None:
         self.store = Store(pricing.cost_array)
-        self.reader = Reader(paths, self.store, zone=zone, home=home, wait=wait, all_repositories=all_repositories)
+        self.reader = Reader(
+            paths, self.store, zone=zone, home=home, wait=wait, all_repositories=all_repositories, skip=skip
+        )
         self.live: Live | None = None
         self._frame = SpansFrame(self.store, pricing.cost_sources)
         self._own = OwnValues(self.store)

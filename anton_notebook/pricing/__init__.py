@@ -16,7 +16,8 @@ from __future__ import annotations
 import difflib
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -193,6 +194,19 @@ def set_price(
 def reset_prices() -> None:
     """Forgets everything that `set_price` has set."""
     _become(lambda old: Prices())
+
+
+@contextmanager
+def only(prices: Prices) -> Iterator[None]:
+    """In this process these prices hold meanwhile: those of the process that a piece of work comes from."""
+    global _current
+    with _lock:
+        before, _current = _current, prices
+    try:
+        yield
+    finally:
+        with _lock:
+            _current = before
 
 
 def _become(change: Callable[[Prices], Prices]) -> None:

@@ -80,8 +80,10 @@ class Reader:
         home: Path | None = None,
         wait: bool = False,
         all_repositories: bool = False,
+        skip: Collection[str] = (),
     ) -> None:
         self.store = store
+        self.skip = frozenset(skip)
         self.zone = zone
         self.problems = Problems()
         self.paths = [os.path.abspath(os.path.expanduser(os.fspath(p))) for p in paths]
@@ -149,6 +151,10 @@ class Reader:
             self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
             return self._say_what_is_left_out() or new
 
+    def listed(self) -> list[str]:
+        """The files that the next pass over everything looks at, in the order in which it reads them."""
+        return self._list()
+
     def _list(self) -> list[str]:
         paths: dict[str, None] = {}
         for path in self.paths:
@@ -181,7 +187,7 @@ class Reader:
     def _read(self, path: str) -> bool:
         file = self._files.get(path)
         if file is None:
-            if not os.path.isfile(path):
+            if path in self.skip or not os.path.isfile(path):
                 return False
             kind = recognise(path)
             if kind is None:

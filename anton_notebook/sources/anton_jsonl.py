@@ -60,6 +60,10 @@ class JsonlFile:
                 self._tell("was removed; its spans stay, their texts cannot be read any more", None, None)
         return seen
 
+    def take(self, part: Lines) -> None:
+        """Takes in lines that were read elsewhere."""
+        self._decode(part)
+
     def close(self) -> None:
         """Lets go of the file."""
         self.tail.close()

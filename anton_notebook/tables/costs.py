@@ -52,7 +52,8 @@ def costs(
 ) -> pd.DataFrame:
     """What was spent, grouped `by` any columns of `spans_df` or `run`, `tool`, `hour`, `day`, `phase`; dearest first.
 
-    `x` is anything with `spans_df()`, or a spans frame of pandas or Dask. With `subagents` an agent has what the
+    `x` is anything with `spans_df()`, or a spans frame of pandas or Dask (whose partitions hold whole runs, as those of
+    `anb.scan` do). With `subagents` an agent has what the
     agents under it spent too, so that its groups overlap. Reruns and replays are left out unless `experiments`.
     `prices` (as for `set_price`: `{model: {"input": ..., "output": ...}}`, US dollars per million tokens) prices every
     call anew.
@@ -71,10 +72,10 @@ def costs(
     names = [by] if isinstance(by, str) else list(by)
     spans = spans_of(x, experiments)
     if hasattr(spans, "map_partitions"):
-        if subagents:
-            raise ValueError("subagents=True needs whole runs in memory: give costs() the frame's .compute()")
+        needed = {*EMPTY.columns, *names} - ({"parent_id", "span_id"} if not subagents else set())
+        spans = spans[[name for name in spans.columns if name in needed]]
         meta = pd.DataFrame({"part": pd.Series(dtype=object)})
-        made = spans.map_partitions(_boxed, names, experiments, prices, meta=meta).compute()
+        made = spans.map_partitions(_boxed, names, subagents, experiments, prices, meta=meta).compute()
         parts = list(made["part"])
     else:
         parts = [part_of(spans, names, subagents, prices)]
@@ -130,9 +131,9 @@ def without_experiments(frame: pd.DataFrame, experiments: bool) -> pd.DataFrame:
     return frame[~about] if about.any() else frame
 
 
-def _boxed(frame: pd.DataFrame, by: list[str], experiments: bool, prices: Any) -> pd.DataFrame:
+def _boxed(frame: pd.DataFrame, by: list[str], subagents: bool, experiments: bool, prices: Any) -> pd.DataFrame:
     box = np.empty(1, object)
-    box[0] = part_of(without_experiments(frame, experiments), by, False, prices)
+    box[0] = part_of(without_experiments(frame, experiments), by, subagents, prices)
     return pd.DataFrame({"part": pd.Series(box, dtype=object)})
 
 

@@ -115,9 +115,12 @@ def names(frame: str) -> list[str]:
     return [*(field.name for field in FIELDS[frame]), *(own.name for own in own_columns(frame))]
 
 
-def with_own(frame: pd.DataFrame, of: str, wanted: Sequence[str] | None = None) -> pd.DataFrame:
-    """The frame with the user's columns, or those `wanted`, each worked out from the frame's rows."""
-    added = [own for own in own_columns(of) if wanted is None or own.name in wanted]
+def with_own(
+    frame: pd.DataFrame, of: str, wanted: Sequence[str] | None = None, added: Sequence[OwnColumn] | None = None
+) -> pd.DataFrame:
+    """The frame with the user's columns, or those `wanted`, each worked out from the frame's rows. `added`: instead of
+    those of this process."""
+    added = [own for own in (own_columns(of) if added is None else added) if wanted is None or own.name in wanted]
     return frame.assign(**{own.name: _typed(own, own.make(frame), len(frame)) for own in added if callable(own.make)})
 
 
