@@ -92,8 +92,9 @@ class Family:
         self._rootless -= self._roots.keys()
         now = time.time() * 1e6
         for trace in list(self._rootless):
-            end = self._store.traces[trace].end
-            fresh = end == NAT or abs(now - end) <= QUIET
+            info = self._store.traces[trace]
+            last = max(info.start, info.end)
+            fresh = last != NAT and abs(now - last) <= QUIET
             self._store.describe(trace, verdict="running" if fresh else None)
             if not fresh:
                 self._rootless.discard(trace)

@@ -25,7 +25,7 @@ _COMMA = ord(",")
 _OPENS, _BETWEEN = b'[{"role": ', b'}, {"role": '
 _CALLED, _GIVEN = b'"assistant", "content": "Calling tool: ', b'"user", "content": "Tool result from '
 _TEXTS = (b'"assistant", "content": "', b'"user", "content": "', b'"system", "content": "')
-_MAY_HOLD = re.compile(rb'Calling tool: |Tool result from |", "tool_call')
+_SIGNS = (b"Calling tool: ", b"Tool result from ", b'", "tool_call')
 _decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -167,8 +167,12 @@ def plain_results(pieces: Sequence[bytes]) -> list[tuple[str, int]] | None:
         elif waits and piece.startswith(_GIVEN) and piece.startswith(waits + b":", len(_GIVEN)):
             out.append((waits.decode("utf-8", "replace"), hash(piece)))
             waits = b""
-        elif waits or not piece.startswith(_TEXTS) or _MAY_HOLD.search(piece):
+        elif waits or not piece.startswith(_TEXTS):
             return None
+        else:
+            for sign in _SIGNS:
+                if sign in piece:
+                    return None
     return None if waits else out
 
 

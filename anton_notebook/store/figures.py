@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NO_LINE = np.uint8(Flag.DERIVED | Flag.PENDING | Flag.DEAD)
 _LLM, _TOOL = 2, 3
+_NEVER = 2**63 - 1
 
 
 def pico(usd: Float64) -> npt.NDArray[np.int64]:
@@ -43,32 +44,42 @@ def count(store: Store, rows: Int32, sign: int) -> None:
         return
     traces = c.trace[rows]
     codes = distinct(traces)
-    for code in codes:
-        part = rows[traces == code] if len(codes) > 1 else rows
+    if len(codes) > 1:
+        order = np.argsort(traces, kind="stable")
+        rows, traces = rows[order], traces[order]
+    begins = np.flatnonzero(np.append(True, traces[1:] != traces[:-1]))
+    kind, status, cost, recorded = store.class_kind[c.cls[rows]], c.status[rows], c.cost[rows], c.recorded_cost[rows]
+    llm, unknown = kind == _LLM, np.isnan(cost)
+    usage = [column[rows] for column in (c.input, c.output, c.cached)]
+
+    def sums(values: npt.NDArray[Any]) -> list[int]:
+        found: list[int] = np.add.reduceat(values.astype(np.int64), begins).tolist()
+        return found
+
+    columns = [
+        np.diff(np.append(begins, len(rows))).tolist(),
+        sums(llm), sums(kind == _TOOL), sums(status == 2), sums(status == 0), sums(llm & unknown & (status != 0)),
+        sums(~unknown), sums(pico(cost)), sums(~np.isnan(recorded)), sums(pico(recorded)),
+        *(sums(np.maximum(values, 0)) for values in usage), *(sums(values >= 0) for values in usage),
+    ]  # fmt: skip
+    for code, *found in zip(codes, *columns, strict=True):
         info = store.traces[code]
-        kind = store.class_kind[c.cls[part]]
-        status = c.status[part]
-        info.spans += sign * len(part)
-        llm = kind == _LLM
-        info.llm_calls += sign * int(llm.sum())
-        info.tool_calls += sign * int((kind == _TOOL).sum())
-        info.errors += sign * int((status == 2).sum())
-        info.running += sign * int((status == 0).sum())
-        unknown = np.isnan(c.cost[part])
-        info.unpriced += sign * int((llm & unknown & (status != 0)).sum())
-        info.priced += sign * int((~unknown).sum())
-        info.cost += sign * int(pico(c.cost[part]).sum())
-        info.recorded_known += sign * int((~np.isnan(c.recorded_cost[part])).sum())
-        info.recorded += sign * int(pico(c.recorded_cost[part]).sum())
-        for i, column in enumerate((c.input, c.output, c.cached)):
-            values = column[part]
-            known = values >= 0
-            info.tokens[i] += sign * int(values[known].sum(dtype=np.int64))
-            info.tokens_known[i] += sign * int(known.sum())
-        if sign > 0:
-            _widen(store, int(code), part)
-        else:
-            info.stale = True
+        info.spans += sign * found[0]
+        info.llm_calls += sign * found[1]
+        info.tool_calls += sign * found[2]
+        info.errors += sign * found[3]
+        info.running += sign * found[4]
+        info.unpriced += sign * found[5]
+        info.priced += sign * found[6]
+        info.cost += sign * found[7]
+        info.recorded_known += sign * found[8]
+        info.recorded += sign * found[9]
+        for i in range(3):
+            info.tokens[i] += sign * found[10 + i]
+            info.tokens_known[i] += sign * found[13 + i]
+        info.stale |= sign < 0
+    if sign > 0:
+        _widen(store, codes, rows, begins)
 
 
 def _count_one(store: Store, row: int, sign: int) -> None:
@@ -117,20 +128,27 @@ def _pico(usd: float) -> int:
     return round(max(-9e6, min(9e6, usd)) * PICO)
 
 
-def _widen(store: Store, code: int, rows: Int32) -> None:
-    info, c = store.traces[code], store.c
+def _widen(store: Store, codes: list[int], rows: Int32, begins: npt.NDArray[np.int64]) -> None:
+    """Extends the traces by the times of these rows, and finds their first calls; the rows of each begin at `begins`."""
+    c = store.c
     start = c.start[rows]
-    known = start != NAT
-    if known.any():
-        first = int(start[known].min())
-        info.start = first if info.start == NAT else min(info.start, first)
-        calls = rows[known & (store.class_kind[c.cls[rows]] == _LLM) & (c.file[rows] >= 0)]
-        if len(calls):
-            call = int(calls[np.argmin(c.start[calls])])
-            if info.first_call < 0 or c.start[call] < c.start[info.first_call]:
-                info.first_call = call
-                store.unnamed.add(code)
-    info.end = max(info.end, int(c.end(rows).max()))
+    known = np.where(start == NAT, _NEVER, start)
+    called = (start != NAT) & (store.class_kind[c.cls[rows]] == _LLM) & (c.file[rows] >= 0)
+    calls = np.where(called, start, _NEVER)
+    earliest = np.minimum.reduceat(calls, begins)
+    at = np.flatnonzero(called & (calls == np.repeat(earliest, np.diff(np.append(begins, len(rows))))))
+    first_calls = dict(zip(c.trace[rows[at]].tolist()[::-1], rows[at].tolist()[::-1], strict=True))
+    firsts = np.minimum.reduceat(known, begins).tolist()
+    ends = np.maximum.reduceat(c.end(rows), begins).tolist()
+    for code, first, end in zip(codes, firsts, ends, strict=True):
+        info = store.traces[code]
+        if first != _NEVER:
+            info.start = first if info.start == NAT else min(info.start, first)
+        info.end = max(info.end, end)
+        call = first_calls.get(code)
+        if call is not None and (info.first_call < 0 or c.start[call] < c.start[info.first_call]):
+            info.first_call = call
+            store.unnamed.add(code)
 
 
 def totals(store: Store) -> tuple[Float64, Float64]:

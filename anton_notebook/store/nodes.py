@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from typing import TYPE_CHECKING
 
@@ -16,60 +17,76 @@ if TYPE_CHECKING:
 
 DEAD, PENDING, DERIVED = np.uint8(Flag.DEAD), np.uint8(Flag.PENDING), np.uint8(Flag.DERIVED)
 AGENT_KINDS = 2
+_NEVER = 2**63 - 1
 
 
 def agent_id(trace_id: str, agent: str) -> str:
     """The id of a derived agent's node."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{trace_id}:agent:{agent}"))
+    name = f"{trace_id}:agent:{agent}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha1(uuid.NAMESPACE_URL.bytes + name, usedforsecurity=False).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=5))
 
 
 def extend_agents(store: Store, rows: Int32, pairs: list[int], which: Int64, derive: Bool) -> set[int]:
     """Extends each agent's first start, end and count of running spans by these rows; makes nodes that are not there yet."""
     c = store.c
+    explicit = (store.class_kind[c.cls[rows]] < AGENT_KINDS) & (store.class_agent[c.cls[rows]] != store.agent_code(""))
+    if explicit.any():
+        own = zip(rows[explicit].tolist(), which[explicit].tolist(), strict=True)
+        for row, p in sorted(own, key=lambda one: (int(c.start[one[0]]), store.ids[one[0]])):
+            _explicit(store, row, store.traces[pairs[p] >> 32], pairs[p] & 0xFFFFFFFF)
+    if not derive.all():
+        rows, which = rows[derive], which[derive]
     touched: set[int] = set()
-    order = np.argsort(which, kind="stable")
-    bounds = np.searchsorted(which[order], np.arange(len(pairs) + 1))
-    explicit = store.class_kind[c.cls[rows]] < AGENT_KINDS
-    for p, pair in enumerate(pairs):
-        info, code = store.traces[pair >> 32], pair & 0xFFFFFFFF
-        mine = order[bounds[p] : bounds[p + 1]]
-        part = rows[mine]
-        named = part[explicit[mine]]
-        if len(named) and store.agents[code]:
-            row = min(named.tolist(), key=lambda r: (int(c.start[r]), store.ids[r]))
-            agent = info.agents.get(code)
-            if agent is None:
-                info.agents[code] = Agent(code, row, explicit=True)
-            elif not agent.explicit or (int(c.start[row]), store.ids[row]) < (
-                int(c.start[agent.row]),
-                store.ids[agent.row],
-            ):
-                agent.explicit, agent.row, info.stale = True, row, True
-        part = part[derive[mine]]
-        if not len(part):
-            continue
+    if not len(rows):
+        return touched
+    if len(pairs) > 1:
+        order = np.argsort(which, kind="stable")
+        rows, which = rows[order], which[order]
+    begins = np.flatnonzero(np.append(True, which[1:] != which[:-1]))
+    starts, unrooted = c.start[rows], c.recorded_parent[rows] >= 0
+    least = _least(store, rows, starts, begins)
+    ends = np.maximum.reduceat(c.end(rows), begins).tolist()
+    running = np.add.reduceat((c.status[rows] == 0).astype(np.int64), begins).tolist()
+    roots = _least(store, rows, np.where(unrooted, _NEVER, starts), begins)
+    for g, p in enumerate(which[begins].tolist()):
+        info, code = store.traces[pairs[p] >> 32], pairs[p] & 0xFFFFFFFF
         agent = info.agents.get(code)
         if agent is None:
             agent = info.agents[code] = Agent(code)
-        starts = c.start[part]
-        first = int(starts.min())
-        if first <= agent.first[0]:
-            least = min(store.ids[r] for r in part[starts == first].tolist())
-            agent.first = min(agent.first, (first, least))
-        agent.end = max(agent.end, int(c.end(part).max()))
-        agent.running += int((c.status[part] == 0).sum())
-        roots = part[c.recorded_parent[part] < 0]
-        if len(roots):
-            start = int(c.start[roots].min())
-            if info.first_root is None or start <= info.first_root[0]:
-                least = min(store.ids[r] for r in roots[c.start[roots] == start].tolist())
-                info.first_root = min(info.first_root or (2**63 - 1, "", 0), (start, least, code))
+        agent.first = min(agent.first, least[g])
+        agent.end = max(agent.end, ends[g])
+        agent.running += running[g]
+        if roots[g][0] != _NEVER:
+            info.first_root = min(info.first_root or (_NEVER, "", 0), (*roots[g], code))
         if not agent.explicit:
             if agent.row < 0:
                 agent.row = _derived(store, info, code)
             touched.add(agent.row)
-        c = store.c
     return touched
+
+
+def _explicit(store: Store, row: int, info: TraceInfo, code: int) -> None:
+    """Of the spans that a source has for one agent, the first is its node."""
+    c, agent = store.c, info.agents.get(code)
+    if agent is None:
+        info.agents[code] = Agent(code, row, explicit=True)
+    elif not agent.explicit or (int(c.start[row]), store.ids[row]) < (int(c.start[agent.row]), store.ids[agent.row]):
+        agent.explicit, agent.row, info.stale = True, row, True
+
+
+def _least(store: Store, rows: Int32, starts: Int64, begins: Int64) -> list[tuple[int, str]]:
+    """The first start of each group of rows and the least id that has it; the groups begin at `begins`."""
+    first = np.minimum.reduceat(starts, begins)
+    at = np.flatnonzero(starts == np.repeat(first, np.diff(np.append(begins, len(rows)))))
+    ids = store.ids
+    if len(at) == len(begins):
+        return list(zip(first.tolist(), [ids[row] for row in rows[at].tolist()], strict=True))
+    found: dict[int, str] = {}
+    group = np.searchsorted(begins, at, side="right") - 1
+    for g, row in zip(group.tolist(), rows[at].tolist(), strict=True):
+        found[g] = min(found.get(g, ids[row]), ids[row])
+    return [(start, found[g]) for g, start in enumerate(first.tolist())]
 
 
 def _derived(store: Store, info: TraceInfo, code: int) -> int:
