@@ -4,6 +4,7 @@
  */
 import type { Model } from "../model";
 import { Row, type SpanColumns } from "./row";
+import type { Bounds } from "./types";
 
 export const ROW_HEIGHT = 64;
 const HEAD_ROOM = 34;
@@ -148,6 +149,17 @@ export class Bands {
     this.bottom = y - BAND_GAP;
     this.lanes = this.bands.map((band) => band.lane);
     this.byY = [...this.rows].sort((a, b) => a.y - b.y);
+  }
+
+  /** Widens the bounds to all that stands here; `now` is where running bars of a trace end. */
+  reach(bounds: Bounds, now: (trace: number) => number): void {
+    for (const row of this.rows) {
+      if (row.n === 0) continue;
+      const end = row.trueEnd === Number.POSITIVE_INFINITY ? now(row.trace) : row.trueEnd;
+      bounds.x0 = Math.min(bounds.x0, row.keys[0] as number);
+      bounds.x1 = Math.max(bounds.x1, row.lastKey, end);
+    }
+    bounds.y1 = Math.max(bounds.y1, this.bottom);
   }
 
   private stackOne(band: Band, top: number, living: boolean): number {

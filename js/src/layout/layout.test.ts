@@ -245,7 +245,7 @@ describe("a run that grows", () => {
         await flush();
         expect(everything(layout)).toEqual(living(model));
       }
-      const marks = collectMarks(layout, { x0: -1e5, x1: 1e5, y0: -1e5, y1: 1e5, kx: 0.01, costs: true }, new Marks());
+      const marks = collectMarks(layout, { x0: -1e5, x1: 1e5, y0: -1e5, y1: 1e5, kx: 0.01, exact: true }, new Marks());
       let counted = 0;
       for (let i = 0; i < marks.n; i++) counted += marks.count[i]!;
       expect(counted).toBe(living(model).length);
@@ -424,7 +424,7 @@ describe("marks", () => {
     for (let round = 0; round < 60; round++) {
       const width = layout.bounds.x1 * (0.02 + rnd());
       const x0 = (rnd() - 0.2) * layout.bounds.x1;
-      const view = { x0, x1: x0 + width, y0: -1e6, y1: 1e6, kx: 600 / width, costs: true };
+      const view = { x0, x1: x0 + width, y0: -1e6, y1: 1e6, kx: 600 / width, exact: true };
       const marks = collectMarks(layout, view, new Marks());
       const cells = truth(model, layout, view);
       let counted = 0;
@@ -455,10 +455,10 @@ describe("marks", () => {
     expect(errors.length).toBeGreaterThan(20);
     for (const kx of [0.01, 0.05, 0.11, 0.3, 0.9]) {
       const view = { x0: -10, x1: layout.bounds.x1 + 10, y0: -1e6, y1: 1e6, kx };
-      for (const costs of [false, true]) {
-        const marks = collectMarks(layout, { ...view, costs }, new Marks());
+      for (const exact of [false, true]) {
+        const marks = collectMarks(layout, { ...view, exact }, new Marks());
         // A kept mark may lie half a pixel beside its place, so it can come to stand one pixel beside it.
-        const off = costs ? 0 : 1;
+        const off = exact ? 0 : 1;
         for (const slot of errors) {
           const px = Math.floor((layout.x[slot]! - view.x0) * kx);
           let seen = false;
@@ -469,29 +469,32 @@ describe("marks", () => {
               marks.px0[i]! <= px + off &&
               marks.px1[i]! >= px - off;
           }
-          expect([kx, costs, slot, seen]).toEqual([kx, costs, slot, true]);
+          expect([kx, exact, slot, seen]).toEqual([kx, exact, slot, true]);
         }
       }
     }
   });
 
-  it("follow a change of status and sum what is priced", async () => {
+  it("follow a change of status and say what is dearest in them", async () => {
     const spans = [
       call({ cost: 0.25 }),
       call({ start: START + 10, cost: 0.5, status: 0, duration: Number.NaN }),
       call({ start: START + 20 }),
     ];
-    const { kernel, layout, flush } = await laidOut(spans);
+    const { kernel, model, layout, flush } = await laidOut(spans);
     layout.now = START + 4_000;
-    const view = { x0: -1, x1: 200, y0: -1e6, y1: 1e6, kx: 0.05, costs: true };
+    const view = { x0: -1, x1: 200, y0: -1e6, y1: 1e6, kx: 0.05, exact: true };
     const worst = (): number =>
-      Math.max(...Array.from(collectMarks(layout, { ...view, costs: false }, new Marks()).worst));
-    const sum = (marks: Marks): number => Array.from(marks.cost.slice(0, marks.n)).reduce((a, b) => a + b, 0);
+      Math.max(...Array.from(collectMarks(layout, { ...view, exact: false }, new Marks()).worst));
+    const dearest = (exact: boolean): number =>
+      Math.max(...collectMarks(layout, { ...view, exact }, new Marks()).dearest.slice(0, 3));
+    expect(dearest(false)).toBe(0);
+    layout.valueBy((slot) => model.cost[slot]! || 0);
     expect(worst()).toBe(1);
-    expect(sum(collectMarks(layout, view, new Marks()))).toBeCloseTo(0.75);
+    expect([dearest(true), dearest(false)]).toEqual([0.5, 0.5]);
     kernel.put(call({ start: START + 10, cost: 0.75, status: 2 }), 1);
     await flush();
     expect(worst()).toBe(2);
-    expect(sum(collectMarks(layout, view, new Marks()))).toBeCloseTo(1);
+    expect([dearest(true), dearest(false)]).toEqual([0.75, 0.75]);
   });
 });

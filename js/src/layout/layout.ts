@@ -48,7 +48,7 @@ export class Layout extends Places {
     for (let i = this.firstRow(y0); i < byY.length && (byY[i] as Row).y <= y1; i++) {
       const row = byY[i] as Row;
       const first = row.lowerBound(x0);
-      row.reaching(x0, first, this.spanColumns, (at) => home(row, at));
+      row.summary.reaching(x0, first, this.spanColumns, (at) => home(row, at));
       for (let at = first; at < row.n && (row.keys[at] as number) <= x1; at++) home(row, at);
     }
     for (const slot of this.away.keys()) {

@@ -8,6 +8,8 @@ export interface KeptMarks {
   px0: Int32Array;
   px1: Int32Array;
   worst: Uint8Array;
+  /** Null where the colour is no figure. */
+  dearest: Float32Array | null;
   count: Uint32Array;
   slot: Int32Array;
 }
@@ -29,15 +31,15 @@ export class Marks {
   kind = new Uint8Array(1024);
   /** 0 = the trace looked at. */
   trace = new Uint16Array(1024);
-  /** Summed cost in USD of what is priced; number of spans that begin in the mark. */
-  cost = new Float32Array(1024);
+  /** The largest figure in it, where the colour is one; number of spans that begin in the mark. */
+  dearest = new Float32Array(1024);
   count = new Uint32Array(1024);
   /** The first span of the mark. */
   slot = new Int32Array(1024);
 
   grow(): void {
     const more = this.px0.length * 2;
-    for (const name of ["px0", "px1", "y", "worst", "kind", "trace", "cost", "count", "slot"] as const) {
+    for (const name of ["px0", "px1", "y", "worst", "kind", "trace", "dearest", "count", "slot"] as const) {
       const old = this[name];
       const next = new (old.constructor as new (length: number) => typeof old)(more);
       next.set(old);
@@ -54,7 +56,7 @@ export function addMark(
   px0: number,
   px1: number,
   worst: number,
-  cost: number,
+  dearest: number,
   count: number,
   slot: number,
 ): void {
@@ -67,7 +69,7 @@ export function addMark(
     if (px0 <= began || (px0 <= end + 1 && rank === worst && small)) {
       marks.px1[before] = Math.max(end, px1);
       marks.worst[before] = Math.max(rank, worst);
-      marks.cost[before]! += cost;
+      marks.dearest[before] = Math.max(marks.dearest[before] as number, dearest);
       marks.count[before]! += count;
       return;
     }
@@ -81,7 +83,7 @@ export function addMark(
   marks.worst[i] = worst;
   marks.kind[i] = row.kind;
   marks.trace[i] = row.trace;
-  marks.cost[i] = cost;
+  marks.dearest[i] = dearest;
   marks.count[i] = count;
   marks.slot[i] = slot;
 }

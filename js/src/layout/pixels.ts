@@ -5,6 +5,7 @@
 import type { Layout } from "./layout";
 import { addMark, type KeptMarks, Marks } from "./marks";
 import type { Row, SpanColumns } from "./row";
+import { BITS } from "./summary";
 
 export { Marks } from "./marks";
 
@@ -16,11 +17,10 @@ export interface Viewport {
   y1: number;
   /** Screen px for each world px, in x. */
   kx: number;
-  /** Sum the costs too; only who shows them should ask, since it means a look at every span that is alone in its pixel. */
-  costs?: boolean;
+  /** Look at the spans themselves, and not at what was kept of a line at a zoom near by. */
+  exact?: boolean;
 }
 
-const BITS = 3;
 /** A line this many px wide at most is kept as marks, so that panning and zooming need not look at its spans again. */
 const KEPT_PIXELS = 4_096;
 /** Last column of a bar whose span still runs. */
@@ -41,7 +41,7 @@ export function collectMarks(layout: Layout, view: Viewport, marks: Marks): Mark
     const row = rows[i] as Row;
     if (row.n === 0 || (row.keys[0] as number) > view.x1 || Math.max(row.trueEnd, row.lastKey) < view.x0) continue;
     const now = layout.nowX(row.trace);
-    const known = view.costs === true ? null : kept(row, columns, view.kx);
+    const known = view.exact === true ? null : kept(row, columns, view.kx);
     if (known === null) collectRow(row, columns, view, now, marks);
     else showKept(row, known, view, now, marks);
   }
@@ -49,7 +49,7 @@ export function collectMarks(layout: Layout, view: Viewport, marks: Marks): Mark
 }
 
 /** What is taken together from one pixel on; one object for all rows, no object for each mark. */
-const taken = { worst: 0, cost: 0, end: 0 };
+const taken = { worst: 0, dearest: 0, end: 0 };
 const scratch = new Marks();
 
 function collectRow(row: Row, columns: SpanColumns, view: Viewport, now: number, marks: Marks): void {
@@ -57,23 +57,23 @@ function collectRow(row: Row, columns: SpanColumns, view: Viewport, now: number,
   const { x0, x1, kx } = view;
   const lastPixel = Math.floor((x1 - x0) * kx);
   const first = marks.n;
-  const costs = view.costs === true;
   let at = row.lowerBound(x0);
   if (at > 0) {
-    const reach = row.farthest(at, columns);
+    const reach = row.summary.farthest(at, columns);
     const end = reach === Number.POSITIVE_INFINITY ? now : reach;
     const last = Math.min(lastPixel, Math.floor((end - x0) * kx));
     const slot = slots[at - 1] as number;
-    if (last >= 0) addMark(marks, first, row, 0, last, row.ranks[at - 1] as number, 0, 0, slot);
+    const figure = columns.value === null ? 0 : columns.value(slot);
+    if (last >= 0) addMark(marks, first, row, 0, last, row.ranks[at - 1] as number, figure, 0, slot);
   }
   while (at < row.n) {
     const pixel = Math.floor(((keys[at] as number) - x0) * kx);
     if (pixel > lastPixel) break;
     const begin = at;
-    at = takePixel(row, columns, at, x0 + (pixel + 1) / kx, costs);
+    at = takePixel(row, columns, at, x0 + (pixel + 1) / kx);
     const end = taken.end === Number.POSITIVE_INFINITY ? now : taken.end;
     const last = Math.min(lastPixel, Math.max(pixel, Math.floor((end - x0) * kx)));
-    addMark(marks, first, row, pixel, last, taken.worst, taken.cost, at - begin, slots[begin] as number);
+    addMark(marks, first, row, pixel, last, taken.worst, taken.dearest, at - begin, slots[begin] as number);
   }
 }
 
@@ -92,6 +92,7 @@ function kept(row: Row, columns: SpanColumns, kx: number): KeptMarks | null {
     px0: scratch.px0.slice(0, n),
     px1: scratch.px1.slice(0, n),
     worst: scratch.worst.slice(0, n),
+    dearest: columns.value === null ? null : scratch.dearest.slice(0, n),
     count: scratch.count.slice(0, n),
     slot: scratch.slot.slice(0, n),
   };
@@ -99,7 +100,7 @@ function kept(row: Row, columns: SpanColumns, kx: number): KeptMarks | null {
 }
 
 function showKept(row: Row, marked: KeptMarks, view: Viewport, now: number, marks: Marks): void {
-  const { px0, px1, worst, count, slot } = marked;
+  const { px0, px1, worst, dearest, count, slot } = marked;
   const first = marks.n;
   const scale = view.kx / marked.kx;
   const shift = ((row.keys[0] as number) - view.x0) * view.kx;
@@ -119,16 +120,20 @@ function showKept(row: Row, marked: KeptMarks, view: Viewport, now: number, mark
     const right = end >= OPEN - 1 ? nowPixel : Math.ceil((end + 1) * scale + shift) - 1;
     const from = Math.max(0, left);
     const to = Math.min(lastPixel, Math.max(left, right));
-    if (to >= 0) addMark(marks, first, row, from, to, worst[i] as number, 0, count[i] as number, slot[i] as number);
+    const figure = dearest === null ? 0 : (dearest[i] as number);
+    if (to >= 0)
+      addMark(marks, first, row, from, to, worst[i] as number, figure, count[i] as number, slot[i] as number);
   }
 }
 
 /** Takes all spans from index `at` that begin left of `edge` (at least one); the next index. */
-function takePixel(row: Row, columns: SpanColumns, from: number, edge: number, costs: boolean): number {
-  const { keys, slots, levels, n } = row;
+function takePixel(row: Row, columns: SpanColumns, from: number, edge: number): number {
+  const { keys, slots, n } = row;
+  const { levels } = row.summary;
   let at = from;
   let worst = 0;
-  let cost = 0;
+  const { value } = columns;
+  let dearest = 0;
   let end = Number.NEGATIVE_INFINITY;
   let single = false;
   do {
@@ -141,10 +146,7 @@ function takePixel(row: Row, columns: SpanColumns, from: number, edge: number, c
     if (level < 0) {
       const rank = row.ranks[at] as number;
       if (rank > worst) worst = rank;
-      if (costs) {
-        const one = columns.cost[slots[at] as number] as number;
-        if (!Number.isNaN(one)) cost += one;
-      }
+      if (value !== null) dearest = Math.max(dearest, value(slots[at] as number));
       at++;
       single = true;
     } else {
@@ -153,7 +155,7 @@ function takePixel(row: Row, columns: SpanColumns, from: number, edge: number, c
       const rank = summary.worst[block] as number;
       const reach = summary.end[block] as number;
       if (rank > worst) worst = rank;
-      cost += summary.cost[block] as number;
+      if (value !== null) dearest = Math.max(dearest, summary.dearest[block] as number);
       if (reach > end) end = reach;
       single = false;
       at += 1 << (BITS * (level + 1));
@@ -162,7 +164,7 @@ function takePixel(row: Row, columns: SpanColumns, from: number, edge: number, c
   // Bars of one line do not overlap, so of single spans the last one reaches farthest.
   if (single) end = Math.max(end, columns.ends[slots[at - 1] as number] as number);
   taken.worst = worst;
-  taken.cost = cost;
+  taken.dearest = dearest;
   taken.end = end;
   return at;
 }

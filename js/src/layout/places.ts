@@ -7,7 +7,7 @@ import type { Delta, Model } from "../model";
 import { Status } from "../protocol";
 import { type Band, Bands, GROUP_OF_KIND } from "./bands";
 import { type Row, rankOf, type SpanColumns } from "./row";
-import { Columns, endsOfRuns, knowsCalls, orderOfStart, startOf, TimeScale } from "./scale";
+import { Columns, callersOf, endsOfRuns, knowsCalls, orderOfStart, startOf, TimeScale } from "./scale";
 import { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
 /** A node that does not stand in its line's place: settled aside, or dragged by hand. */
@@ -38,6 +38,7 @@ export class Places {
   private readonly stale = new Set<Row>();
   private traceEnds: (number | undefined)[] = [];
   private fitted = false;
+  private value: ((slot: number) => number) | null = null;
   protected spanColumns: SpanColumns;
 
   constructor(
@@ -46,7 +47,7 @@ export class Places {
   ) {
     ({ now: this.now, mode: this.mode } = options);
     this.bands = new Bands(model);
-    this.spanColumns = { status: model.status, cost: model.cost, ends: this.x1 };
+    this.spanColumns = { status: model.status, value: null, ends: this.x1 };
   }
 
   /** How much of its natural room a node has at zoom 1: at most 1, less in runs too long for the width. */
@@ -80,7 +81,6 @@ export class Places {
   xOf(time: number): number {
     return this.mode === "time" ? this.scale.x(time, 0) : this.columns.x(time);
   }
-  /** Where running spans of a trace end now. */
   nowX(trace: number): number {
     return this.mode === "time" ? this.scale.x(this.traceEnds[trace] ?? this.now, trace) : Number.NEGATIVE_INFINITY;
   }
@@ -104,6 +104,18 @@ export class Places {
     else away.pinned ||= pinned;
     this.x[slot] = x;
     this.y[slot] = y;
+  }
+
+  /** What the colour stands for from now on, 0 where it is unknown; null: no figure. */
+  valueBy(value: ((slot: number) => number) | null): void {
+    if (this.value === value) return;
+    this.value = value;
+    this.spanColumns = { ...this.spanColumns, value };
+    for (const row of this.bands.rows) {
+      row.revalue();
+      this.stale.add(row);
+    }
+    this.refresh();
   }
 
   /** Bytes held for spans, for the memory's benchmark. */
@@ -148,13 +160,7 @@ export class Places {
 
   /** Callers before whom they call: an agent's node comes after its first call, and begins at the same time. */
   private placeCalled(slot: number, live: boolean): void {
-    const { parent, start } = this.model;
-    const callers: number[] = [];
-    for (let at = parent[slot] as number; at >= 0 && callers.length < 64; at = parent[at] as number) {
-      if ((this.rowOf[at] as number) >= 0 || (start[at] as number) > (start[slot] as number)) break;
-      callers.push(at);
-    }
-    for (let i = callers.length - 1; i >= 0; i--) this.place(callers[i] as number, live);
+    for (const caller of callersOf(this.model, slot, (at) => (this.rowOf[at] as number) >= 0)) this.place(caller, live);
     if ((this.rowOf[slot] as number) < 0) this.place(slot, live);
   }
 
@@ -275,13 +281,7 @@ export class Places {
   }
 
   private measure(): void {
-    const { bounds } = this;
-    for (const row of this.bands.rows.filter((one) => one.n > 0)) {
-      const end = row.trueEnd === Number.POSITIVE_INFINITY ? this.nowX(row.trace) : row.trueEnd;
-      bounds.x0 = Math.min(bounds.x0, row.keys[0] as number);
-      bounds.x1 = Math.max(bounds.x1, row.lastKey, end);
-    }
-    bounds.y1 = Math.max(bounds.y1, this.bands.bottom);
+    this.bands.reach(this.bounds, (trace) => this.nowX(trace));
   }
 
   private reserve(): void {
@@ -295,6 +295,6 @@ export class Places {
     if (this.x.length < size) this.x = grown(this.x, size + 2 * slack);
     if (this.y.length < size) this.y = grown(this.y, size + 3 * slack);
     if (this.x1.length < size) this.x1 = grown(this.x1, size + 4 * slack);
-    this.spanColumns = { status: this.model.status, cost: this.model.cost, ends: this.x1 };
+    this.spanColumns = { status: this.model.status, value: this.value, ends: this.x1 };
   }
 }

@@ -1,24 +1,15 @@
-/**
- * One line of nodes: sorted by x, with a summary over blocks of 8, of 64, of 512 and so on. The summary lets a drawing
- * pass over thousands of spans in one step where they share a pixel, and finds long bars that began far to the left.
- */
+/** One line of nodes: sorted by x, with a summary over its blocks. */
 import type { KeptMarks } from "./marks";
+import { BITS, Summary } from "./summary";
 
 export interface SpanColumns {
   readonly status: Uint8Array;
-  readonly cost: Float32Array;
+  /** What the colour stands for, where it is a figure: the dearest span of a pixel shows. */
+  readonly value: ((slot: number) => number) | null;
   readonly ends: Float32Array;
 }
 
-const BITS = 3;
-const BLOCK = 1 << BITS;
 const RANK = [1, 0, 2];
-
-export interface Level {
-  worst: Uint8Array;
-  cost: Float32Array;
-  end: Float32Array;
-}
 
 export class Row {
   n = 0;
@@ -28,7 +19,7 @@ export class Row {
   slots = new Int32Array(4);
   /** How bad each span is, beside its key: a frame reads many of them. */
   ranks = new Uint8Array(4);
-  levels: Level[] = [];
+  readonly summary = new Summary(this);
   /** What pixels.ts made of the line; null when it must be made again. */
   kept: KeptMarks | null = null;
   /** Where the last bar ends, and where the last node has room again. Infinity while a span runs. */
@@ -134,56 +125,35 @@ export class Row {
   /** Brings the summary up to date after inserts and removals, from the first place that differs. */
   refresh(columns: SpanColumns, width: number): void {
     if (this.dirty === Number.POSITIVE_INFINITY) return;
-    if (this.n === 0) this.levels = [];
-    this.fit();
+    const { summary } = this;
+    if (summary.fit()) this.dirty = 0;
     const from = Math.min(this.dirty, Math.max(0, this.n - 1));
-    for (let level = 0; level < this.levels.length; level++) {
+    for (let level = 0; level < summary.levels.length; level++) {
       const shift = BITS * (level + 1);
       const blocks = (Math.max(0, this.n - 1) >>> shift) + 1;
-      for (let block = from >>> shift; block < blocks; block++) this.summarize(level, block, columns);
+      for (let block = from >>> shift; block < blocks; block++) summary.take(level, block, columns);
     }
     this.dirty = Number.POSITIVE_INFINITY;
     this.endAgain(columns, width);
   }
 
-  /** After one span's status, cost or end changed. */
+  /** The figures mean something else now: everything is summed up again with the next refresh. */
+  revalue(): void {
+    this.dirty = 0;
+    this.kept = null;
+  }
+
+  /** After one span's status, figure or end changed. */
   touch(x: number, slot: number, columns: SpanColumns, width: number): void {
     const at = this.indexOf(x, slot);
     if (at < 0) return;
     this.kept = null;
     this.ranks[at] = rankOf(columns.status[slot] as number);
     if (this.dirty <= at) return;
-    for (let level = 0; level < this.levels.length; level++) {
-      this.summarize(level, at >>> (BITS * (level + 1)), columns);
-    }
+    const { summary } = this;
+    for (let level = 0; level < summary.levels.length; level++)
+      summary.take(level, at >>> (BITS * (level + 1)), columns);
     this.endAgain(columns, width);
-  }
-
-  /** Visits the indices before `limit` whose bars reach x. */
-  reaching(x: number, limit: number, columns: SpanColumns, visit: (index: number) => void): void {
-    const top = this.levels.length - 1;
-    const blocks = limit <= 0 ? 0 : ((limit - 1) >>> (BITS * (top + 1))) + 1;
-    for (let block = 0; block < blocks; block++) this.reachingIn(top, block, x, limit, columns, visit);
-  }
-
-  /** How far the bars before `limit` reach. */
-  farthest(limit: number, columns: SpanColumns): number {
-    let end = Number.NEGATIVE_INFINITY;
-    let at = 0;
-    while (at < limit) {
-      let level = -1;
-      while (
-        level + 1 < this.levels.length &&
-        at % (BLOCK << (BITS * (level + 1))) === 0 &&
-        at + (BLOCK << (BITS * (level + 1))) <= limit
-      )
-        level++;
-      const one =
-        level < 0 ? columns.ends[this.slots[at] as number] : this.levels[level]?.end[at >>> (BITS * (level + 1))];
-      end = Math.max(end, one as number);
-      at += level < 0 ? 1 : BLOCK << (BITS * level);
-    }
-    return end;
   }
 
   trim(): void {
@@ -192,93 +162,12 @@ export class Row {
   }
 
   get bytes(): number {
-    const summary = this.levels.reduce(
-      (sum, { worst, cost, end }) => sum + worst.length + cost.byteLength + end.byteLength,
-      0,
-    );
-    return this.keys.byteLength + this.slots.byteLength + this.ranks.byteLength + summary;
-  }
-
-  private reachingIn(
-    level: number,
-    block: number,
-    x: number,
-    limit: number,
-    columns: SpanColumns,
-    visit: (index: number) => void,
-  ): void {
-    if (level < 0) {
-      const end = Math.min(limit, (block + 1) << BITS);
-      for (let at = block << BITS; at < end; at++) {
-        if ((columns.ends[this.slots[at] as number] as number) >= x) visit(at);
-      }
-      return;
-    }
-    if (((this.levels[level] as Level).end[block] as number) < x) return;
-    if (level === 0) {
-      this.reachingIn(-1, block, x, limit, columns, visit);
-      return;
-    }
-    const shift = BITS * level;
-    const children = Math.min((block + 1) << BITS, ((limit - 1) >>> shift) + 1);
-    for (let child = block << BITS; child < children; child++)
-      this.reachingIn(level - 1, child, x, limit, columns, visit);
+    return this.keys.byteLength + this.slots.byteLength + this.ranks.byteLength + this.summary.bytes;
   }
 
   private endAgain(columns: SpanColumns, width: number): void {
-    this.trueEnd = this.n > 0 ? this.farthest(this.n, columns) : Number.NEGATIVE_INFINITY;
+    this.trueEnd = this.n > 0 ? this.summary.farthest(this.n, columns) : Number.NEGATIVE_INFINITY;
     this.visualEnd = Math.max(this.trueEnd, this.lastKey + width);
-  }
-
-  private summarize(level: number, block: number, columns: SpanColumns): void {
-    const into = this.levels[level] as Level;
-    let worst = 0;
-    let cost = 0;
-    let end = Number.NEGATIVE_INFINITY;
-    const first = block << BITS;
-    if (level === 0) {
-      const last = Math.min(this.n, first + BLOCK);
-      for (let at = first; at < last; at++) {
-        const slot = this.slots[at] as number;
-        const one = columns.cost[slot] as number;
-        worst = Math.max(worst, this.ranks[at] as number);
-        if (!Number.isNaN(one)) cost += one;
-        end = Math.max(end, columns.ends[slot] as number);
-      }
-    } else {
-      const below = this.levels[level - 1] as Level;
-      const last = Math.min(((this.n - 1) >>> (BITS * level)) + 1, first + BLOCK);
-      for (let at = first; at < last; at++) {
-        worst = Math.max(worst, below.worst[at] as number);
-        cost += below.cost[at] as number;
-        end = Math.max(end, below.end[at] as number);
-      }
-    }
-    into.worst[block] = worst;
-    into.cost[block] = cost;
-    into.end[block] = end;
-  }
-
-  private fit(): void {
-    let blocks = this.n;
-    for (let level = 0; blocks > BLOCK; level++) {
-      blocks = ((blocks - 1) >>> BITS) + 1;
-      const old = this.levels[level];
-      if (old !== undefined && old.worst.length >= blocks) continue;
-      const capacity = blocks + (blocks >>> 3) + 1;
-      const next = {
-        worst: new Uint8Array(capacity),
-        cost: new Float32Array(capacity),
-        end: new Float32Array(capacity),
-      };
-      if (old === undefined) this.dirty = 0;
-      else {
-        next.worst.set(old.worst);
-        next.cost.set(old.cost);
-        next.end.set(old.end);
-      }
-      this.levels[level] = next;
-    }
   }
 
   private reserve(capacity: number): void {

@@ -111,6 +111,17 @@ export function startOf(model: Model, slot: number): number | undefined {
   return undefined;
 }
 
+/** Who called a span and has no place yet, from the first caller on. */
+export function callersOf(model: Model, slot: number, placed: (slot: number) => boolean): number[] {
+  const { parent, start } = model;
+  const callers: number[] = [];
+  for (let at = parent[slot] as number; at >= 0 && callers.length < 64; at = parent[at] as number) {
+    if (placed(at) || (start[at] as number) > (start[slot] as number)) break;
+    callers.push(at);
+  }
+  return callers.reverse();
+}
+
 /** By trace: when its run ended; undefined while it goes on. */
 export function endsOfRuns(model: Model): (number | undefined)[] {
   return model.shown.map((id) => {

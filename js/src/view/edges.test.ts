@@ -10,7 +10,7 @@ afterEach(() => held?.model.close());
 
 function placeOf(long: Record<number, number> = {}): Place {
   const x = (slot: number): number => slot * 100;
-  return { x, y: (slot) => slot * 80, end: (slot) => x(slot) + (long[slot] ?? 0), scale: 1 };
+  return { x, y: (slot) => slot * 80, end: (slot) => x(slot) + (long[slot] ?? 0), scale: 1, factor: () => 1 };
 }
 
 async function drawn(slots: number[], lit: ReadonlySet<number> | null = null): Promise<RecordingContext> {
@@ -56,6 +56,7 @@ describe("edges", () => {
       y: (slot) => (slot === 0 ? 0 : 200),
       end: () => 0,
       scale: 1,
+      factor: () => 1,
     };
     const slots = Array.from({ length: 12 }, (_, i) => i + 1);
     drawEdges(canvas.context, held.model, slots, place, THEME, null, () => 1);
@@ -75,7 +76,7 @@ describe("edges", () => {
     held!.kernel.gone(3);
     await add(held!.kernel, []);
     const canvas = new RecordingContext();
-    const place = { x: () => 0, y: () => 0, end: () => 0, scale: 1 };
+    const place = { x: () => 0, y: () => 0, end: () => 0, scale: 1, factor: () => 1 };
     drawEdges(canvas.context, held!.model, [4], place, THEME, null, () => 1);
     expect(canvas.of("stroke")).toEqual([]);
   });

@@ -12,6 +12,8 @@ export interface Place {
   y(slot: number): number;
   /** Right end of the span's bar; x itself where it has none. */
   end(slot: number): number;
+  /** By how much the node is larger than its kind. */
+  factor(slot: number): number;
   scale: number;
 }
 

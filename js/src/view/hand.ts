@@ -53,7 +53,7 @@ export class Hand {
       Math.max(6, reach * 0.7) / camera.ky,
     );
     if (slot < 0 || !this.picture.near) return slot;
-    const size = (SIZES[this.model.kindCode(slot)]! / 2 + 6) * this.picture.scale();
+    const size = (SIZES[this.model.kindCode(slot)]! / 2 + 6) * this.picture.scale() * this.picture.factor(slot);
     return Math.abs(camera.x(layout.x[slot]!) - x) <= size && Math.abs(camera.y(layout.y[slot]!) - y) <= size
       ? slot
       : -1;

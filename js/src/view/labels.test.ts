@@ -13,7 +13,13 @@ const WIDTH = 600;
 async function labelled(xs: number[], scale = 0.5, name = "run_all_the_tests_there_are"): Promise<RecordingContext> {
   held = await modelOf(xs.map((_, i) => spanOf("tool", { name, start: START + i })));
   const canvas = new RecordingContext();
-  const place = { x: (slot: number) => xs[slot]!, y: () => 100, end: (slot: number) => xs[slot]!, scale };
+  const place = {
+    x: (slot: number) => xs[slot]!,
+    y: () => 100,
+    end: (slot: number) => xs[slot]!,
+    scale,
+    factor: () => 1,
+  };
   const slots = xs.map((_, i) => i);
   const labels = planLabels(canvas.context, held.model, slots, place, THEME, new Fitter(), null, WIDTH, scale > 0.62);
   clearFor(canvas.context, labels, (y) => `ground at ${y}`);

@@ -48,12 +48,14 @@ export function planLabels(
   for (const [i, { slot, x, y }] of ordered.entries()) {
     if (lit !== null && !lit.has(slot)) continue;
     const kind = model.kindCode(slot);
-    const half = (SIZES[kind]! / 2) * place.scale;
+    const half = (SIZES[kind]! / 2) * place.scale * place.factor(slot);
     const from = Math.max(x + half + 5, 6);
     const next = ordered[i + 1];
     const beside = next !== undefined && next.y - y < 8 ? next : undefined;
     const end =
-      beside === undefined ? width - 4 : beside.x - (SIZES[model.kindCode(beside.slot)]! / 2) * place.scale - 4;
+      beside === undefined
+        ? width - 4
+        : beside.x - (SIZES[model.kindCode(beside.slot)]! / 2) * place.scale * place.factor(beside.slot) - 4;
     const room = Math.min(MOST_WIDTH, end - from, width - 4 - from);
     const [name, facts] = said(model, slot, inside && (kind === 2 || kind === 3));
     const text = room < LEAST_WIDTH ? "" : longest(context, fitter, name, facts, room, font);
@@ -63,7 +65,13 @@ export function planLabels(
       const left = before !== undefined && y - before.y < 8 ? before.x : Number.NEGATIVE_INFINITY;
       const wide = fitter.width(context, facts[0], font);
       if (wide > Math.min(beside === undefined ? 90 : beside.x - x, x - left, 90) - 4) continue;
-      labels.push({ slot, text: facts[0], x: x - wide / 2, y: y + (highOf(kind) / 2) * place.scale + 8, wide });
+      labels.push({
+        slot,
+        text: facts[0],
+        x: x - wide / 2,
+        y: y + (highOf(kind) / 2) * place.scale * place.factor(slot) + 8,
+        wide,
+      });
     }
   }
   return labels;

@@ -186,7 +186,7 @@ class View {
       this.takeSelection();
     } else {
       this.layout.update(delta);
-      this.picture.welcome(delta.added, performance.now());
+      this.picture.welcome(delta, performance.now());
     }
     if (delta.reset && before) this.fitted = false;
     if (this.camera.following) this.follow();

@@ -1,13 +1,14 @@
 /** Draws the graph: bands, axis, edges and nodes where there is room, coloured strips where there is not. */
 import type { Layout } from "../layout/layout";
 import { Marks } from "../layout/pixels";
-import type { Model } from "../model";
+import type { Delta, Model } from "../model";
 import { Status } from "../protocol";
 import type { Theme } from "../theme";
 import { drawAxis, drawGrid } from "./axis";
 import { drawBars } from "./bars";
 import type { Camera } from "./camera";
 import { drawEdges, type Place } from "./edges";
+import { type ColourBy, Encoding, type Legend, type SizeBy } from "./encode";
 import { clearFor, planLabels, title, writeLabels } from "./labels";
 import { drawBandNames, drawBands, groundAt } from "./lanes";
 import { drawNode, LABELLED } from "./shapes";
@@ -33,20 +34,42 @@ export class Picture {
   private readonly marks = new Marks();
   private readonly fitter = new Fitter();
   private readonly born = new Map<number, number>();
+  private readonly encoding: Encoding;
 
   constructor(
     private readonly model: Model,
     private readonly layout: Layout,
     private readonly camera: Camera,
     private readonly still: boolean,
-  ) {}
+  ) {
+    this.encoding = new Encoding(model);
+  }
 
+  /** What colour and size stand for from the next frame on. */
+  encode(colour: ColourBy, size: SizeBy = this.encoding.sizeBy): void {
+    this.encoding.set(colour, size);
+    this.layout.valueBy(this.encoding.figure === null ? null : (slot) => this.encoding.value(slot));
+  }
+  get encoded(): { colour: ColourBy; size: SizeBy } {
+    return { colour: this.encoding.colourBy, size: this.encoding.sizeBy };
+  }
+  legend(theme: Theme): Legend {
+    return this.encoding.legend(theme);
+  }
+  /** By how much a node is larger than others of its kind. */
+  factor(slot: number): number {
+    return this.encoding.factor(slot);
+  }
   /** Remembers when nodes came, so that they slide in; many at once just stand there. */
-  welcome(first: number, now: number): void {
+  welcome(delta: Delta, now: number): void {
+    const first = delta.added;
+    this.encoding.take(false);
+    for (const slot of delta.changed) this.encoding.widen(slot);
     if (this.still || this.model.size - first > 150) return;
     for (let slot = first; slot < this.model.size; slot++) this.born.set(slot, now);
   }
   forget(): void {
+    this.encoding.take(true);
     this.born.clear();
   }
 
@@ -81,7 +104,7 @@ export class Picture {
       next = this.nodes(context, theme, attention, scale, now);
       if (layout.settle(this.visible)) next = 0;
     } else {
-      drawStrips(context, ratio, this.model, layout, camera, this.marks, theme, this.fitter, attention);
+      drawStrips(context, ratio, this.model, layout, camera, this.marks, theme, this.fitter, attention, this.encoding);
       if (this.anyRunning()) next = 250;
     }
     drawBandNames(context, layout, camera, theme, this.fitter);
@@ -124,6 +147,7 @@ export class Picture {
     const place: Place = {
       x: (slot: number) => camera.x(layout.x[slot]!) + (1 - (arrived.get(slot) ?? 1)) * 26,
       y: (slot: number) => camera.y(layout.y[slot]!),
+      factor: (slot: number) => this.encoding.factor(slot),
       end: (slot: number) => place.x(slot) + Math.max(0, camera.x(layout.endX(slot)) - camera.x(layout.homeX(slot))),
       scale,
     };
@@ -135,15 +159,15 @@ export class Picture {
     const labels = planLabels(context, model, visible, place, theme, fitter, lit, camera.width, inside);
     drawEdges(context, model, visible, place, theme, lit, (slot) => arrived.get(slot) ?? 1);
     clearFor(context, labels, groundAt(layout, camera, theme));
-    drawBars(context, model, visible, place, theme, (slot) => theme.kinds[model.kindCode(slot)]!, strength);
+    drawBars(context, model, visible, place, theme, (slot) => this.encoding.fill(slot, theme), strength);
     const breath = this.still ? 0.5 : 0.5 + 0.5 * Math.sin(now / 420);
     for (const slot of visible) {
       const kind = model.kindCode(slot);
       if (model.status[slot] === Status.running && next !== 0 && !this.still) next = 50;
       const node = {
         kind,
-        fill: theme.kinds[kind]!,
-        ink: theme.onKinds[kind]!,
+        fill: this.encoding.fill(slot, theme),
+        ink: this.encoding.ink(slot, theme),
         status: model.status[slot]!,
         flags: model.flags[slot]!,
         provenance: model.provenance[slot]!,
@@ -151,7 +175,7 @@ export class Picture {
         branch: model.traceId(slot) !== model.shown[0],
       };
       const look = {
-        scale,
+        scale: scale * place.factor(slot),
         alpha: strength(slot),
         selected: slot === attention.selected,
         hovered: slot === attention.hovered,

@@ -4,6 +4,7 @@ import { collectMarks, type Marks } from "../layout/pixels";
 import type { Model } from "../model";
 import type { Theme } from "../theme";
 import type { Camera } from "./camera";
+import type { Encoding } from "./encode";
 import { stripLabels } from "./labels";
 import type { Attention } from "./picture";
 import type { Fitter } from "./words";
@@ -22,6 +23,7 @@ export function drawStrips(
   theme: Theme,
   fitter: Fitter,
   attention: Attention,
+  encoding: Encoding,
 ): void {
   const view = {
     x0: camera.worldX(0),
@@ -32,26 +34,37 @@ export function drawStrips(
   };
   collectMarks(layout, view, marks);
   const tall = Math.max(1, Math.min(24, 46 * camera.ky));
-  const draw = (worst: number, kind: number, high: number, least: number): void => {
-    for (let i = 0; i < marks.n; i++) {
-      if (marks.worst[i] !== worst || marks.kind[i] !== kind) continue;
-      const left = marks.px0[i]! / ratio;
-      const wide = Math.max(least, (marks.px1[i]! - marks.px0[i]! + 1) / ratio);
-      context.globalAlpha = worst !== ERROR && marks.trace[i]! > 0 ? 0.55 : 1;
-      context.fillRect(left, Math.round((camera.y(marks.y[i]!) - high / 2) * ratio) / ratio, wide, high);
-    }
+  // whole pixels of the screen: a strip between two of them would be pale
+  const heights = HEIGHTS.map((part) => Math.max(1, Math.round(tall * part * ratio) / ratio));
+  const plain = encoding.colourBy === "kind";
+  const colour = (i: number): string => {
+    if (plain) return theme.kinds[marks.kind[i]!]!;
+    return encoding.figure === null ? encoding.fill(marks.slot[i]!, theme) : encoding.shade(marks.dearest[i]!, theme);
   };
   for (let worst = 0; worst <= ERROR; worst++) {
-    for (const [kind, part] of HEIGHTS.entries()) {
-      const failed = worst === ERROR;
-      context.fillStyle = failed ? theme.error : theme.kinds[kind]!;
-      // whole pixels of the screen: a strip between two of them would be pale
-      const high = Math.max(1, Math.round(tall * part * ratio) / ratio);
-      draw(worst, kind, high + (failed ? 2 : 0), failed ? 2 : 1);
+    const failed = worst === ERROR;
+    let last = "";
+    for (let i = 0; i < marks.n; i++) {
+      if (marks.worst[i] !== worst) continue;
+      const fill = failed && encoding.figure === null ? theme.error : colour(i);
+      if (fill !== last) context.fillStyle = fill;
+      last = fill;
+      const alpha = !failed && marks.trace[i]! > 0 ? 0.55 : 1;
+      if (context.globalAlpha !== alpha) context.globalAlpha = alpha;
+      const high = heights[marks.kind[i]!]! + (failed ? 2 : 0);
+      const left = marks.px0[i]! / ratio;
+      const wide = Math.max(failed ? 2 : 1, (marks.px1[i]! - marks.px0[i]! + 1) / ratio);
+      const top = Math.round((camera.y(marks.y[i]!) - high / 2) * ratio) / ratio;
+      context.fillRect(left, top, wide, high);
+      if (!failed || encoding.figure === null) continue;
+      // a figure keeps its colour, the error is a line under it
+      context.fillStyle = theme.error;
+      context.fillRect(left, top + high - 2, wide, 2);
+      last = "";
     }
   }
   context.globalAlpha = 1;
-  const ink = (slot: number): string => theme.onKinds[model.kindCode(slot)]!;
+  const ink = (slot: number): string => encoding.ink(slot, theme);
   if (tall >= 11) stripLabels(context, model, marks, ratio, (y) => camera.y(y), tall, theme, fitter, ink);
   for (const [slot, colour] of [
     [attention.hovered, theme.text],
