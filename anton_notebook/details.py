@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from anton_notebook import pricing
 from anton_notebook.api import Span, Traces
-from anton_notebook.errors import BodyUnavailable
+from anton_notebook.errors import AmbiguousSpan, BodyUnavailable
 from anton_notebook.span import Flag
 
 PIECE = 65_536  # characters of a text that come with the details, or in one piece afterwards
+_SURROGATES = re.compile("[\ud800-\udfff]")  # which no message can hold
 _LABELS = (("tools", "Tools"), ("parameters", "Parameters"), ("response", "Response"), ("result", "Result"))
 
 
@@ -53,6 +55,7 @@ def details(traces: Traces, row: int) -> dict[str, Any]:
         "source": traces.store.files[light.file].path if light.file >= 0 else None,
         "line": light.line if light.line > 0 else None,
         "depth": _depth(traces, row),
+        "python": where(traces, span),
         "bodies": [
             {"part": part, "label": label, "role": role, "kind": kind, "text": text[:PIECE], "chars": len(text)}
             for part, label, role, kind, text in _bodies(record, span)
@@ -70,6 +73,18 @@ def piece(traces: Traces, row: int, part: str, offset: int) -> dict[str, Any]:
             following = end if end < len(text) else None
             return {"text": text[offset:end], "offset": offset, "next_offset": following, "chars": len(text)}
     raise ValueError(f"span {span.span_id!r} has no text {part[:80]!r}")
+
+
+def where(traces: Traces, span: Span) -> str:
+    """The Python that fetches a span from `traces`.
+
+    The trace's id stands in it only where another trace has a span of the same id.
+    """
+    try:
+        traces.store.row_of(span.span_id)
+    except AmbiguousSpan:
+        return f"traces.span({span.span_id!r}, trace_id={span.trace_id!r})"
+    return f"traces.span({span.span_id!r})"
 
 
 def span_of(traces: Traces, row: int) -> Span:
@@ -106,12 +121,15 @@ def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, s
     if span.error:
         whole = record.get("error")
         yield ("error", "Error", None, *_text(whole if isinstance(whole, str) and whole else span.error))
+    raw = {key: value for key, value in record.items() if key != "_faults"}
+    if raw:
+        yield ("raw", "Whole record", None, *_text(raw))
 
 
 def _text(value: Any) -> tuple[str, str]:
     if isinstance(value, str):
-        return "text", value
-    return "json", json.dumps(value, indent=2, ensure_ascii=False, default=str)
+        return "text", _SURROGATES.sub("\ufffd", value)
+    return "json", _SURROGATES.sub("\ufffd", json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def _cost_source(span: Span) -> str | None:

@@ -23,6 +23,7 @@
     ├── ReplayError                     (also ValueError) a replay that cannot be done
     │   └── ReplayDivergence            the program asked for something else than the recording holds
     ├── ArchiveError                    an archive in Parquet cannot be written or read, and why
+    ├── NotAllowed                      (also PermissionError) a page asked for what Python has not allowed
     └── MissingBundle                   (also FileNotFoundError) the front end has not been built
 
 Every message says what was wrong, where, what is possible, and what to do.
@@ -167,6 +168,10 @@ class ReplayDivergence(ReplayError):
 
 class ArchiveError(AntonNotebookError):
     """An archive cannot be written or read: it is none, it is of a newer version, or a package is missing."""
+
+
+class NotAllowed(AntonNotebookError, PermissionError):
+    """A page asked for something that costs money or changes something, and Python has not allowed it."""
 
 
 class MissingBundle(AntonNotebookError, FileNotFoundError):

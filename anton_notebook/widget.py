@@ -21,6 +21,7 @@ from anton_notebook.errors import AmbiguousSpan, MissingBundle, near
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.rerun import Budget
 from anton_notebook.sync import Stream
+from anton_notebook.trying import Tries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +88,8 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
             self._stream = Stream(self.traces.store, self._send_changes, self._status)
             self._ends.append(self._stream.close)
             self._stream.choose(trace_id)
+            self._tries = Tries(self.traces, lambda: self.allow_rerun, lambda: self.budget, _bundled)
+            self._ends.append(self._tries.close)
             ops: dict[str, commands.Op] = {
                 "hello": self._on_hello,
                 "alive": self._on_alive,
@@ -97,6 +100,7 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
                 "text": lambda args: piece(
                     self.traces, self._row(args), commands.text(args, "part"), commands.number(args, "offset")
                 ),
+                **self._tries.ops(),
             }
             channel = commands.Commands(ops)
             self._ends.append(channel.close)
@@ -125,6 +129,11 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
         if span is None:
             return frame.iloc[:0]
         return frame[(frame["span_id"] == span.span_id) & (frame["trace_id"] == span.trace_id)]
+
+    @property
+    def experiments_df(self) -> pd.DataFrame:
+        """What was tried in the cell: the columns of `rerun`, a row an answer; `variant` is the number of the try."""
+        return self._tries.frame()
 
     def close(self) -> None:
         """Takes the graph off the page and lets go of its traces; the last one ends their thread. Idempotent."""

@@ -58,8 +58,9 @@ HOUSE = {
     "archive": Room("tables api errors", "dask distributed fsspec pyarrow pandas"),
     "protocol": Room("span store"),
     "details": Room("span store pricing api errors"),
+    "trying": Room("span api details llm request rerun tables errors"),
     "widget": Room(
-        "protocol store api details sources.live rerun replay picture redact errors",
+        "protocol store api details trying sources.live rerun replay picture redact errors",
         "anywidget ipywidgets traitlets IPython",
     ),
     "dashboard": Room("widget api errors span tables checkpoints rerun replay", "tornado comm pandas"),

@@ -73,8 +73,15 @@ def test_details_hold_everything_in_reading_order(graph: TraceGraph, folder: Pat
     eventually(lambda: graph.traces.store.size == 4)
     epoch, row = graph.traces.store.epoch, graph.traces.span("d").row
     found = client.ask("details", epoch=epoch, row=row)
-    assert [body["part"] for body in found["bodies"]] == ["system", "messages/0", "parameters", "response", "error"]
-    assert [body["text"] for body in found["bodies"]][3:] == ["Done.", "it <b>failed</b>"]
+    assert [body["part"] for body in found["bodies"]] == [
+        "system",
+        "messages/0",
+        "parameters",
+        "response",
+        "error",
+        "raw",
+    ]
+    assert [body["text"] for body in found["bodies"]][3:5] == ["Done.", "it <b>failed</b>"]
     assert (found["span_id"], found["status"], found["duration_ms"], found["input_tokens"]) == (
         "d",
         "error",
