@@ -98,7 +98,8 @@ class Records:
     """A batch of spans in columns, on its way from a source into the store. All columns have one length.
 
     `trace` and `cls` are codes given out by the store; `recorded_cost` is USD (NaN unknown); `line` counts from 1;
-    `errors` and `own` are keyed by position in the batch.
+    `errors` and `own` are keyed by position in the batch. `hashed` holds Python's hashes of the ids and of the parents, where
+    the source has them at hand.
     """
 
     trace: Int32
@@ -119,6 +120,7 @@ class Records:
     line: Int32
     errors: dict[int, str] = field(default_factory=dict)
     own: dict[int, Own] = field(default_factory=dict)
+    hashed: tuple[Int64, Int64] | None = None
 
     def __len__(self) -> int:
         return len(self.span_id)

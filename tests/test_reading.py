@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace, PathNotFound
+from anton_notebook.sources import Reader
 from anton_notebook.sources.times import parse_time, parse_times
+from anton_notebook.store import Store
 from anton_notebook.tables import PROBLEMS, RUNS, SPANS
 from tests.canonical import state
 from tests.test_store import line, lines_of
@@ -341,3 +343,37 @@ def test_every_valid_value_of_the_json_test_suite_comes_back(tmp_path: Path, cor
         found = traces.span(f"s{number}").record["result"]
         clean = json.loads(json.dumps(wanted).encode().decode("utf-8", "replace"))
         assert repr(found) == repr(clean) or "surrogate" in path.name or "\ufffd" in repr(found), path.name
+
+
+def test_blocks_of_lines_are_read_as_the_lines_alone(tmp_path: Path) -> None:
+    """What the decoder of blocks would take for other lines than there are, among so many that it has learned their words."""
+    rows = [line(f"s{i}", agent=f"module_{i % 3}") for i in range(9000)]
+    texts = [json.dumps(row) for row in rows]
+    texts[5000] = json.dumps(line("new-word", agent="module_never_seen"))
+    odd = {
+        1000: texts[1000] + " " + texts[1001],
+        1001: texts[1001][:40],
+        1002: texts[1001][40:],
+        3000: texts[3000].replace(", ", ",\r", 1) + "\r",
+        4000: "",
+        6000: '{"n": 1}',
+        7000: json.dumps({**rows[7000], "span_type": "rerank"}),
+        8000: json.dumps({**rows[8000], "trace_id": ""}),
+    }
+    for at, text in odd.items():
+        texts[at] = text
+    (tmp_path / "all.jsonl").write_text("\n".join(texts) + "\n", newline="")
+    whole = anb.read_traces(tmp_path / "all.jsonl")
+    store, file = Store(), tmp_path / "slow.jsonl"
+    file.touch()
+    slow = Reader([file], store)
+    for begin in range(0, 9000, 60):
+        for part in (texts[begin : begin + 1], texts[begin + 1 : begin + 60]):
+            with file.open("a", newline="") as out:
+                out.write("\n".join(part) + "\n")
+            slow.scan()
+    assert state(whole.store)["spans"].keys() == state(store)["spans"].keys()
+    ids = set(whole.spans_df()["span_id"])
+    assert {"new-word", "s7000", "s3000"} <= ids and not {"s1000", "s1001", "s1002", "s8000"} & ids
+    assert sorted(p.line for p in whole.reader.problems.rows() if p.line) == [1001, 1002, 1003, 6001, 8001]
+    assert sorted(p.line for p in slow.problems.rows() if p.line) == [1001, 1002, 1003, 6001, 8001]

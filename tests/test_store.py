@@ -15,7 +15,7 @@ import anton_notebook as anb
 from anton_notebook import pricing
 from anton_notebook.errors import AmbiguousSpan, SpanNotFound
 from anton_notebook.sources import Reader
-from anton_notebook.store import Store
+from anton_notebook.store import Store, core, index, nodes, tree
 from tests.canonical import state
 
 AGENTS = ("orchestrator", "module_api", "module_web", "", "writer")
@@ -84,6 +84,40 @@ def test_any_order_and_any_moments_of_reading_give_the_same_store(
     parts = [shuffled[a:b] for a, b in zip([0, *cuts], [*cuts, len(placed)], strict=True)]
     assert state(read(tmp / "parts", parts))["spans"] == state(at_once)["spans"]
     assert state(read(tmp / "again", parts))["runs"] == state(at_once)["runs"]
+
+
+@settings(max_examples=40)
+@given(st.data())
+def test_spans_whose_hashes_are_equal_are_told_apart(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    lines = [("a", line) for line in data.draw(span_lines())]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(lines)), max_size=3)))
+    parts = [lines[a:b] for a, b in zip([0, *cuts], [*cuts, len(lines)], strict=True)]
+    tmp = tmp_path_factory.mktemp("s")
+    expected = state(read(tmp / "whole", parts))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (core, nodes, tree):
+            patch.setattr(module, "key_of", lambda span_id, trace: index.key_of(span_id, trace) & 1)
+        for module in (core, tree):
+            patch.setattr(module, "keys_of", lambda raw, traces: index.keys_of(raw, traces) & np.uint64(1))
+        store = read(tmp / "clashes", parts)
+        assert state(store) == expected
+        assert all(store.row(store.c.trace[row], store.ids[row]) == row for row in store.live_rows().tolist())
+
+
+def test_a_batch_is_taken_into_the_index_as_one_by_one() -> None:
+    numbers = np.random.default_rng(3)
+    many, one, rows = index.HashIndex(), index.HashIndex(), 0
+    for size in (1, 700, 3, 2000, 50):
+        keys = numbers.integers(0, 3000, size).astype(np.uint64) << np.uint64(7)
+        found, new = many.take(keys, rows)
+        singly = []
+        for key in keys.tolist():
+            singly.append(one.take_one(key, rows))
+            rows += singly[-1][1]
+        assert list(zip(found.tolist(), new.tolist(), strict=True)) == singly
+        assert (many.find(keys) == found).all() and [one.find_one(key) for key in keys.tolist()] == found.tolist()
 
 
 @settings(max_examples=50)

@@ -9,7 +9,7 @@ import numpy as np
 
 from anton_notebook.sources import conversations
 from anton_notebook.sources.body import Body
-from anton_notebook.sources.held import Batch, Report, plain
+from anton_notebook.sources.held import Batch, Report
 from anton_notebook.sources.legacy import Legacy
 from anton_notebook.sources.lines import FAULTS, Fault, Line, Plain, decode_line, event_data, excerpt, load, tolerant
 from anton_notebook.sources.tail import Lines, Tail
@@ -100,9 +100,8 @@ class JsonlFile:
         sizes = (part.ends - begins).astype(np.int32)
         offsets = begins + part.offset
         numbers = np.arange(part.number, part.number + count, dtype=np.int32)
-        lines: list[Line] | list[Plain] = plain(part)
-        odd = not lines
-        if odd:
+        lines: list[Line] | list[Plain] = self._batch.decoder.lines(part)
+        if not lines:
             raw = part.lines
             found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
             lines = [line for line in found if line is not None]
@@ -110,7 +109,7 @@ class JsonlFile:
                 good = np.array([line is not None for line in found], bool)
                 sizes, offsets, numbers = sizes[good], offsets[good], numbers[good]
         if lines:
-            self._batch.add(self._code(), lines, offsets, sizes, numbers, odd)
+            self._batch.add(self._code(), lines, offsets, sizes, numbers)
 
     def _one(self, text: bytes, number: int, offset: int) -> Line | None:
         """One line that may be of any kind; None where it is no span with ids (reported, or kept as a call without ids)."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from anton_notebook.sources.lines import FAULTS, Line, Mark, Plain, decode_plain, decode_plains
-from anton_notebook.sources.tail import Lines
+from anton_notebook.sources.lines import Line, Mark, Plain
+from anton_notebook.sources.plain import PlainDecoder
 from anton_notebook.sources.times import parse_time, parse_times
 from anton_notebook.span import (
     AGENT,
@@ -35,9 +36,9 @@ from anton_notebook.span import (
     Records,
     SpanClass,
 )
-from anton_notebook.store import Store
+from anton_notebook.store import Store, hashed
 
-FLUSH = 1024
+FLUSH = 16_384
 COMMIT = 65_536
 KNOWN = 100_000
 _KINDS = {
@@ -54,28 +55,9 @@ _key_of = attrgetter(
 )
 _Key = tuple[str, str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
 _EVENT = 4
-_OPENS, _CLOSES = ord("{"), ord("}")
 Report = Callable[[Problem], None]
 OnRoot = Callable[[str, str], None]
 """Told of spans without a parent that were exported from OpenTelemetry: trace and span."""
-
-
-def plain(part: Lines) -> list[Plain]:
-    """All lines decoded where all are as anton writes them, else none."""
-    data, ends = part.data, part.ends
-    try:
-        if len(ends) == 1:
-            return [decode_plain(data)]
-        marks = np.frombuffer(data, np.uint8)
-        # A value may spread over lines, and a line may hold two. But `}`, a newline and `{` follow each other nowhere inside of a
-        # value: where all lines begin and end so, each holds at least one, and as many values as lines means one in each.
-        if data[0] == _OPENS and (marks[ends - 1] == _CLOSES).all() and (marks[ends[:-1] + 1] == _OPENS).all():
-            lines = decode_plains(data)
-            if len(lines) == len(ends):
-                return lines
-        return list(map(decode_plain, part.lines))
-    except FAULTS:
-        return []
 
 
 @contextmanager
@@ -101,6 +83,21 @@ class _Codes(dict[_Key, int]):
         return code
 
 
+@dataclass(slots=True)
+class _Held:
+    """What was taken out of decoded lines while they lay in the processor's cache; numbers as one array a block of lines."""
+
+    ids: list[str] = field(default_factory=list)
+    parents: list[str | None] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
+    numbers: list[tuple[Int64, Float64, Float64, Int64, Int64, Int64, Int32, Int32]] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    counted: list[Int64] = field(default_factory=list)
+    tokens: tuple[list[int | None], list[int | None], list[int | None]] = field(default_factory=lambda: ([], [], []))
+    errors: dict[int, str] = field(default_factory=dict)
+    odd: dict[int, Line] = field(default_factory=dict)
+
+
 class Batch:
     """See the module. `add` takes decoded lines, `flush` puts what is held into the store."""
 
@@ -109,20 +106,43 @@ class Batch:
         self._report = report
         self._zone = zone
         self._on_root = on_root
-        self._lines: list[Line | Plain] = []
-        self._places: list[tuple[int, Int64, Int32, Int32]] = []
-        self._odd = False
+        self.decoder = PlainDecoder()
+        self._held = _Held()
         self._codes = _Codes(self._code)
         self._uncommitted = 0
 
-    def add(
-        self, file: int, lines: list[Line] | list[Plain], offsets: Int64, sizes: Int32, numbers: Int32, odd: bool
-    ) -> None:
-        """Takes lines of a file with their places; `odd`: there may be lines of our own or events among them."""
-        self._lines += lines
-        self._places.append((file, offsets, sizes, numbers))
-        self._odd |= odd
-        if len(self._lines) >= FLUSH:
+    def add(self, file: int, lines: list[Line] | list[Plain], offsets: Int64, sizes: Int32, numbers: Int32) -> None:
+        """Takes lines of a file with their places."""
+        held, n = self._held, len(lines)
+        first = len(held.ids)
+        ids: list[str] = [line.span_id for line in lines]  # type: ignore[misc]
+        parents = [line.parent_id for line in lines]
+        codes = np.fromiter(map(self._codes.__getitem__, map(_key_of, lines)), np.int64, n)
+        duration = np.array([line.duration_ms for line in lines], np.float64)
+        cost = np.array([line.cost_usd for line in lines], np.float64)
+        held.numbers.append((codes, duration, cost, hashed(ids), hashed(parents), offsets, sizes, numbers))
+        held.ids += ids
+        held.parents += parents
+        held.times += [line.timestamp for line in lines]  # type: ignore[misc]
+        held.files += (file, n)
+        texts = [line.error for line in lines]
+        if texts.count(None) < n:
+            held.errors.update({i: text[:ERROR_KEPT] for i, text in enumerate(texts, first) if text})
+        tokens = [line.tokens for line in lines]
+        if tokens.count(None) < n:
+            held.counted.append(np.array([i for i, t in enumerate(tokens, first) if t is not None], np.int64))
+            given = [t for t in tokens if t is not None]
+            for column, found in zip(
+                held.tokens,
+                ([t.input for t in given], [t.output for t in given], [t.cached for t in given]),
+                strict=True,
+            ):
+                column += found
+        if isinstance(lines[0], Line):
+            for i, line in enumerate(lines, first):
+                if isinstance(line, Line) and (line.anton_notebook is not None or line.event_type is not None):
+                    held.odd[i] = line
+        if len(held.ids) >= FLUSH:
             self.flush()
             if self._uncommitted >= COMMIT:
                 self._uncommitted = 0
@@ -130,10 +150,10 @@ class Batch:
 
     def flush(self) -> None:
         """Puts what is held into the store."""
-        if self._lines:
-            self._store.put(self._records())
-            self._uncommitted += len(self._lines)
-        self._lines, self._places, self._odd = [], [], False
+        held, self._held = self._held, _Held()
+        if held.ids:
+            self._store.put(self._records(held))
+            self._uncommitted += len(held.ids)
         if len(self._codes) > KNOWN:
             self._codes.clear()
 
@@ -142,43 +162,34 @@ class Batch:
         self.flush()
         self._uncommitted = 0
 
-    def _records(self) -> Records:
-        lines, n = self._lines, len(self._lines)
-        if len(self._places) == 1:
-            one, offset, length, number = self._places[0]
-            file = np.full(n, one, np.int32)
-        else:
-            offset, length, number = (np.concatenate([place[i] for place in self._places]) for i in (1, 2, 3))
-            file = np.repeat(
-                np.array([place[0] for place in self._places], np.int32), [len(place[1]) for place in self._places]
-            )
-        codes = np.fromiter(map(self._codes.__getitem__, map(_key_of, lines)), np.int64, n)
-        times = [line.timestamp or "" for line in lines]
-        start = parse_times(times, self._zone)
+    def _records(self, held: _Held) -> Records:
+        n, one = len(held.ids), len(held.numbers) == 1
+        codes, ms, cost, ids, parents, offset, length, number = (
+            column[0] if one else np.concatenate(column) for column in zip(*held.numbers, strict=True)
+        )
+        files = np.array(held.files, np.int32)
+        file = np.repeat(files[::2], files[1::2])
         place = (file, number, offset)
+        start = parse_times(held.times, self._zone)
         for i in np.flatnonzero(start == NAT):
-            if times[i]:
-                self._tell(i, place, f"expected a time, found {times[i]!r}", "timestamp")
-        texts = [line.error for line in lines]
-        errors = {} if texts.count(None) == n else {i: t[:ERROR_KEPT] for i, t in enumerate(texts) if t}
+            if held.times[i]:
+                self._tell(i, place, f"expected a time, found {held.times[i]!r}", "timestamp")
         status = (codes & 3).astype(np.uint8)
-        if errors:
-            status[list(errors)] = 2
-        cost = np.array([line.cost_usd for line in lines], np.float64)
+        if held.errors:
+            status[list(held.errors)] = 2
         bad = (cost < 0) | (cost == np.inf)
         if bad.any():
             for i in np.flatnonzero(bad):
                 self._tell(i, place, f"expected a cost of 0 or more, found {cost[i]}", "cost_usd")
             cost[bad] = np.nan
-        duration = self._durations(np.array([line.duration_ms for line in lines], np.float64), place)
-        given, made, cached = self._tokens(lines, place)
+        given, made, cached = self._tokens(held, place)
         records = Records(
             trace=(codes >> 32).astype(np.int32),
-            span_id=[line.span_id for line in lines],  # type: ignore[misc]
-            parent_id=[line.parent_id for line in lines],
+            span_id=held.ids,
+            parent_id=held.parents,
             cls=((codes & 0xFFFFFFFF) >> 3).astype(np.int32),
             start=start,
-            duration=duration,
+            duration=self._durations(ms, place),
             status=status,
             flags=np.zeros(n, np.uint8),
             input=given,
@@ -189,16 +200,16 @@ class Batch:
             offset=offset,
             length=length,
             line=number,
-            errors=errors,
+            errors=held.errors,
+            hashed=(ids, parents),
         )
-        if self._odd:
-            for i in np.flatnonzero(codes & _EVENT):
-                starts = lines[i].event_type == "agent_start"
-                records.duration[i] = NAT if starts else 0
-                records.status[i] = 0 if starts else records.status[i]
-            for at, line in enumerate(lines):
-                if isinstance(line, Line) and line.anton_notebook is not None:
-                    self._own(records, at, line, line.anton_notebook)
+        for at, line in held.odd.items():
+            if codes[at] & _EVENT:
+                starts = line.event_type == "agent_start"
+                records.duration[at] = NAT if starts else 0
+                records.status[at] = 0 if starts else records.status[at]
+            if line.anton_notebook is not None:
+                self._own(records, at, line, line.anton_notebook)
         return records
 
     def _tell(self, i: np.signedinteger[Any], place: tuple[Int32, Int32, Int64], reason: str, field: str) -> None:
@@ -213,16 +224,14 @@ class Batch:
             self._tell(i, place, f"expected milliseconds of 0 or more, found {ms[i]}", "duration_ms")
         return np.where(fine, np.rint(np.where(fine, ms, 0) * 1000), NAT).astype(np.int64)
 
-    def _tokens(self, lines: list[Line | Plain], place: tuple[Int32, Int32, Int64]) -> tuple[Int32, Int32, Int32]:
-        tokens = [line.tokens for line in lines]
-        where = np.array([i for i, t in enumerate(tokens) if t is not None], np.int64)
-        given = [t for t in tokens if t is not None]
-        columns = np.full((3, len(lines)), UNKNOWN, np.int32)
-        if len(where):
-            there = tuple(column[where] for column in place)
-            for column, name in enumerate(("input", "output", "cached")):
-                columns[column, where] = self._counts([getattr(t, name) for t in given], name, there)  # type: ignore[arg-type]
-        return columns[0], columns[1], columns[2]
+    def _tokens(self, held: _Held, place: tuple[Int32, Int32, Int64]) -> Int32:
+        columns = np.full((3, len(held.ids)), UNKNOWN, np.int32)
+        if held.counted:
+            where = np.concatenate(held.counted)
+            there = (place[0][where], place[1][where], place[2][where])
+            for column, found, name in zip(columns, held.tokens, ("input", "output", "cached"), strict=True):
+                column[where] = self._counts(found, name, there)
+        return columns
 
     def _counts(self, found: list[int | None], name: str, place: tuple[Int32, Int32, Int64]) -> Int32:
         try:

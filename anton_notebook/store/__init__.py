@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from anton_notebook.store.core import FileInfo, Store
+from anton_notebook.store.index import hashed
 from anton_notebook.store.log import Changes
 from anton_notebook.store.runs import PICO, Agent, RunFigures, TraceInfo
 
-__all__ = ["PICO", "Agent", "Changes", "FileInfo", "RunFigures", "Store", "TraceInfo"]
+__all__ = ["PICO", "Agent", "Changes", "FileInfo", "RunFigures", "Store", "TraceInfo", "hashed"]

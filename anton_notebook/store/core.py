@@ -32,7 +32,7 @@ from anton_notebook.span import (
 )
 from anton_notebook.store import figures, merge, tree
 from anton_notebook.store.columns import Columns, distinct, grown
-from anton_notebook.store.index import HashIndex, hashes
+from anton_notebook.store.index import HashIndex, hashed, key_of, keys_of
 from anton_notebook.store.log import ChangeLog, Changes
 from anton_notebook.store.runs import Described, RunFigures, TraceInfo
 
@@ -157,41 +157,46 @@ class Store:
         with self.lock:
             if records.file.max(initial=-1) >= len(self.files):
                 raise IndexError("Records.file names a file that add_file has not given out")
-            traces = records.trace
-            keys = hashes(records.span_id, traces)
-            rows = np.array([self.index.find_one(int(keys[0]))]) if len(keys) == 1 else self.index.find(keys)
-            for i in np.flatnonzero(rows >= 0):
-                if self.ids[rows[i]] != records.span_id[i] or self.c.trace[rows[i]] != traces[i]:
-                    rows[i] = self.clashes.get((int(traces[i]), records.span_id[i]), -1)
-            fresh = np.flatnonzero(rows < 0)
-            if len(fresh):
-                again = np.zeros(len(fresh), bool)
-                ordered = np.sort(keys[fresh])
-                if (ordered[1:] == ordered[:-1]).any():
-                    again[:] = True
-                    again[np.unique(keys[fresh], return_index=True)[1]] = False
-                merge.append(self, records, fresh[~again], keys)
-                for i in fresh[again]:
-                    rows[i] = self._row_or_clash(int(traces[i]), records.span_id[i], int(keys[i]))
-                later = np.flatnonzero(rows >= 0)
+            n, first = len(records), self.size
+            if n == 1:
+                row, new = self.index.take_one(key_of(records.span_id[0], int(records.trace[0])), first)
+                rows, fresh = np.array([row], np.int32), np.array([new])
             else:
-                later = np.arange(len(records))
-            for i in later:
-                merge.merge(self, records, int(i), int(rows[i]))
+                ids = records.hashed[0] if records.hashed is not None else hashed(records.span_id)
+                rows, fresh = self.index.take(keys_of(ids, records.trace), first)
+            if fresh.all():
+                merge.append(self, records, None)
+                return
+            if fresh.any():
+                merge.append(self, records, np.flatnonzero(fresh))
+            for i in np.flatnonzero(~fresh).tolist():
+                row = self._own_row(int(records.trace[i]), records.span_id[i], int(rows[i]))
+                if row < 0:
+                    self._twin(records, i, int(rows[i]))
+                else:
+                    merge.merge(self, records, i, row)
 
-    def _row_or_clash(self, trace: int, span_id: str, key: int) -> int:
-        row = self.index.find_one(key)
-        if row >= 0 and (self.ids[row] != span_id or self.c.trace[row] != trace):
-            row = self.clashes.setdefault((trace, span_id), row)
-        return row
+    def _own_row(self, trace: int, span_id: str, row: int) -> int:
+        """The row of an identity, of which the hash was found at `row`; -1 where that is another's."""
+        if self.ids[row] == span_id and self.c.trace[row] == trace:
+            return row
+        return self.clashes.get((trace, span_id), -1)
+
+    def _twin(self, records: Records, i: int, other: int) -> None:
+        """Adds a record whose hash another span has."""
+        self.clash(int(records.trace[i]), records.span_id[i], other)
+        merge.append(self, records, np.array([i]))
+
+    def clash(self, trace: int, span_id: str, other: int) -> None:
+        """Takes note that the next row has the hash of another one: both are found by name from now on."""
+        self.clashes[(int(self.c.trace[other]), self.ids[other])] = other
+        self.clashes[(trace, span_id)] = self.size
+        self.index.twin(key_of(span_id, trace), self.size)
 
     def row(self, trace: int, span_id: str) -> int:
         """The row of an identity, -1 where there is none (rows taken back included)."""
-        key = int(hashes([span_id], np.array([trace], np.int32))[0])
-        row = self.index.find_one(key)
-        if row >= 0 and (self.ids[row] != span_id or self.c.trace[row] != trace):
-            row = self.clashes.get((trace, span_id), -1)
-        return row
+        row = self.index.find_one(key_of(span_id, trace))
+        return self._own_row(trace, span_id, row) if row >= 0 else -1
 
     def remove(self, rows: Int32) -> None:
         """Takes rows back: they are `gone` with the next commit."""

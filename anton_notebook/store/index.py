@@ -12,19 +12,35 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from anton_notebook.span import Int32
+from anton_notebook.span import Bool, Int32, Int64
 from anton_notebook.store.columns import grown
 
 UInt64 = npt.NDArray[np.uint64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_ALL = 2**64 - 1
+
+
+def hashed(texts: Sequence[str | None]) -> Int64:
+    """Python's own hash of every text."""
+    return np.fromiter(map(hash, texts), np.int64, len(texts))
+
+
+def keys_of(raw: Int64, traces: Int32) -> UInt64:
+    """A 64-bit number for every (trace, id), from the hashes of the ids."""
+    mixed = raw.view(np.uint64) ^ ((traces.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    spread: UInt64 = mixed ^ (mixed >> np.uint64(29))
+    return spread
 
 
 def hashes(ids: Sequence[str], traces: Int32) -> UInt64:
     """A 64-bit number for every (trace, id); `ids` and `traces` have one length."""
-    raw = np.fromiter(map(hash, ids), np.int64, len(ids)).view(np.uint64)
-    mixed = raw ^ ((traces.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
-    spread: UInt64 = mixed ^ (mixed >> np.uint64(29))
-    return spread
+    return keys_of(hashed(ids), traces)
+
+
+def key_of(span_id: str, trace: int) -> int:
+    """As `hashes`, for one."""
+    mixed = (hash(span_id) & _ALL) ^ ((int(trace) + 1) * int(_GOLDEN) & _ALL)
+    return mixed ^ (mixed >> 29)
 
 
 class HashIndex:
@@ -65,33 +81,83 @@ class HashIndex:
         """Makes room for about this many rows."""
         if rows > len(self._hash):
             self._hash = grown(self._hash, rows)
-            size = len(self._table)
-            while 2 * rows > size:
-                size *= 2
+        self._widen(rows)
+
+    def take(self, wanted: UInt64, first: int) -> tuple[Int32, Bool]:
+        """The row of each hash, and whether it is a new one.
+
+        New hashes become the rows `first`, `first + 1`, … in their order; of equal ones the first is new, the others are found.
+        """
+        n = len(wanted)
+        self._reserve(first + n)
+        table, known = self._table, self._hash
+        known[first : first + n] = wanted
+        mask = len(table) - 1
+        rows, fresh = np.empty(n, np.int32), np.zeros(n, bool)
+        slots = (wanted & np.uint64(mask)).astype(np.int64)
+        open_, at, mine = np.arange(n), slots, np.arange(first, first + n, dtype=np.int32)
+        while len(open_):
+            there = table[at]
+            empty = there < 0
+            if empty.any():
+                free, claims = at[empty], mine[empty]
+                table[free[::-1]] = claims[::-1]  # of several for one place the first has it
+                there = table[at]
+            hit = known[there] == wanted[open_]
+            rows[open_[hit]] = there[hit]
+            fresh[open_[there == mine]] = True
+            lost = ~hit
+            open_, mine = open_[lost], mine[lost]
+            at = (at[lost] + 1) & mask
+            slots[open_] = at
+        new = int(np.count_nonzero(fresh))
+        if new < n:
+            number = (np.cumsum(fresh) + (first - 1)).astype(np.int32)
+            table[slots[fresh]] = number[fresh]
+            known[first : first + new] = wanted[fresh]
+            inside = rows >= first
+            rows[inside] = number[rows[inside] - first]
+        self._rows = first + new
+        return rows, fresh
+
+    def take_one(self, wanted: int, row: int) -> tuple[int, bool]:
+        """As `take`, for one hash."""
+        self._reserve(row + 1)
+        mask = len(self._table) - 1
+        slot = wanted & mask
+        while (there := int(self._table[slot])) >= 0:
+            if int(self._hash[there]) == wanted:
+                return there, False
+            slot = (slot + 1) & mask
+        self._table[slot] = row
+        self._hash[row] = wanted
+        self._rows = row + 1
+        return row, True
+
+    def twin(self, wanted: int, row: int) -> None:
+        """Adds a row of which the hash is there already, of another id."""
+        self._reserve(row + 1)
+        self._hash[row] = wanted
+        self._rows = row + 1
+
+    def _reserve(self, rows: int) -> None:
+        if rows > len(self._hash):
+            self._hash = grown(self._hash, max(rows, len(self._hash) + (len(self._hash) >> 1)))
+        self._widen(rows)
+
+    def _widen(self, rows: int) -> None:
+        size = len(self._table)
+        while 2 * rows > size:
+            size *= 2
+        if size > len(self._table):
             self._table = np.full(size, -1, np.int32)
             self._place(np.arange(self._rows, dtype=np.int32))
-
-    def add(self, new: UInt64, first_row: int) -> None:
-        """Adds the rows `first_row`, `first_row + 1`, … with these hashes."""
-        total = first_row + len(new)
-        if total > len(self._hash):
-            self._hash = grown(self._hash, max(total, len(self._hash) + (len(self._hash) >> 1)))
-        self._hash[first_row:total] = new
-        self._rows = total
-        if 2 * total > len(self._table):
-            size = len(self._table)
-            while 2 * total > size:
-                size *= 2
-            self._table = np.full(size, -1, np.int32)
-            self._place(np.arange(total, dtype=np.int32))
-        else:
-            self._place(np.arange(first_row, total, dtype=np.int32))
 
     def _place(self, rows: Int32) -> None:
         mask = len(self._table) - 1
         slot = (self._hash[rows] & np.uint64(mask)).astype(np.int64)
         while len(rows):
             free = self._table[slot] < 0
-            self._table[slot[free]] = rows[free]
+            self._table[slot[free][::-1]] = rows[free][::-1]
             lost = self._table[slot] != rows
             rows, slot = rows[lost], (slot[lost] + 1) & mask

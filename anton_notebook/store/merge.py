@@ -12,44 +12,45 @@ import numpy as np
 
 from anton_notebook.span import NAT, Flag, Int64, Own, Records
 from anton_notebook.store import figures
-from anton_notebook.store.index import UInt64
+from anton_notebook.store.index import hashed
 
 if TYPE_CHECKING:
     from anton_notebook.store.core import Store
 
+_MEASURED = ("start", "duration", "status", "flags", "input", "output", "cached", "recorded_cost")
+_LIES = ("file", "offset", "length", "line")
+_COPIED = ("trace", "cls", *_MEASURED, *_LIES)
 _SAME = ("input", "output", "cached", "duration", "status", "start")
 
 
-def append(store: Store, records: Records, picked: Int64, keys: UInt64) -> None:
-    """Adds these records of the batch as new rows."""
-    n = len(picked)
+def append(store: Store, records: Records, picked: Int64 | None) -> None:
+    """Adds these records of the batch, or all, as new rows; the index knows them already."""
+    n = len(records) if picked is None else len(picked)
     first, c = store.size, store.c
     c.reserve(first + n)
     rows = slice(first, first + n)
-    whole = n == len(records)
-    pick = slice(None) if whole else picked
-    c.trace[rows] = records.trace[pick]
-    c.cls[rows] = records.cls[pick]
+    pick = slice(None) if picked is None else picked
     c.parent[rows] = -1
     c.recorded_parent[rows] = -1
-    for name in ("start", "duration", "status", "flags", "input", "output", "cached", "recorded_cost"):
+    for name in _COPIED:
         getattr(c, name)[rows] = getattr(records, name)[pick]
-    for name in ("file", "offset", "length", "line"):
-        getattr(c, name)[rows] = getattr(records, name)[pick]
-    order = range(n) if whole else picked.tolist()
-    if whole:
-        store.ids.extend(records.span_id)
-        store.pending.parents.extend(records.parent_id)
+    pending = store.pending
+    if picked is None:
+        store.ids += records.span_id
+        pending.parents += records.parent_id
     else:
-        store.ids.extend(records.span_id[i] for i in order)
-        store.pending.parents.extend(records.parent_id[i] for i in order)
-    store.index.add(keys[pick], first)
+        order = picked.tolist()
+        store.ids += [records.span_id[i] for i in order]
+        pending.parents += [records.parent_id[i] for i in order]
+    if records.hashed is not None:
+        pending.hashed.append(records.hashed[1][pick])
+    else:
+        pending.hashed.append(hashed(pending.parents[-n:]))
     store.size = first + n
     if records.errors or records.own:
-        for row, i in enumerate(order, first):
+        for row, i in enumerate(range(n) if picked is None else order, first):
             _set_sparse(store, row, records.errors.get(i), records.own.get(i))
-    new = np.arange(first, first + n, dtype=np.int32)
-    store.pending.new.append(new)
+    pending.new.append(np.arange(first, first + n, dtype=np.int32))
 
 
 def _set_sparse(store: Store, row: int, error: str | None, own: Own | None) -> None:
@@ -92,7 +93,7 @@ def merge(store: Store, records: Records, i: int, row: int) -> None:
     if same:
         moved = store.files[c.file[row]].gone and not store.files[records.file[i]].gone
         if moved or (_place(store, records, i) < _row_place(store, row) and not store.files[records.file[i]].gone):
-            for name in ("file", "offset", "length", "line"):
+            for name in _LIES:
                 getattr(c, name)[row] = getattr(records, name)[i]
             c.flags[row] &= ~np.uint8(Flag.FILE_GONE)
             store.pending.changed.append(row)
@@ -129,9 +130,9 @@ def _replace(store: Store, records: Records, i: int, row: int, cls: int, *, fres
     simple = not fresh and c.status[row] == 0 and store.class_agent[c.cls[row]] == store.class_agent[cls]
     stale, start = info.stale, int(c.start[row])
     c.cls[row] = cls
-    for name in ("start", "duration", "status", "flags", "input", "output", "cached", "recorded_cost"):
+    for name in _MEASURED:
         getattr(c, name)[row] = getattr(records, name)[i]
-    for name in ("file", "offset", "length", "line"):
+    for name in _LIES:
         getattr(c, name)[row] = getattr(records, name)[i]
     _set_sparse(store, row, records.errors.get(i), records.own.get(i))
     store.price(rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, Bool, Flag, Int32, Int64, SpanClass
-from anton_notebook.store.index import hashes
+from anton_notebook.store.index import key_of
 from anton_notebook.store.runs import Agent, TraceInfo
 
 if TYPE_CHECKING:
@@ -176,7 +176,9 @@ def new_row(store: Store, trace: int, span_id: str, cls: SpanClass, flags: Flag)
     c.cost[row] = c.recorded_cost[row] = np.nan
     c.offset[row] = -1
     store.ids.append(span_id)
-    store.index.add(hashes([span_id], np.array([trace], np.int32)), row)
+    other, new = store.index.take_one(key_of(span_id, trace), row)
+    if not new:
+        store.clash(trace, span_id, other)
     store.size = row + 1
     return row
 

@@ -8,6 +8,7 @@ A parent that is named and not seen yet is a pending row under its first child's
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import eq
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from anton_notebook.span import NAT, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import figures
 from anton_notebook.store.columns import distinct, union
-from anton_notebook.store.index import hashes
+from anton_notebook.store.index import hashed, key_of, keys_of
 from anton_notebook.store.nodes import (
     AGENT_KINDS,
     DEAD,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _KEEP, _CUT = np.uint8(Flag.KEEP), np.uint8(Flag.CUT)
 _NO_ROWS = np.empty(0, np.int32)
+_NO_HASH = hash(None)
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Pending:
 
     new: list[Int32] = field(default_factory=list)
     parents: list[str | None] = field(default_factory=list)
+    hashed: list[Int64] = field(default_factory=list)
     filled: dict[int, str | None] = field(default_factory=dict)
     changed: list[int] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
@@ -55,12 +58,12 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     figures.count_new(store)
     first_derived = store.size
     rows = np.concatenate(pending.new) if pending.new else _NO_ROWS
-    parents = pending.parents
     if pending.filled:
         rows = np.append(rows, np.array(list(pending.filled), np.int32))
-        parents = [*parents, *pending.filled.values()]
+        pending.parents += pending.filled.values()
+        pending.hashed.append(hashed(list(pending.filled.values())))
     if len(rows):
-        _resolve(store, rows, parents)
+        _resolve(store, rows, pending.parents, pending.hashed)
     changed: list[Int32] = [rows, np.array(pending.changed, np.int32)]
     for row in pending.filled:
         _seen(store, row)
@@ -101,30 +104,37 @@ def _stale(store: Store, rows: Int32, pending: Pending) -> list[int]:
     return [code for code in distinct(store.c.trace[rows]) if store.traces[code].stale]
 
 
-def _resolve(store: Store, rows: Int32, parents: list[str | None]) -> None:
-    """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row."""
-    c = store.c
-    if parents.count(None) == len(parents):
+def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[Int64]) -> None:
+    """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row. `parts`: the parents' hashes."""
+    without = parents.count(None)
+    if without == len(parents):
         return
-    named = np.array([i for i, p in enumerate(parents) if p is not None], np.int64)
-    ids = [p for p in parents if p is not None]
-    children = rows[named]
-    traces = c.trace[children]
-    found = store.index.find(hashes(ids, traces))
+    raw = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    named = np.flatnonzero(raw != _NO_HASH)
+    if len(named) + without != len(parents):
+        named = np.array([i for i, parent in enumerate(parents) if parent is not None], np.int64)
+    children, raw = rows[named], raw[named]
+    traces = store.c.trace[children]
+    # Calls that follow each other mostly have one parent: each is looked up once.
+    heads = np.append(True, (raw[1:] != raw[:-1]) | (traces[1:] != traces[:-1]))
+    of, traces = named[heads].tolist(), traces[heads]
+    ids: list[str] = [parents[i] for i in of]
+    if len(ids) == 1:
+        found = np.array([store.index.find_one(key_of(ids[0], int(traces[0])))], np.int32)
+    else:
+        found = store.index.find(keys_of(raw[heads], traces))
     known = store.ids
-    wrong = [
-        i for i, (parent, row) in enumerate(zip(ids, found.tolist(), strict=True)) if row < 0 or known[row] != parent
-    ]
-    if len(wrong) < len(ids):
-        elsewhere = (c.trace[found] != traces) | ((c.flags[found] & DEAD) != 0)
-        wrong = sorted({*wrong, *np.flatnonzero(elsewhere & (found >= 0)).tolist()})
-    for i in wrong:
+    fits = np.fromiter(map(eq, map(known.__getitem__, found.tolist()), ids), bool, len(ids))
+    c = store.c
+    fits &= (found >= 0) & (c.trace[found] == traces) & ((c.flags[found] & DEAD) == 0)
+    for i in np.flatnonzero(~fits).tolist():
         own_trace = ids[i] == store.traces[traces[i]].trace_id
         found[i] = -1 if own_trace else _pending_row(store, int(traces[i]), ids[i])
     c = store.c
-    c.recorded_parent[children] = found
-    waits = (found >= 0) & ((c.flags[found] & PENDING) != 0)
-    for child, parent_row in zip(children[waits].tolist(), found[waits].tolist(), strict=True):
+    above = found[np.cumsum(heads) - 1]
+    c.recorded_parent[children] = above
+    waits = (above >= 0) & ((c.flags[above] & PENDING) != 0)
+    for child, parent_row in zip(children[waits].tolist(), above[waits].tolist(), strict=True):
         store.pending.waiting.setdefault(parent_row, []).append(child)
 
 
