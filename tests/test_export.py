@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from canonical import state
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, PathNotFound, TraceNotFound
+from tests.proxies import Proxy, called, system, user
 
 DATA = Path(__file__).parent / "data"
 
@@ -34,6 +35,15 @@ def told(traces: anb.Traces) -> dict[str, Any]:
                 key: record[key] for key in keys if record.get(key) is not None
             }
     return found
+
+
+def assert_attributes_kept(traces: anb.Traces, back: anb.Traces) -> None:
+    """A copy has every attribute of the original; it may say more. An empty word is as good as none."""
+    for trace in traces:
+        for span in trace.spans:
+            attributes, found = span.attributes, back.span(span.span_id, span.trace_id).attributes
+            for key, value in attributes.items():
+                assert found.get(key) == value or (value == "" and found.get(key) is None), (span.span_id, key)
 
 
 def assert_round_trip(traces: anb.Traces, path: Path, beside: tuple[str, ...] = ()) -> anb.Traces:
@@ -204,7 +214,39 @@ def test_what_was_exported_is_read_back_the_same(
             out.write(json.dumps(line) + "\n")
     traces = anb.read_traces(folder)
     if len(traces):
-        assert_round_trip(traces, tmp_path_factory.mktemp("export") / "export.jsonl")
+        back = assert_round_trip(traces, tmp_path_factory.mktemp("export") / "export.jsonl")
+        if source == "otlp":
+            assert_attributes_kept(traces, back)
+
+
+@st.composite
+def proxy_calls(draw: st.DrawFn) -> dict[str, Any]:
+    asked = [
+        system(draw(st.sampled_from(["orchestrator", "api", "ui"]))),
+        user(draw(st.sampled_from(["Task: a", "b"]))),
+    ]
+    for number in range(draw(st.integers(0, 2))):
+        asked += called(draw(st.sampled_from(["ls", "grep"])), draw(TEXT) + str(number))
+    return {
+        "messages": asked, "task": draw(st.sampled_from(["task-1", "task-2", None])), "model": draw(MODELS),
+        "response": draw(st.none() | TEXT), "finish": draw(st.sampled_from(["stop", "tool_calls"])),
+        "ms": draw(st.none() | st.integers(0, 9_000_000).map(lambda us: us / 1000)),
+        "error": draw(st.none() | st.just("overloaded")),
+    }  # fmt: skip
+
+
+@given(calls=st.lists(proxy_calls(), min_size=1, max_size=6))
+@settings(max_examples=40)
+def test_what_a_proxy_recorded_is_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[dict[str, Any]]
+) -> None:
+    proxy = Proxy(tmp_path_factory.mktemp("source") / "p.db")
+    for at, call in enumerate(calls):
+        proxy.call(**call, at=at)
+    proxy.close()
+    traces = anb.read_traces(proxy.path)
+    back = assert_round_trip(traces, tmp_path_factory.mktemp("export") / "export.jsonl")
+    assert_attributes_kept(traces, back)
 
 
 @pytest.mark.parametrize("pattern", ["anton-jsonl/**/*.jsonl", "anton-proxy/*.db"], ids=["lines", "database"])

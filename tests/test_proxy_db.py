@@ -380,6 +380,32 @@ def test_a_database_that_cannot_be_read_is_named_and_the_others_open(tmp_path: P
     assert listed.loc[str(bad), "problems"] == 1 and listed.loc[str(good.path), "spans"] == 1
 
 
+@pytest.mark.parametrize("how", WRONG)
+def test_a_folder_with_a_database_that_cannot_be_read_opens_all_the_same(tmp_path: Path, how: str) -> None:
+    folder = repository(tmp_path / "shop") / ".modular-agents"
+    broken(folder / "proxy_traces.db", how)
+    (folder / "traces" / "t.jsonl").write_text(json.dumps(line("one")) + "\n")
+    traces = anb.read_traces(tmp_path / "shop")
+    assert traces.span("one").kind == "llm"
+    (problem,) = traces.problems_df().to_dict("records")
+    assert problem["source"] == str(folder / "proxy_traces.db") and WRONG[how] in problem["reason"]
+
+
+def test_a_database_that_is_still_being_copied_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    broken(tmp_path / "whole", "newer")
+    data = (tmp_path / "whole").read_bytes()
+    path = tmp_path / "p.db"
+    path.write_bytes(data[:10])
+    lines = tmp_path / "t.jsonl"
+    lines.write_text(json.dumps(line("one")) + "\n")
+    with anb.read_traces([path, lines], follow=True) as traces:
+        for end in (5_000, len(data) // 2, len(data) - 1, len(data)):
+            path.write_bytes(data[:end])
+            assert traces.live is not None and traces.live.caught_up() and traces.live.error is None
+            assert traces.span("one").kind == "llm"
+        assert traces["task-1"].figures["llm_calls"] == 300
+
+
 @pytest.mark.parametrize("how", ["noise", "foreign", "no traces table", "old"])
 def test_a_lone_file_that_is_no_proxy_s_database_is_refused(tmp_path: Path, how: str) -> None:
     broken(tmp_path / "bad.db", how)
