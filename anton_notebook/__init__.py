@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.api import Span, Trace, Traces, read_traces, sources
+
+# Functions that a module is named like are loaded at once, so that the module does not stand in their place later.
+from anton_notebook.checkpoints import Checkpoint, checkpoint, checkpoints
 from anton_notebook.errors import AntonNotebookError
 from anton_notebook.request import Request, Response
-
-# At once, for the module of the same name must not stand in the function's place when it is imported later.
 from anton_notebook.rerun import arerun, quote, rerun
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AntonNotebookError",
+    "Checkpoint",
     "Request",
     "Response",
     "Span",
@@ -34,6 +36,8 @@ __all__ = [
     "add_column",
     "arerun",
     "cheapest",
+    "checkpoint",
+    "checkpoints",
     "columns",
     "context_ledger",
     "cost_timeline",
