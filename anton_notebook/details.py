@@ -118,6 +118,8 @@ def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, s
         value = record.get(part)
         if value not in (None, "", [], {}) or (part == "result" and part in record):
             yield (part, label, "assistant" if part == "response" else None, *_text(value))
+    if span.kind == "agent" and (module := span.module) is not None:
+        yield ("module", "Module", None, *_text(module))
     if span.error:
         whole = record.get("error")
         yield ("error", "Error", None, *_text(whole if isinstance(whole, str) and whole else span.error))

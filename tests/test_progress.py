@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import anton_notebook as anb
+from anton_notebook.details import details
 from anton_notebook.sources import joins
 from anton_notebook.sources.joins import words
 from anton_notebook.sources.progress import Progress
@@ -46,7 +47,13 @@ def progress(folder: Path, task: str = "0a1b2c3d", **more: Any) -> Path:
 
 
 def checkpoint(
-    folder: Path, phase: int, at: float, task: str = "0a1b2c3d", ahead: float = 0.0, subtasks: tuple[str, ...] = ()
+    folder: Path,
+    phase: int,
+    at: float,
+    task: str = "0a1b2c3d",
+    ahead: float = 0.0,
+    subtasks: tuple[str, ...] = (),
+    description: str = "",
 ) -> None:
     """Writes one of anton's checkpoints."""
     name = f"phase{phase}_{phase:08x}"
@@ -58,6 +65,7 @@ def checkpoint(
         "timestamp": local(at, ahead),
         "phase_index": phase,
         "total_phases": 2,
+        "task_description": description,
         "completed_subtasks": [{"subtask_id": f"{task}_st_{i}", "status": s} for i, s in enumerate(subtasks)],
     }
     path.write_text(json.dumps({**said, "agent_states": {"api": {"retry_count": {}, "conversation_history": []}}}))
@@ -200,6 +208,36 @@ def test_half_written_and_odd_files_are_no_harm(proxy: Proxy, tmp_path: Path) ->
     os.remove(path)
     traces.refresh()
     assert anb.sources(traces)["kind"].tolist().count("anton") == 1
+
+
+def test_an_agent_s_module_is_what_the_repository_s_knowledge_says(proxy: Proxy, tmp_path: Path) -> None:
+    ids = run_of(proxy)
+    traces = anb.read_traces(tmp_path)
+    (agent,) = [span for span in traces["task-1"].spans if span.kind == "agent"]
+    assert agent.module is None
+    knowledge = tmp_path / ".modular-agents" / "knowledge.json"
+    knowledge.write_text(
+        '{"root_path": "/repo", "modules": [{"name": "web"}, {"name": "api", "path": "/repo/src/api", "purpose": "REST", '
+        '"dependencies": ["web"], "loc": 3}]}'
+    )
+    traces.refresh()
+    known = {"name": "api", "path": "/repo/src/api", "purpose": "REST", "language": "", "dependencies": ["web"]}
+    assert agent.module == known == traces.span(ids["one"]).module and traces.span(ids["plan"]).module is None
+    (body,) = [body for body in details(traces, agent.row)["bodies"] if body["part"] == "module"]
+    assert json.loads(body["text"]) == known
+
+
+def test_checkpoints_alone_give_phases_too(proxy: Proxy, tmp_path: Path) -> None:
+    run_of(proxy)
+    run_of(proxy, "later", at=100)
+    checkpoint(tmp_path, 0, 2, description="Add a cache")
+    checkpoint(tmp_path, 1, 4, description="Add a cache")
+    checkpoint(tmp_path, 0, 2, "another", description="Something else")
+    traces = anb.read_traces(tmp_path)
+    figures = traces["task-1"].figures
+    assert [phase[2:] for phase in figures["phases"]] == [("phase 1 of 2", "ok"), ("phase 2 of 2", "ok")]
+    assert len(figures["marks"]) == 2 and figures["progress"] == "" and traces["task-1"].status == "ok"
+    assert traces["later"].figures["phases"] == []
 
 
 def test_the_words_of_every_state() -> None:

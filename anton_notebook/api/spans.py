@@ -108,6 +108,14 @@ class Span:
         return out
 
     @property
+    def module(self) -> dict[str, Any] | None:
+        """What the repository's `knowledge.json` says of the module that this span's agent works on; None where it says nothing.
+
+        Keys: `name`, `path`, `purpose`, `language`, `dependencies` (names of modules).
+        """
+        return self._traces.reader.beside.module_of(self.agent or "")
+
+    @property
     def parent(self) -> Span | None:
         """The span above it; None for the root."""
         above = self._light.parent

@@ -6,6 +6,9 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import tzinfo
+from typing import Any
+
+import msgspec
 
 from anton_notebook.sources.folders import Folder
 from anton_notebook.sources.home import MODULAR
@@ -18,6 +21,7 @@ from anton_notebook.store import Store
 
 DATABASE = "proxy_traces.db"
 SIDES = ("-journal", "-wal", "-shm")
+AGENT_OF = "module_"
 PACE = 5.0  # seconds after which what goes by the clock is looked at again
 
 
@@ -103,6 +107,14 @@ class Beside:
     def takes(self, path: str) -> bool:
         """Whether a path is one of anton's own files."""
         return any(folder.takes(path) for folder in self.folders)
+
+    def module_of(self, agent: str) -> dict[str, Any] | None:
+        """What anton knows of the module that an agent works on."""
+        for folder in self.folders:
+            for module in folder.knowledge.modules if folder.knowledge else ():
+                if agent == AGENT_OF + module.name:
+                    return msgspec.to_builtins(module)  # type: ignore[no-any-return]
+        return None
 
     def read(self, proxies: Collection[ProxyDb]) -> bool:
         """Reads what changed of anton's own files; databases are read anew where they say of other paths that these are ours."""

@@ -42,6 +42,11 @@ def join(
         for progress in folder.progress.values():
             by_id[progress.task_id] = (folder, progress)
             by_name.setdefault(_title(progress.task_description), []).append((folder, progress))
+        for task_id, checkpoints in folder.checkpoints.items():
+            if task_id not in folder.progress:
+                known = _by_checkpoints(task_id, checkpoints)
+                by_id[task_id] = (folder, known)
+                by_name.setdefault(_title(known.task_description), []).append((folder, known))
     if not by_id:
         return
     with store.lock:
@@ -50,7 +55,7 @@ def join(
         code = info.code
         times = _times(ahead.get(code), zone)
         found = by_id.get(task_ids.get(info.trace_id, info.trace_id))
-        if found is None:
+        if found is None and info.name.strip():
             found = max(
                 (pair for pair in by_name.get(_title(info.name), ()) if _encloses(pair[1], info, times)),
                 key=lambda pair: (times(pair[1].start_time), pair[1].task_id),
@@ -59,6 +64,13 @@ def join(
         if found is not None:
             folder, progress = found
             _describe(store, info, progress, folder.checkpoints.get(progress.task_id, []), times)
+
+
+def _by_checkpoints(task_id: str, checkpoints: list[Checkpoint]) -> Progress:
+    """What is left of a task whose progress file is not there: it began before its first checkpoint, and says nothing more."""
+    times = sorted(checkpoint.timestamp for checkpoint in checkpoints)
+    description = next((c.task_description for c in checkpoints if c.task_description), "")
+    return Progress(task_id, description, start_time=times[0], last_update=times[-1])
 
 
 def _describe(store: Store, info: TraceInfo, progress: Progress, checkpoints: list[Checkpoint], times: Times) -> None:
@@ -133,6 +145,8 @@ def _times(ahead: int | None, zone: tzinfo | None) -> Times:
 
 def _encloses(progress: Progress, info: TraceInfo, times: Times) -> bool:
     start, last = times(progress.start_time), times(progress.last_update)
+    if not progress.status:  # known by its checkpoints alone, which were made while it ran
+        return NAT not in (start, info.start) and info.start - SLACK <= start and last <= info.end + SLACK
     if NAT in (start, info.start) or start > info.start + SLACK:
         return False
     return progress.status in RUNNING or (last != NAT and info.end <= last + SLACK)

@@ -51,6 +51,7 @@ class Checkpoint(msgspec.Struct, gc=False):
     timestamp: str
     phase_index: int = 0
     total_phases: int = 0
+    task_description: str = ""
     completed_subtasks: list[Subtask] = field(default_factory=list)
 
 
