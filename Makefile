@@ -1,6 +1,7 @@
 # make demo     a run of agents, live in JupyterLab
 # make test     everything that is checked
 # make bench    the measured figures beside their bars
+# make bench-peers  frames of spans beside Phoenix and MLflow, installed into environments of their own
 # make nightly  the long versions of the tests
 #
 # Each does all it needs: a virtual environment, the dependencies, the bundle. PYTHON=python3.12 picks another Python.
@@ -13,7 +14,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test bench nightly install chromium
+.PHONY: help demo test bench bench-peers nightly install chromium
 .NOTPARALLEL:
 
 help:
@@ -27,6 +28,9 @@ test: install chromium
 
 bench: install chromium
 	$(BIN)/python tests/benchmarks $(ARGS)
+
+bench-peers: install
+	$(BIN)/python tests/benchmarks/peers.py $(ARGS)
 
 nightly: install chromium
 	$(BIN)/python -m pytest --nightly $(ARGS)
