@@ -39,7 +39,17 @@ class Published(NamedTuple):
     output: float
 
 
-# Before and after each change; the page where the vendor published it is named above its rows.
+# Before and after each change; the page where the vendor published it is named above its rows. Looked up again in November 2026
+# in stored copies of public pages:
+#   the vendor's own page    deepseek-chat and -reasoner until and from 5 September 2025 (standard, off-peak, cache hits);
+#                            grok-4.20 at 2 / 0.20 / 6 (docs.x.ai/developers/models)
+#   others who quote it      o3 before and after (10 / 40 -> 2 / 0.50 / 8); claude-3-5-haiku before and after; the three
+#                            gpt-5.6 before and after, each with its day; gemini-1.5-flash after; claude-haiku-4-5,
+#                            claude-opus-4-1 and -4-5, claude-sonnet-4; grok-4.20 after (a reseller's price less its margin)
+#   found nowhere            mistral-large-4; deepseek-v4 from 16 August 2026 on; the day of each gpt-4o and gemini-1.5
+#                            change, and gemini-1.5 before it; the cached price of claude-3-5-haiku in its first month
+# OpenAI called the price of gpt-5.6-sol of 21 August 2026 a promotion that lasts at least until 21 November 2026; what holds
+# after that was found nowhere, so it is taken to hold on.
 PUBLISHED = [
     # openai.com/api/pricing, April 2025; from 10 June 2025 "o3 is 80% cheaper" (10/40 -> 2/8, cached 2.50 -> 0.50)
     Published("openai", "o3", "2025-06-09T12:00", 10, 2.5, 40),
