@@ -130,16 +130,14 @@ class Prices:
         price = self.price_of(provider, model, when)
         return "unpriced" if price is None else price.source
 
-    def cost_sources(self, provider: str, model: str, when: Int64) -> list[str]:
-        """The `cost_source` at each of these times (microseconds; `NAT`: now), or one word where it is the same at all
-        times. Asked for no time, nothing where it depends on that."""
+    def cost_sources(self, provider: str, model: str, when: Int64) -> tuple[list[str], Int64]:
+        """The words that `cost_source` may give, and which of them holds at each of these times (microseconds; `NAT`:
+        now). One word alone where it is the same at all times."""
         schedule = self.schedule(provider, model)
-        if schedule is None:
-            return ["unpriced"]
-        known = {cell.source for cell in schedule.cells if cell}
-        if len(known) < 2:
-            return [next(iter(known), "unpriced")]
-        return ["unpriced" if cell is None else cell.source for cell in map(schedule.find, map(micros, when.tolist()))]
+        known = {cell.source for cell in schedule.cells if cell} if schedule is not None else ()
+        if schedule is None or len(known) < 2:
+            return [next(iter(known), "unpriced")], np.zeros(len(when), np.int64)
+        return ["unpriced" if cell is None else cell.source for cell in schedule.cells], schedule.cells_at(when)
 
     def limit(self, provider: str, model: str, field: str) -> int | None:
         own = [getattr(rule, field) for rule in self._own(provider, model)]
@@ -252,7 +250,7 @@ def cost_source(provider: str, model: str, when: datetime | int | None = None) -
     return _current.cost_source(provider, model, when)
 
 
-def cost_sources(provider: str, model: str, when: Int64) -> list[str]:
+def cost_sources(provider: str, model: str, when: Int64) -> tuple[list[str], Int64]:
     """Where the prices of many calls come from; see `Prices.cost_sources`."""
     return _current.cost_sources(provider, model, when)
 

@@ -161,18 +161,21 @@ class Schedule:
             self._block(when[part], input[part], output[part], cached[part], result[part])
         return result
 
+    def cells_at(self, when: Int64) -> Int64:
+        """Which cell holds at each of these times (microseconds; `NAT`: now)."""
+        when = np.where(when == NAT, now(), when)
+        place: Int64 = np.searchsorted(self._starts, when, side="right").astype(np.int64) * len(self._cuts)
+        if len(self._cuts) > 1:
+            place += np.searchsorted(self._cuts, when % DAY, side="right") - 1
+        return place
+
     def _block(self, when: Int64, input: Int32, output: Int32, cached: Int32, result: Float64) -> None:
         cached = np.maximum(cached, 0)
         fresh = input
         if self.included:
             fresh = input - cached
             np.copyto(fresh, input, where=fresh < 0)
-        place: Any = 0
-        if self.dated:
-            when = np.where(when == NAT, now(), when)
-            place = np.searchsorted(self._starts, when, side="right") * len(self._cuts)
-            if len(self._cuts) > 1:
-                place += np.searchsorted(self._cuts, when % DAY, side="right") - 1
+        place: Any = self.cells_at(when) if self.dated else 0
         cell = place
         if self.depth:
             total = fresh.astype(np.float64) + cached

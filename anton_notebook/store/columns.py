@@ -82,7 +82,7 @@ def grown(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
     return bigger
 
 
-def distinct(codes: Int32) -> list[int]:
+def distinct(codes: Int32 | Int64) -> list[int]:
     """The different small numbers in an array, ascending."""
     if len(codes) == 1:
         return [int(codes[0])]

@@ -1,11 +1,13 @@
 """Columns that grow at their end without being copied, as pandas arrays.
 
 A frame that was handed out looks at the first rows of these buffers. So rows beyond may be added at any time, but a row that a
-frame can see is never written: `patch` and `insert` work on a copy.
+frame can see is never written: `patch` and `insert` work on a copy. `patch` keeps the array that it left, and takes that one
+the next time, once nobody looks at it any more: then only what has changed since is written into it.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,11 +23,19 @@ TEXT = pd.StringDtype(storage="python", na_value=np.nan)
 _SOME_TEXT: Any = pd.array(["text"], dtype=TEXT)
 
 
+_SOME_TIME: Any = pd.DatetimeIndex(["2026-01-01"], tz="UTC").as_unit("us").array
+_PATCHES = 64
+_COUNTED = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 class Buffer:
     """A growing numpy array of `size` elements."""
 
     def __init__(self, values: Array) -> None:
         self.size = len(values)
+        self._left: Array | None = None
+        self._left_size = 0
+        self._lacks: list[tuple[Array, Array]] = []
         self._array = grown(values, self.size + 1024 + (self.size >> 3)) if self.size <= _SPARE else values
 
     @property
@@ -39,26 +49,51 @@ class Buffer:
         if total > len(self._array):
             bigger = np.empty(max(total + 1024, total + (total >> 3)), self._array.dtype)
             bigger[: self.size] = self.view
-            self._array = bigger
+            self._array, self._left = bigger, None
         self._array[self.size : total] = values
         self.size = total
 
     def patch(self, at: Array, values: Array) -> None:
-        """Sets elements, in a copy; a column that stays equal is left alone."""
-        old = self._array[at]
-        if old.dtype.kind == "f":
-            equal = bool(((old == values) | (np.isnan(old) & np.isnan(values))).all())
+        """Sets elements, where a frame looks at them in a copy; a column that stays equal is left alone."""
+        if _same(self._array[at], values):
+            return
+        if _alone(self._array):
+            if len(self._lacks) == _PATCHES:
+                self._left, self._lacks = None, []
         else:
-            equal = bool((old == values).all())
-        if not equal:
-            fresh = self._array.copy()
-            fresh[at] = values
+            fresh = self._left
+            if fresh is not None and _alone(fresh, holders=2):
+                for places, patch in self._lacks:
+                    fresh[places] = patch
+                fresh[self._left_size : self.size] = self._array[self._left_size : self.size]
+            else:
+                fresh = self._array.copy()
+            self._left, self._left_size, self._lacks = self._array, self.size, []
             self._array = fresh
+        if self._left is not None:
+            self._lacks.append((at, values))
+        self._array[at] = values
 
     def insert(self, at: Array, values: Array) -> None:
         """Puts each value before the element that stands at its place, in a copy."""
-        self._array = np.insert(self.view, at, values)
+        self._array, self._left = np.insert(self.view, at, values), None
         self.size = len(self._array)
+
+
+def _same(old: Array, new: Array) -> bool:
+    if old.dtype.kind == "O":
+        return all(a is b or a == b for a, b in zip(old.tolist(), new.tolist(), strict=True))
+    if old.dtype.kind == "f":
+        return bool(((old == new) | (np.isnan(old) & np.isnan(new))).all())
+    return bool((old == new).all())
+
+
+def _alone(array: Array, holders: int = 1) -> bool:
+    """Whether nobody but so many names of ours holds an array: every view of it, in whatever object, would hold it too.
+
+    Where counts of references cannot be had or do not say that, somebody might.
+    """
+    return _COUNTED and sys.getrefcount(array) == holders + 2
 
 
 class Held:
@@ -136,7 +171,9 @@ def text(parts: list[Array]) -> Any:
 
 def time(parts: list[Array]) -> Any:
     """Microseconds since 1970 as UTC times."""
-    return pd.DatetimeIndex(parts[0].view("M8[us]")).tz_localize("UTC").array
+    values = parts[0].view("M8[us]")
+    unchecked = getattr(_SOME_TIME, "_from_backing_data", None)
+    return unchecked(values) if unchecked is not None else pd.DatetimeIndex(values).tz_localize("UTC").array
 
 
 def integer(parts: list[Array]) -> Any:

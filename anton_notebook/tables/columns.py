@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,15 @@ import numpy as np
 from anton_notebook import pricing
 from anton_notebook.span import LLM, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import PICO, Store
+from anton_notebook.store.columns import distinct, grown
 from anton_notebook.tables.buffers import Array, Held, Words, integer, masked, plain, text, texts, time
 
 _FEW = 2000
 _NO_TIMES: Int64 = np.empty(0, np.int64)
 _EACH = -2
-CostSource = Callable[[str, str, Int64], Sequence[str]]
-"""Where prices of a model come from: `(provider, model, start) -> words`, one a span, or one alone where it is always the same."""
+CostSource = Callable[[str, str, Int64], tuple[list[str], Array]]
+"""Where prices of a model come from: `(provider, model, starts) -> words, which of them each has`; one word where it is always
+the same."""
 
 
 SUMS = ("depth", "cost", "tokens", "priced", "known")
@@ -39,9 +41,21 @@ class Context:
         self.store = store
         self.sums = Sums()
         self.cost_source = cost_source
+        self._ids: Array = np.empty(0, object)
+        self._ids_known = 0
         self.words: dict[str, Words] = {}
         self._by_class: dict[str, Array] = {}
         self.sources: list[int] = []
+
+    def ids(self) -> Array:
+        """Every row's id, and NaN as the last of all: for rows that are none (-1)."""
+        ids, known = self.store.ids, self._ids_known
+        if len(ids) >= len(self._ids):
+            self._ids = grown(self._ids[:known], len(ids) + 1 + (len(ids) >> 4))
+            self._ids[-1] = np.nan
+        self._ids[known : len(ids)] = ids[known:] if known else ids
+        self._ids_known = len(ids)
+        return self._ids
 
     def vocabulary(self, column: str) -> Words:
         """The words of a categorical column."""
@@ -104,13 +118,10 @@ def _trace(ctx: Context, rows: Int32) -> list[Array]:
 
 def _named(ctx: Context, rows: Int32) -> Array:
     """The ids of rows as objects; nothing (NaN) for -1."""
-    ids = ctx.store.ids
     if len(rows) < _FEW:
+        ids = ctx.store.ids
         return texts([ids[row] if row >= 0 else None for row in rows.tolist()])
-    every = np.empty(len(ids) + 1, object)
-    every[:-1] = ids
-    every[-1] = np.nan
-    named: Array = every[rows]
+    named: Array = ctx.ids()[rows]
     return named
 
 
@@ -149,13 +160,17 @@ def _cost_source(ctx: Context, rows: Int32) -> list[Array]:
     table = ctx.sources
     for cls in classes[len(table) :]:
         found = ctx.cost_source(cls.provider, cls.model, _NO_TIMES) if cls.kind == LLM else None
-        table.append(-1 if found is None else words.code(found[0]) if found else _EACH)
+        table.append(-1 if found is None else words.code(found[0][0]) if len(found[0]) == 1 else _EACH)
     cls_of = c.cls[rows]
     codes = np.array([*table, -1], np.int32)[cls_of]
-    for cls_code in np.unique(cls_of[codes == _EACH]).tolist():
+    for cls_code in distinct(cls_of[codes == _EACH]):
         at = np.flatnonzero(cls_of == cls_code)
         cls = classes[cls_code]
-        codes[at] = [words.code(word) for word in ctx.cost_source(cls.provider, cls.model, c.start[rows[at]])]
+        names, which = ctx.cost_source(cls.provider, cls.model, c.start[rows[at]])
+        used = distinct(which)
+        places = np.zeros(len(names), np.int32)
+        places[used] = [words.code(names[i]) for i in used]
+        codes[at] = places[which]
     unpriced = (codes >= 0) & np.isnan(c.cost[rows]) & (c.status[rows] != 0)
     if unpriced.any():
         codes[unpriced] = words.code("unpriced")
@@ -181,7 +196,7 @@ def _own_words(name: str) -> Callable[[Context, Int32], list[Array]]:
             for word in PROVENANCES[1:]:
                 words.code(word)
         if not ctx.store.own:
-            return [np.full(len(rows), -1)]
+            return [np.full(len(rows), -1, np.int8)]
         return [np.array([words.code(word) for word in find(ctx, rows)], np.int32)]
 
     return make
@@ -210,7 +225,7 @@ def _errors(ctx: Context, rows: Int32) -> list[Array]:
 
 
 def _no_words(ctx: Context, rows: Int32) -> list[Array]:
-    return [np.full(len(rows), -1)]
+    return [np.full(len(rows), -1, np.int8)]
 
 
 def _original(ctx: Context, rows: Int32) -> list[Array]:

@@ -54,6 +54,7 @@ class SpansFrame:
     def _now(self) -> pd.DataFrame:
         with self._store.lock:
             if self._frame is None or self._store.revision != self._revision:
+                self._frame = None
                 self._update()
                 arrays = {column.name: held.array() for column, held in self._columns}
                 self._frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(self._order.size))
