@@ -56,6 +56,10 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
     layout = t.Enum(LAYOUTS, "time")
     _layout = t.Enum(LAYOUTS, "time").tag(sync=True)
     _selected_row = t.Int(-1).tag(sync=True)
+    # what is folded by hand, as rows of the store, and runs of like calls that were opened, as -1 - row
+    _folded = t.List(t.Int()).tag(sync=True)
+    _colour = t.Unicode("kind").tag(sync=True)
+    _size = t.Unicode("kind").tag(sync=True)
     _commands = t.Instance(commands.Commands, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
     _error = t.Unicode("").tag(sync=True)
 

@@ -13,6 +13,8 @@ const kernel = new FakeKernel();
 kernel.setTrait("height", Number(query.get("height") ?? 560));
 kernel.setTrait("_layout", query.get("layout") ?? "time");
 kernel.setTrait("_selected_row", Number(query.get("select") ?? -1));
+for (const name of ["colour", "size"]) if (query.has(name)) kernel.setTrait(`_${name}`, query.get(name));
+if (query.has("folded")) kernel.setTrait("_folded", JSON.parse(query.get("folded") ?? "[]"));
 const text = "The cache must be invalidated on every write, else the billing page shows yesterday's totals.";
 kernel.details = (row) => {
   const span = kernel.spans[row]!;
@@ -79,6 +81,14 @@ const run =
         start: query.has("live") ? Date.now() - 8000 : undefined,
       })
     : [];
+// a call that reads many files one after another: they fold into one
+const caller = run.findIndex((span) => span.kind === "llm" && span.agent === "coder");
+for (let i = 0; i < Number(query.get("likes") ?? 0) && caller >= 0; i++) {
+  const { start, duration, agent, trace } = run[caller] as (typeof run)[number];
+  const [tool] = run.filter((span) => span.kind === "tool");
+  const at = { start: start + duration + i * 90, duration: 80, parent: caller, status: 1 };
+  run.push({ ...(tool as (typeof run)[number]), agent, trace, name: "read_file", ...at });
+}
 kernel.show(["Add a cache layer to all modules"]);
 const root = document.getElementById("cell") as HTMLElement;
 const connection = kernel.connect();

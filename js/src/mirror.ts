@@ -50,8 +50,8 @@ export class Mirror {
   strings: string[] = [""];
   classes: ClassCodes[] = [];
 
+  prevSibling = new Int32Array(0);
   private lastChild = new Int32Array(0);
-  private prevSibling = new Int32Array(0);
   private kinds: number[] = [];
   private pages: (Int32Array | undefined)[] = [];
   /** Row of a parent that has not come yet -> the slots that wait for it; and the other way round. */
@@ -268,7 +268,7 @@ const SENT = [
   "cls",
 ] as const;
 
-// `satisfies` cannot see private names, so the two private columns are named through the public type.
+// `satisfies` cannot see private names, so the private column is named through the public type.
 const COLUMNS = [
   "row",
   "parent",

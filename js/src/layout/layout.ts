@@ -93,6 +93,39 @@ export class Layout extends Places {
     return best;
   }
 
+  /** What the colour stands for from now on, 0 where it is unknown; null: no figure. */
+  valueBy(value: ((slot: number) => number) | null): void {
+    if (this.value === value) return;
+    this.value = value;
+    this.spanColumns = { ...this.spanColumns, value };
+    for (const row of this.bands.rows) {
+      row.revalue();
+      this.stale.add(row);
+    }
+    this.refresh();
+  }
+
+  /** Folds what lies under a slot, or the run that it is part of, or opens it; false where there is nothing to fold. */
+  toggleFold(slot: number): boolean {
+    return this.refolded(this.folds.toggle(slot));
+  }
+  /** Opens all that hides a slot; false if nothing does. */
+  reveal(slot: number): boolean {
+    return this.refolded(this.folds.reveal(slot));
+  }
+  /** What is folded by hand, as rows of the kernel; runs that were opened as -1 - row. */
+  get folded(): number[] {
+    return this.folds.state;
+  }
+  set folded(rows: readonly number[]) {
+    this.folds.state = rows;
+    this.refolded(true);
+  }
+  private refolded(differs: boolean): boolean {
+    if (differs) this.build();
+    return differs;
+  }
+
   /** One tick of moving colliding nodes apart; false when they rest, or when they are too many for it. */
   settle(visible: readonly number[]): boolean {
     return this.settler.tick(visible);

@@ -6,6 +6,7 @@ import { grown } from "../mirror";
 import type { Delta, Model } from "../model";
 import { Status } from "../protocol";
 import { type Band, Bands, GROUP_OF_KIND } from "./bands";
+import { Folds } from "./folds";
 import { type Row, rankOf, type SpanColumns } from "./row";
 import { Columns, callersOf, endsOfRuns, knowsCalls, orderOfStart, startOf, TimeScale } from "./scale";
 import { type Bounds, type LayoutOptions, WIDTHS } from "./types";
@@ -31,14 +32,15 @@ export class Places {
   protected readonly scale = new TimeScale();
   protected readonly columns = new Columns();
   protected readonly bands: Bands;
+  readonly folds: Folds;
   private rowOf = new Int32Array(0);
   protected away = new Map<number, Away>();
   /** By the kernel's row, so that they outlast a new snapshot; each mode has its own. */
   protected readonly pins = { time: new Map<number, [number, number]>(), order: new Map<number, [number, number]>() };
-  private readonly stale = new Set<Row>();
+  protected readonly stale = new Set<Row>();
   private traceEnds: (number | undefined)[] = [];
   private fitted = false;
-  private value: ((slot: number) => number) | null = null;
+  protected value: ((slot: number) => number) | null = null;
   protected spanColumns: SpanColumns;
 
   constructor(
@@ -47,6 +49,7 @@ export class Places {
   ) {
     ({ now: this.now, mode: this.mode } = options);
     this.bands = new Bands(model);
+    this.folds = new Folds(model, options.likes ?? false);
     this.spanColumns = { status: model.status, value: null, ends: this.x1 };
   }
 
@@ -67,9 +70,11 @@ export class Places {
       return;
     }
     this.reserve();
+    const differ = this.folds.update(delta.added, delta.changed);
     for (const slot of delta.changed) this.change(slot);
+    for (const slot of differ) this.change(slot);
     for (let slot = delta.added; slot < this.model.size; slot++)
-      if (this.model.alive[slot]) this.placeCalled(slot, true);
+      if (this.model.alive[slot] && this.folds.hidden[slot] === 0) this.placeCalled(slot, true);
     if (!this.fitted && delta.added < this.model.size) this.fitYoung();
     this.refresh();
     this.measure();
@@ -106,18 +111,6 @@ export class Places {
     this.y[slot] = y;
   }
 
-  /** What the colour stands for from now on, 0 where it is unknown; null: no figure. */
-  valueBy(value: ((slot: number) => number) | null): void {
-    if (this.value === value) return;
-    this.value = value;
-    this.spanColumns = { ...this.spanColumns, value };
-    for (const row of this.bands.rows) {
-      row.revalue();
-      this.stale.add(row);
-    }
-    this.refresh();
-  }
-
   /** Bytes held for spans, for the memory's benchmark. */
   get bytes(): number {
     const columns = this.x.byteLength + this.y.byteLength + this.x1.byteLength + this.rowOf.byteLength;
@@ -134,6 +127,7 @@ export class Places {
     this.reserve();
     this.rowOf.fill(-1);
     this.traceEnds = endsOfRuns(this.model);
+    this.folds.build();
     this.columns.clear();
     this.columns.step = 1;
     this.scale.fit(model, bands.traces());
@@ -141,7 +135,7 @@ export class Places {
     const order = orderOfStart(model);
     for (let i = 0; i < model.size; i++) {
       const slot = order === null ? i : (order[i] as number);
-      if (model.alive[slot]) this.placeCalled(slot, false);
+      if (model.alive[slot] && this.folds.hidden[slot] === 0) this.placeCalled(slot, false);
     }
     if (this.mode === "order") this.spread();
     bands.stack((trace) => this.traceEnds[trace] === undefined);
@@ -210,7 +204,7 @@ export class Places {
   private change(slot: number): void {
     const { model } = this;
     const row = this.bands.rows[this.rowOf[slot] as number];
-    if (!model.alive[slot]) {
+    if (!model.alive[slot] || this.folds.hidden[slot] === 1) {
       if (row !== undefined) this.leave(slot, row);
       this.away.delete(slot);
       return;
@@ -248,7 +242,9 @@ export class Places {
   }
 
   private endOf(slot: number, x: number): number {
-    if (this.model.status[slot] === Status.running) return Number.POSITIVE_INFINITY;
+    const like = this.folds.likeOf(slot);
+    if (this.model.status[like?.last ?? slot] === Status.running) return Number.POSITIVE_INFINITY;
+    if (like !== undefined) return x + this.scale.length(like.end - this.model.start[slot]!);
     return x + this.scale.length(this.model.duration[slot] as number);
   }
 
@@ -274,7 +270,7 @@ export class Places {
     }
   }
 
-  private refresh(): void {
+  protected refresh(): void {
     for (const row of this.stale)
       row.refresh(this.spanColumns, (WIDTHS[GROUP_OF_KIND[row.kind] as number] as number) * this.unit);
     this.stale.clear();

@@ -2,6 +2,8 @@ export interface LayoutOptions {
   mode: "time" | "order";
   /** Milliseconds since 1970 UTC: where running spans end. Setting `layout.now` for each frame costs nothing. */
   now: number;
+  /** Whether runs of like calls fold into one by themselves; looked at when the layout is made. */
+  likes?: boolean;
 }
 
 export interface Bounds {

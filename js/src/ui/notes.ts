@@ -67,6 +67,7 @@ const KEYS: readonly [string, string][] = [
   ["← →", "the call before, the next one"],
   ["↑ ↓", "up to the parent, down to the first child"],
   ["Enter", "read the details"],
+  ["Space", "fold what lies under it, or open it; a double click does too"],
   ["f", "show the whole run"],
   ["+ −", "zoom; the wheel does too"],
   ["Esc", "close what is open"],

@@ -82,6 +82,14 @@ export class Camera {
     this.go({ kx: this.kx, ky: this.ky, tx: this.tx + this.width / 2 - x, ty: this.ty + this.height / 2 - y }, true);
   }
 
+  /** Moves the picture by px of the screen, at once. */
+  shift(dx: number, dy: number): void {
+    this.target = null;
+    this.tx += dx;
+    this.ty += dy;
+    this.changed();
+  }
+
   /** Zooms about the middle, for the keyboard. */
   zoomBy(factor: number): void {
     this.following = false;

@@ -13,12 +13,17 @@ export interface Wishes {
   escape(): void;
   keys(): void;
   open(): void;
+  /** Folds or opens a node: a double click, a key, or a click on a run of like calls. */
+  fold(slot: number): void;
 }
+
+const DOUBLE_MS = 400;
 
 export class Hand {
   private grabbed = -1;
   private from: { x: number; y: number } | null = null;
   private dragging = false;
+  private clicked = { slot: -1, at: 0, x: 0, y: 0 };
   private readonly undo: (() => void)[] = [];
 
   constructor(
@@ -98,8 +103,24 @@ export class Hand {
   private up(event: PointerEvent): void {
     const { x, y } = this.place(event);
     const still = this.from !== null && Math.hypot(x - this.from.x, y - this.from.y) <= 4;
-    if (still && !this.dragging) this.wishes.select(this.grabbed);
+    if (still && !this.dragging) this.click(x, y, event.timeStamp);
     this.release();
+  }
+  /** The second click goes to what the first one meant: the details that it opened may have moved the picture. */
+  private click(x: number, y: number, at: number): void {
+    const { clicked, grabbed } = this;
+    const twice = clicked.slot >= 0 && at - clicked.at < DOUBLE_MS && Math.hypot(x - clicked.x, y - clicked.y) < 8;
+    this.clicked = { slot: twice ? -1 : grabbed, at, x, y };
+    if (twice) {
+      this.wishes.fold(clicked.slot);
+      return;
+    }
+    const run = grabbed >= 0 && this.picture.isRun(grabbed);
+    if (run) {
+      this.clicked.slot = -1;
+      this.wishes.fold(grabbed);
+    }
+    this.wishes.select(grabbed);
   }
   private release(): void {
     this.from = null;
@@ -123,11 +144,13 @@ export class Hand {
       Escape: () => this.wishes.escape(),
       "?": () => this.wishes.keys(),
       Enter: () => this.wishes.open(),
+      " ": () => this.wishes.fold(this.selected()),
     };
     const walk = walks[event.key];
     if (walk !== undefined) {
       const slot = this.selected() < 0 ? this.first() : walk();
       if (slot >= 0 && this.model.alive[slot]) {
+        this.picture.reveal(slot);
         this.wishes.select(slot);
         this.camera.reveal(this.layout.x[slot]!, this.layout.y[slot]!);
       }

@@ -4,6 +4,7 @@ import type { Model } from "../model";
 import { Status } from "../protocol";
 import type { Theme } from "../theme";
 import type { Place } from "./edges";
+import type { Folded } from "./folded";
 import { highOf, SIZES } from "./shapes";
 import { type Fitter, money, shortModel, span } from "./words";
 
@@ -38,6 +39,7 @@ export function planLabels(
   lit: ReadonlySet<number> | null,
   width: number,
   inside: boolean,
+  folded: (slot: number) => Folded | null = () => null,
 ): Label[] {
   const ordered = visible
     .map((slot) => ({ slot, x: place.x(slot), y: Math.round(place.y(slot)) }))
@@ -57,7 +59,7 @@ export function planLabels(
         ? width - 4
         : beside.x - (SIZES[model.kindCode(beside.slot)]! / 2) * place.scale * place.factor(beside.slot) - 4;
     const room = Math.min(MOST_WIDTH, end - from, width - 4 - from);
-    const [name, facts] = said(model, slot, inside && (kind === 2 || kind === 3));
+    const [name, facts] = said(model, slot, inside && (kind === 2 || kind === 3), folded(slot));
     const text = room < LEAST_WIDTH ? "" : longest(context, fitter, name, facts, room, font);
     if (text !== "") labels.push({ slot, text, x: from, y, wide: fitter.width(context, text, font) });
     else if (inside && place.scale > UNDER && facts[0] !== undefined) {
@@ -77,7 +79,11 @@ export function planLabels(
   return labels;
 }
 
-function said(model: Model, slot: number, named: boolean): [name: string, facts: string[]] {
+function said(model: Model, slot: number, named: boolean, folded: Folded | null): [name: string, facts: string[]] {
+  if (folded !== null) {
+    const { times, facts } = folded;
+    return named ? ["", [times, ...facts].filter(Boolean)] : [[title(model, slot), times].join(" ").trim(), facts];
+  }
   const facts: string[] = [];
   if (model.status[slot] === Status.running) facts.push("running");
   else if (Number.isFinite(model.duration[slot])) facts.push(span(model.duration[slot]));

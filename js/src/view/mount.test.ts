@@ -209,6 +209,56 @@ describe("the pointer", () => {
   });
 });
 
+describe("folding", () => {
+  const reads = Array.from({ length: 40 }, (_, i) =>
+    spanOf("tool", { parent: 3, agent: "coder", name: "read_file", start: START + 9_000 + i * 100, duration: 80 }),
+  );
+  const texts = (marks: Mark[]): string =>
+    marks
+      .filter((mark) => mark.op === "fillText")
+      .map((m) => m.text)
+      .join("|");
+
+  it("makes one of forty like calls, says how many, and opens at a click", async () => {
+    await mount([...smallRun(), ...reads]);
+    const marks = await picture();
+    expect(texts(marks)).toContain("× 40 · 3.98 s");
+    const tools = nodes(marks, 3);
+    expect(tools.length).toBe(3);
+    const run = tools.at(-1)!;
+    pointer("pointerdown", run);
+    pointer("pointerup", run);
+    await frames(100);
+    expect(held.kernel.traits.get("_folded")).toEqual([-7]);
+    expect(selected()).toBe(6);
+    expect(nodes(await picture(), 3).length).toBe(42);
+  });
+
+  it("at a double click hides what lies under a node and says what it sums up to", async () => {
+    await mount();
+    const [call] = nodes(await picture(), 2);
+    for (let click = 0; click < 2; click++) {
+      pointer("pointerdown", call!);
+      pointer("pointerup", call!);
+    }
+    await frames();
+    expect(held.kernel.traits.get("_folded")).toEqual([1]);
+    const marks = await picture();
+    expect(texts(marks)).toContain("4 spans");
+    expect([1, 3].map((kind) => nodes(marks, kind).length)).toEqual([0, 0]);
+    await press(" ");
+    expect(held.kernel.traits.get("_folded")).toEqual([]);
+  });
+
+  it("opens what hides the span that the kernel selects", async () => {
+    await mount();
+    held.kernel.setTrait("_folded", [1]);
+    expect(nodes(await picture(), 3).length).toBe(0);
+    held.kernel.setTrait("_selected_row", 4);
+    expect(nodes(await picture(), 3).length).toBe(2);
+  });
+});
+
 describe("the keys", () => {
   it("walk the tree", async () => {
     await mount();

@@ -13,8 +13,9 @@ import { Hand } from "./hand";
 import { pathOf } from "./paths";
 import { Picture } from "./picture";
 import { Reasons } from "./reasons";
+import { follow, remember } from "./remembered";
 import { described, footnote, instead } from "./saying";
-import { announce, fitCanvas, heightOf } from "./surface";
+import { announce, fitCanvas, heightOf, stageElement, watchSize } from "./surface";
 
 export function mountView(el: HTMLElement, model: Model, connection: Connection, signal: AbortSignal): () => void {
   const view = new View(el, model, connection);
@@ -24,11 +25,7 @@ export function mountView(el: HTMLElement, model: Model, connection: Connection,
 
 class View {
   private readonly root = h("div.anton", { "data-lm-suppress-shortcuts": "true" });
-  private readonly stage = h("div.an-stage", {
-    tabindex: "0",
-    role: "application",
-    "aria-roledescription": "trace graph",
-  });
+  private readonly stage = stageElement();
   private readonly canvas = h("canvas") as HTMLCanvasElement;
   private readonly empty = h("div.an-empty");
   private readonly foot = h("div.an-foot");
@@ -60,7 +57,7 @@ class View {
   ) {
     const still = el.ownerDocument.defaultView?.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
     this.reasons = new Reasons(model, connection);
-    this.layout = new Layout(model, { mode: this.mode(), now: Date.now() });
+    this.layout = new Layout(model, { mode: this.mode(), now: Date.now(), likes: true });
     this.toolbar = new Toolbar(model, connection, {
       fit: () => this.fit(true),
       mode: (mode) => this.connection.set("_layout", mode),
@@ -131,12 +128,8 @@ class View {
         this.frames.dirty();
       }),
     );
-    const sizes = new ResizeObserver(() => {
-      this.resize();
-      this.frames.dirty();
-    });
-    sizes.observe(this.stage);
-    undo.push(() => sizes.disconnect());
+    undo.push(watchSize(this.stage, () => this.resize()));
+    undo.push(follow(connection, this.layout, this.picture, () => this.frames.dirty()));
     this.kernelError();
   }
 
@@ -149,6 +142,7 @@ class View {
       escape: () => this.escape(),
       keys: () => this.keys.toggleAttribute("hidden"),
       open: () => this.details.element.focus(),
+      fold: (slot) => this.fold(slot),
     };
   }
 
@@ -230,6 +224,7 @@ class View {
   }
   private resize(): void {
     if (fitCanvas(this.stage, this.canvas, this.camera) && this.camera.following) this.follow();
+    this.frames.dirty();
   }
 
   private free(event: MouseEvent): boolean {
@@ -253,6 +248,10 @@ class View {
     this.tip.show(x, y, this.camera.width, this.camera.height, title, lines, bad);
   }
 
+  private fold(slot: number): void {
+    if (slot >= 0 && this.picture.fold(slot)) remember(this.connection, this.layout);
+    this.frames.dirty();
+  }
   private select(slot: number): void {
     const row = slot < 0 ? null : this.model.row[slot]!;
     this.showSelection(slot);
@@ -262,6 +261,7 @@ class View {
     const row = Number(this.connection.get("_selected_row") ?? -1);
     const slot = row < 0 ? -1 : this.model.slotOf(row);
     if (slot === this.selected) return;
+    if (slot >= 0) this.picture.reveal(slot);
     this.showSelection(slot);
     if (slot >= 0) this.camera.reveal(this.layout.x[slot]!, this.layout.y[slot]!);
   }

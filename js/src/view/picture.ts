@@ -9,6 +9,7 @@ import { drawBars } from "./bars";
 import type { Camera } from "./camera";
 import { drawEdges, type Place } from "./edges";
 import { type ColourBy, Encoding, type Legend, type SizeBy } from "./encode";
+import { type Folded, FoldedWords } from "./folded";
 import { clearFor, planLabels, title, writeLabels } from "./labels";
 import { drawBandNames, drawBands, groundAt } from "./lanes";
 import { drawNode, LABELLED } from "./shapes";
@@ -35,6 +36,7 @@ export class Picture {
   private readonly fitter = new Fitter();
   private readonly born = new Map<number, number>();
   private readonly encoding: Encoding;
+  private readonly folded: FoldedWords;
 
   constructor(
     private readonly model: Model,
@@ -43,6 +45,37 @@ export class Picture {
     private readonly still: boolean,
   ) {
     this.encoding = new Encoding(model);
+    this.folded = new FoldedWords(model, layout);
+  }
+
+  /** Folds what lies under a node, or opens it; the node stays where it is seen. False where there is nothing to fold. */
+  fold(slot: number): boolean {
+    const { camera, layout } = this;
+    const first = layout.folds.runOf(slot);
+    const stays = first >= 0 ? first : slot;
+    const [x, y] = [camera.x(layout.x[stays]!), camera.y(layout.y[stays]!)];
+    if (!layout.toggleFold(slot)) return false;
+    this.refolded();
+    camera.shift(x - camera.x(layout.x[stays]!), y - camera.y(layout.y[stays]!));
+    return true;
+  }
+  /** Whether a click opens it: a run of like calls that is folded into one. */
+  isRun(slot: number): boolean {
+    return this.layout.folds.likeOf(slot) !== undefined;
+  }
+  /** Opens what hides a span. */
+  reveal(slot: number): boolean {
+    const hid = this.layout.reveal(slot);
+    if (hid) this.refolded();
+    return hid;
+  }
+  setFolded(rows: readonly number[]): void {
+    this.layout.folded = rows;
+    this.refolded();
+  }
+  private refolded(): void {
+    this.folded.forget();
+    this.born.clear();
   }
 
   /** What colour and size stand for from the next frame on. */
@@ -156,7 +189,8 @@ export class Picture {
     const inside = scale > LABELLED;
     const { fitter, visible } = this;
     const { lit } = attention;
-    const labels = planLabels(context, model, visible, place, theme, fitter, lit, camera.width, inside);
+    const folded = (slot: number): Folded | null => this.folded.of(slot, now);
+    const labels = planLabels(context, model, visible, place, theme, fitter, lit, camera.width, inside, folded);
     drawEdges(context, model, visible, place, theme, lit, (slot) => arrived.get(slot) ?? 1);
     clearFor(context, labels, groundAt(layout, camera, theme));
     drawBars(context, model, visible, place, theme, (slot) => this.encoding.fill(slot, theme), strength);
@@ -164,8 +198,11 @@ export class Picture {
     for (const slot of visible) {
       const kind = model.kindCode(slot);
       if (model.status[slot] === Status.running && next !== 0 && !this.still) next = 50;
+      const fold = folded(slot);
       const node = {
         kind,
+        stack: fold !== null,
+        inner: fold?.errors ?? 0,
         fill: this.encoding.fill(slot, theme),
         ink: this.encoding.ink(slot, theme),
         status: model.status[slot]!,

@@ -6,7 +6,7 @@ import { drawNode, type Look, type Node, SIZES } from "./shapes";
 import { Fitter } from "./words";
 
 const LOOK: Look = { scale: 1, alpha: 1, selected: false, hovered: false, breath: 0.5, inside: true };
-const NODE = { kind: 2, status: 1, flags: 0, provenance: 0, name: "gpt-5", branch: false };
+const NODE = { kind: 2, status: 1, flags: 0, provenance: 0, name: "gpt-5", branch: false, stack: false, inner: 0 };
 
 function drawn(node: Partial<Node> = {}, look: Partial<Look> = {}): RecordingContext {
   const canvas = new RecordingContext();

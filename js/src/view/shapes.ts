@@ -27,6 +27,9 @@ export interface Node {
   provenance: number;
   name: string;
   branch: boolean;
+  /** Stands for others, which lie behind it; and how many of them failed. */
+  stack: boolean;
+  inner: number;
 }
 
 export interface Look {
@@ -84,6 +87,7 @@ export function drawNode(
     outline(context, kind, x, y, size + (failed ? 13 : 9));
     context.stroke();
   }
+  if (node.stack) behind(context, node, x, y, size, look, theme);
   body(context, node, x, y, size, look, theme);
   if (kind === 0 && !pending) ring(context, x, y, size, theme);
   if (failed) {
@@ -94,7 +98,7 @@ export function drawNode(
     context.stroke();
     context.setLineDash([]);
   }
-  if (failed && look.scale > 0.4)
+  if ((failed || node.inner > 0) && look.scale > 0.4)
     badge(
       context,
       x + size / 2,
@@ -104,6 +108,31 @@ export function drawNode(
     );
   if (look.inside && (kind === 2 || kind === 3)) label(context, node, x, y, size, theme, fitter);
   context.globalAlpha = 1;
+}
+
+/** Two more of its kind behind it, like a pile of cards. */
+function behind(
+  context: CanvasRenderingContext2D,
+  node: Node,
+  x: number,
+  y: number,
+  size: number,
+  look: Look,
+  theme: Theme,
+): void {
+  const step = Math.max(2, 3.5 * look.scale);
+  context.lineWidth = 1;
+  for (const far of [2, 1]) {
+    outline(context, node.kind, x + far * step, y - far * step, size);
+    context.fillStyle = theme.ground;
+    context.fill();
+    context.globalAlpha = look.alpha * (far === 2 ? 0.25 : 0.45);
+    context.fillStyle = node.fill;
+    context.fill();
+    context.globalAlpha = look.alpha;
+    context.strokeStyle = theme.ground;
+    context.stroke();
+  }
 }
 
 function breathe(context: CanvasRenderingContext2D, node: Node, x: number, y: number, size: number, look: Look): void {

@@ -1,9 +1,22 @@
 /** The elements that the picture is drawn on: their sizes, and what they tell the page around them. */
 import type { Model } from "../model";
+import { h } from "../ui/dom";
 import type { Camera } from "./camera";
 
 const USUAL = 560;
 const LEAST = 160;
+
+/** What the picture stands on, and what takes the keys and the pointer. */
+export function stageElement(): HTMLElement {
+  return h("div.an-stage", { tabindex: "0", role: "application", "aria-roledescription": "trace graph" });
+}
+
+/** Calls back when the element's size changes. Returns the way to stop that. */
+export function watchSize(element: HTMLElement, changed: () => void): () => void {
+  const sizes = new ResizeObserver(changed);
+  sizes.observe(element);
+  return () => sizes.disconnect();
+}
 
 /** The cell's height, whatever the kernel says. */
 export function heightOf(wanted: unknown): string {
