@@ -18,6 +18,8 @@ from anton_notebook.sources.writer import make_folder
 
 APPLICATION = 1634624066
 BUSY = 10.0
+SYNCED = True
+"""Whether every change is on the disk before it is acknowledged. Off in tests of sizes alone."""
 
 _FIRST = (
     """CREATE TABLE documents (
@@ -125,6 +127,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA cell_size_check = ON")
     db.execute("PRAGMA journal_mode = DELETE")
     db.execute("PRAGMA synchronous = FULL")
+    if not SYNCED:
+        db.execute("PRAGMA synchronous = OFF")
     return db
 
 
