@@ -24,6 +24,7 @@
     │   └── ReplayDivergence            the program asked for something else than the recording holds
     ├── ArchiveError                    an archive in Parquet cannot be written or read, and why
     ├── NotAllowed                      (also PermissionError) a page asked for what Python has not allowed
+    ├── NoRun                           (also LookupError) nothing is shown yet that could be drawn or saved
     └── MissingBundle                   (also FileNotFoundError) the front end has not been built
 
 Every message says what was wrong, where, what is possible, and what to do.
@@ -91,6 +92,10 @@ class AmbiguousSpan(AntonNotebookError, KeyError):
 
 class NotRerunnable(AntonNotebookError, ValueError):
     """No request to a model can be made from this span."""
+
+
+class NoRun(AntonNotebookError, LookupError):
+    """Nothing is shown yet that could be drawn or saved."""
 
 
 class ProviderError(AntonNotebookError):

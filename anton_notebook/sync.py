@@ -267,6 +267,11 @@ class Stream:
                 shown.update((t.code, None) for t in tried if t.original_trace_id in ids)
         return tuple(shown)
 
+    def codes(self) -> tuple[int, ...]:
+        """The codes of the runs that are shown, the one looked at first."""
+        with self._lock, self.store.lock:
+            return self._shown()
+
     def shown(self) -> list[str]:
         """The ids of the runs that are shown, the one looked at first."""
         with self._lock, self.store.lock:

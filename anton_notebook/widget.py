@@ -6,6 +6,7 @@ Its traits are small and public; spans go through `sync`, requests come through 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,10 @@ from anton_notebook import commands
 from anton_notebook.api import PathLike, Span, Traces, open_traces
 from anton_notebook.details import details, piece, span_of
 from anton_notebook.errors import AmbiguousSpan, MissingBundle, near
+from anton_notebook.picture import figures
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.rerun import Budget
+from anton_notebook.saving import LIMIT, Saving
 from anton_notebook.sync import Stream
 from anton_notebook.trying import Tries
 
@@ -30,13 +33,16 @@ STATIC = pathlib.Path(__file__).parent / "static"
 LAYOUTS = ("time", "order")
 
 
-class TraceGraph(commands.Prompt, anywidget.AnyWidget):
+class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
     """A graph of agents' runs that grows while they work.
 
     `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
     `height`: px. `layout`: what x means, `"time"` or `"order"`. `allow_rerun`, `allow_replay`: whether the page may
     start these; `budget`: US dollars for all that it starts (None: 1.00). No message of a page can change these
     three. `all_repositories`: with a repository, whether the proxy's database shows the tasks of others too.
+
+    A saved notebook shows the run without a kernel: names, times and figures. `save_bodies`: texts too, where widgets' states are
+    saved; `save_limit`: bytes of that state; `redact`: whether secrets are taken out of all that is saved.
 
     Traits to observe and set: `trace_id`, `selected_span_id`, `height`, `layout`. Raises `PathNotFound`, `NotATrace`,
     `MissingBundle`; TypeError for an argument that it does not know.
@@ -74,10 +80,13 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
         height: int = 560,
         layout: str = "time",
         all_repositories: bool = False,
+        save_bodies: bool = False,
+        save_limit: int = LIMIT,
+        redact: bool = True,
         **unknown: Any,
     ) -> None:
         for name in unknown:
-            known = ("trace_id", "allow_rerun", "allow_replay", "budget", "height", "layout", "all_repositories")
+            known = [*inspect.signature(TraceGraph).parameters][1:-1]
             raise TypeError(f"TraceGraph has no argument {name!r}{near(name, known) or '; it has ' + ', '.join(known)}")
         script, style = _bundled("widget.js"), _bundled("widget.css")
         self.allow_rerun, self.allow_replay, self.budget = allow_rerun, allow_replay, _budget(budget)
@@ -115,6 +124,7 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
             if self.traces.live is not None:
                 self._ends.append(self.traces.live.subscribe(self._on_live))
             self._ends.append(commands.one_a_cell(self))
+            self._ends.append(self._start_saving(save_bodies, save_limit, redact))
         except BaseException:
             self.close()
             raise
@@ -150,7 +160,13 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
     def __repr__(self) -> str:
         where = ", ".join(self.traces.reader.paths)
         following = self.traces.live.following if self.traces.live is not None else "off"
-        return f"<TraceGraph of {where}: {len(self.traces)} runs, following {following}>"
+        codes = self._codes()
+        shown = (
+            f"; {', '.join(' '.join(known).strip() for known in figures(self.traces.store.run(codes[0])))}"
+            if codes
+            else ""
+        )
+        return f"<TraceGraph of {where}: {len(self.traces)} runs, following {following}{shown}>"
 
     # -- traits
 
@@ -217,6 +233,10 @@ class TraceGraph(commands.Prompt, anywidget.AnyWidget):
         if said != self._error:
             self._error = said
         self._stream.ring()
+        self._saver.look()
+
+    def _codes(self) -> tuple[int, ...]:
+        return self._stream.codes()
 
     def _on_hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
         epoch = commands.text(args, "epoch") if args.get("epoch") is not None else ""

@@ -63,13 +63,13 @@ HOUSE = {
         "protocol store api details trying sources.live rerun replay picture redact errors",
         "anywidget ipywidgets traitlets IPython",
     ),
-    "dashboard": Room("widget api errors span tables checkpoints rerun replay", "tornado comm pandas"),
+    "dashboard": Room("widget protocol api errors span tables checkpoints rerun replay", "tornado comm pandas"),
     "simulate": Room(ANY),
     "cli": Room(ANY, "jupyter_client nbformat"),
     "__init__": Room(ANY),
 }
 
-PARTS = {"sync": "widget", "commands": "widget"}
+PARTS = {"sync": "widget", "commands": "widget", "saving": "widget"}
 """Modules that are rooms of one part: they have its rights, and may import each other."""
 
 

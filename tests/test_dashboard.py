@@ -17,8 +17,8 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from anton_notebook.dashboard import Dashboard
-from anton_notebook.dashboard.comms import pack
 from anton_notebook.errors import TraceNotFound
+from anton_notebook.protocol import frame
 from tests.conftest import ROOT
 
 WHEN = "2026-11-23T01:18:0{}.000000Z"
@@ -303,6 +303,6 @@ def served_threads(before: set[str]) -> set[str]:
 
 
 def test_a_frame_is_packed_as_the_page_unpacks_it() -> None:
-    packed = pack({"type": "x"}, [bytes([1, 2, 3]), b"\4"])
+    packed = frame({"type": "x"}, [bytes([1, 2, 3]), b"\4"])
     assert packed.hex() == "0c0000007b2274797065223a2278227d0000000003000000010203000100000004"
     assert packed.hex() in (ROOT / "js" / "src" / "dashboard" / "dashboard.test.ts").read_text()

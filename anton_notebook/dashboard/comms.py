@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import struct
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,8 @@ from typing import Any
 
 import comm
 from comm.base_comm import BaseComm
+
+from anton_notebook.protocol import frame
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,10 @@ class Page:
             raise ConnectionError("the page is gone")
         if self.waiting > UNSENT:
             raise ConnectionError("the page is too slow; it will be brought up to date")
-        frame = pack(header, buffers)
+        packed = frame(header, buffers)
         with self._lock:
-            self.waiting += len(frame)
-        self._send(frame)
+            self.waiting += len(packed)
+        self._send(packed)
 
     def sent(self, size: int) -> None:
         """A frame has left."""
@@ -109,23 +110,6 @@ def _lean(data: dict[str, Any]) -> dict[str, Any]:
     if isinstance(state, dict) and ("_esm" in state or "_css" in state):
         return {**data, "state": {name: value for name, value in state.items() if name not in ("_esm", "_css")}}
     return data
-
-
-def pack(header: dict[str, Any], buffers: Sequence[Any] = ()) -> bytes:
-    """One message as the bytes of one frame.
-
-    >>> pack({"type": "x"}).hex()[:8]
-    '0c000000'
-    """
-    text = json.dumps(header, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
-    parts = [struct.pack("<I", len(text)), text]
-    size = 4 + len(text)
-    for buffer in buffers:
-        body = bytes(buffer) if not isinstance(buffer, bytes) else buffer
-        pad = -(size + 4) % 8
-        parts += [b"\0" * pad, struct.pack("<I", len(body)), body]
-        size += pad + 4 + len(body)
-    return b"".join(parts)
 
 
 def install() -> Callable[[], None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from anton_notebook.picture.draw import View, duration, svg
 from anton_notebook.picture.scale import Spans
@@ -66,6 +68,41 @@ def figures(run: RunFigures) -> list[tuple[str, str]]:
         ((duration(took) if took is not None else "") or "–", "duration"),
         (f"{run['errors']:,}", "error" if run["errors"] == 1 else "errors"),
         (state, ""),
+    ]
+
+
+def by_agent(store: Store, code: int, most: int = 12) -> list[tuple[str, str, str, str, str, str]]:
+    """Agent, model calls, tool calls, tokens, cost and errors of a run, the dearest first."""
+    spans, _ = spans_of(store, [code], 2**31)
+    with store.lock:
+        c = store.c
+        rows = np.flatnonzero(c.trace[: store.size] == code)
+        rows = rows[(c.flags[rows] & np.uint8(Flag.DEAD)) == 0]
+        tokens = (np.maximum(c.input[rows], 0) + np.maximum(c.output[rows], 0)).astype(np.int64)
+    if len(tokens) != len(spans):
+        return []
+    agents, where = np.unique(np.array(spans.agents, object).astype(str), return_inverse=True)
+    llm, failed = spans.kind == 2, (spans.status == 2) & (spans.kind >= 2)
+    cost = np.where(llm, np.nan_to_num(spans.cost.astype(np.float64)), 0)
+    unpriced = llm & np.isnan(spans.cost) & (spans.status != 0)
+
+    def total(what: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.bincount(where, what, len(agents))
+
+    sums = [total(x) for x in (llm, spans.kind == 3, np.where(llm, tokens, 0), cost, failed, unpriced)]
+    order = np.lexsort((agents, -sums[0], -sums[3]))[:most]
+    return [
+        (
+            str(agents[i]) or "no agent",
+            f"{int(sums[0][i]):,}",
+            f"{int(sums[1][i]):,}",
+            f"{int(sums[2][i]):,}",
+            ("≥ " if sums[5][i] else "") + f"${sums[3][i]:,.{_digits(sums[3][i])}f}"
+            if sums[3][i] or not sums[5][i]
+            else "–",
+            f"{int(sums[4][i]):,}",
+        )
+        for i in order.tolist()
     ]
 
 
