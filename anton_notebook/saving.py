@@ -8,6 +8,7 @@ itself; a page that shows the graph hides it.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import logging
 import math
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets  # type: ignore[import-untyped]
 import traitlets.traitlets as t
 
+from anton_notebook.bundle import bundled
 from anton_notebook.details import details
 from anton_notebook.errors import NoRun
 from anton_notebook.picture import by_agent, figures, run_svg
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 LIMIT = 4 * 2**20
 """Bytes of a saved state, packed."""
+PAGE_LIMIT = 32 * 2**20  # bytes of a page of its own, packed
 EVERY = 60.0  # seconds between two savings while a run goes on
 REST = 1.5  # seconds after the last change of a run that has ended
 AT_ONCE = 20_000  # spans that are saved without another thread
@@ -119,7 +122,7 @@ def _with_bodies(
 
 
 def _sized(one: bytes) -> bytes:
-    return len(one).to_bytes(4, "little") + one + b"\0" * (-len(one) % 8 + 4)
+    return len(one).to_bytes(4, "little") + one
 
 
 def still(store: Store, codes: tuple[int, ...], mode: str, redact: bool = True) -> str:
@@ -142,6 +145,29 @@ def still(store: Store, codes: tuple[int, ...], mode: str, redact: bool = True) 
     return (
         f'<div class="anton-still"><img alt="{text(run["name"] or run["trace_id"])}: {text(known)}" '
         f'src="data:image/svg+xml;base64,{image}"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def page_of(packed: bytes, title: str, traits: Mapping[str, Any]) -> str:
+    """A page of its own that shows a packed state; its policy lets run what is in it and nothing else."""
+    script, style = bundled("standalone.js").replace("</script", "<\\/script"), bundled("widget.css")
+    style += "html,body{margin:0;background:Canvas}body{padding:12px;color-scheme:light dark}"
+    state = json.dumps({"saved": base64.b64encode(packed).decode(), "traits": dict(traits)}).replace("<", "\\u003c")
+
+    def hashed(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    policy = (
+        f"default-src 'none'; script-src {hashed(script)}; style-src {hashed(style)}; img-src data: blob:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{style}</style></head>\n"
+        f'<body><div id="anton-cell"></div>\n<script type="application/json" id="anton-state">{state}</script>\n'
+        f'<script type="module">{script}</script></body></html>\n'
     )
 
 
@@ -267,6 +293,32 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
         display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         html = self._still_html() or '<div class="anton-still"></div>'
         self._still = display({"text/html": html, "text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def to_html(self, path: str | os.PathLike[str], *, save_bodies: bool | None = None) -> str:
+        """Writes the shown run as one page that needs no network and no kernel, and returns a sentence about what it holds.
+
+        The same view, from a `file://` address too. Names, times and figures; texts of messages, answers and errors only with
+        `save_bodies=True` (None: as the graph was made), and then redacted unless the graph was made with `redact=False`.
+        Raises `NoRun` where nothing is shown yet, `MissingBundle` where the front end was not built.
+
+        >>> graph = getfixture("graph")  # doctest: +SKIP
+        >>> graph.to_html("run.html")  # doctest: +SKIP
+        ''
+        """
+        codes = self._codes()
+        if not codes:
+            raise NoRun("there is no run to write yet; graph.traces.runs_df() lists what has been read")
+        bodies = self.save_bodies if save_bodies is None else save_bodies
+        limit = PAGE_LIMIT if bodies else max(self.save_limit, PAGE_LIMIT)
+        packed, said = pack_state(self.traces, codes, limit, bodies, self.redact)
+        run = self.traces.store.run(codes[0])
+        name = clean(run["name"] or run["trace_id"])
+        page = page_of(
+            packed, Redactor().text(name) if self.redact else name, {"_layout": self.layout, "trace_id": None}
+        )
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(page)
+        return said
 
     def to_svg(self, path: str | os.PathLike[str] | None = None, *, width: int = 960) -> str:
         """The picture of the shown run as SVG text, drawn without a browser; written to `path` too, where one is given.

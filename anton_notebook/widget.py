@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ import traitlets.traitlets as t
 
 from anton_notebook import commands
 from anton_notebook.api import PathLike, Span, Traces, open_traces
+from anton_notebook.bundle import bundled
 from anton_notebook.details import details, piece, span_of
-from anton_notebook.errors import AmbiguousSpan, MissingBundle, near
+from anton_notebook.errors import AmbiguousSpan, near
 from anton_notebook.picture import figures
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.rerun import Budget
@@ -29,7 +29,6 @@ from anton_notebook.trying import Tries
 if TYPE_CHECKING:
     import pandas as pd
 
-STATIC = pathlib.Path(__file__).parent / "static"
 LAYOUTS = ("time", "order")
 
 
@@ -88,7 +87,7 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
         for name in unknown:
             known = [*inspect.signature(TraceGraph).parameters][1:-1]
             raise TypeError(f"TraceGraph has no argument {name!r}{near(name, known) or '; it has ' + ', '.join(known)}")
-        script, style = _bundled("widget.js"), _bundled("widget.css")
+        script, style = bundled("widget.js"), bundled("widget.css")
         self.allow_rerun, self.allow_replay, self.budget = allow_rerun, allow_replay, _budget(budget)
         given = path_or_traces
         self.traces = (
@@ -101,7 +100,7 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
             self._stream = Stream(self.traces.store, self._send_changes, self._status)
             self._ends.append(self._stream.close)
             self._stream.choose(trace_id)
-            self._tries = Tries(self.traces, lambda: self.allow_rerun, lambda: self.budget, _bundled)
+            self._tries = Tries(self.traces, lambda: self.allow_rerun, lambda: self.budget, bundled)
             self._ends.append(self._tries.close)
             ops: dict[str, commands.Op] = {
                 "hello": self._on_hello,
@@ -156,6 +155,12 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
             with contextlib.suppress(Exception):
                 end()
         super().close()
+
+    def __enter__(self) -> TraceGraph:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         where = ", ".join(self.traces.reader.paths)
@@ -277,21 +282,3 @@ def _budget(budget: float | Budget | None) -> float | Budget | None:
     ):
         raise ValueError(f"budget must be US dollars from 0 on, or None for 1.00; got {budget!r}")
     return budget
-
-
-def _bundled(name: str) -> str:
-    """The text of a file of the front end; one copy in memory, read again after a build."""
-    path = STATIC / name
-    try:
-        changed = path.stat().st_mtime_ns
-        if _texts.get(name, (0, ""))[0] != changed:
-            _texts[name] = (changed, path.read_text("utf-8"))
-        return _texts[name][1]
-    except OSError as error:
-        raise MissingBundle(
-            f"the front end is missing ({path}: {error.strerror}). In a clone run `npm ci --prefix js && npm run build "
-            "--prefix js`, else `pip install --force-reinstall anton-notebook`, and then this cell again"
-        ) from error
-
-
-_texts: dict[str, tuple[int, str]] = {}

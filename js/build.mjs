@@ -17,6 +17,7 @@ const options = {
     { in: "src/style.css", out: "widget" },
     { in: "src/dashboard/index.ts", out: "dashboard" },
     { in: "src/dashboard/style.css", out: "dashboard" },
+    { in: "src/standalone.ts", out: "standalone" },
   ],
   outdir: out,
   bundle: true,

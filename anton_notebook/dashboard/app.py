@@ -17,16 +17,16 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from anton_notebook.api import PathLike, Traces, open_traces
+from anton_notebook.bundle import bundled
 from anton_notebook.dashboard import comms, handlers, records, sockets
 from anton_notebook.dashboard.comms import Page
 from anton_notebook.dashboard.gate import MOST_BODY, POLICY, Gate, Guarded
-from anton_notebook.errors import AntonNotebookError, MissingBundle, TraceNotFound
+from anton_notebook.errors import AntonNotebookError, TraceNotFound
 from anton_notebook.rerun import Budget
 from anton_notebook.span import Flag
 
 log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parent.parent / "static"
 PACE = 0.5  # seconds between two lists of runs sent to a page
 LISTED = 500
 
@@ -52,7 +52,7 @@ class Dashboard:
     ) -> None:
         self.allow_rerun, self.allow_replay = allow_rerun or allow_replay, allow_replay
         self.budget = Budget(1.0 if budget is None else budget)
-        self._script, self._style = _bundled("dashboard.js"), _bundled("dashboard.css")
+        self._script, self._style = bundled("dashboard.js"), bundled("dashboard.css")
         self.trace = trace
         self.pages: dict[Page, Any] = {}
         self._told: dict[Page, dict[str, str]] = {}
@@ -241,16 +241,6 @@ class Icon(Guarded):
     def get(self) -> None:
         self.set_status(204)
         self.finish()
-
-
-def _bundled(name: str) -> str:
-    try:
-        return (STATIC / name).read_text("utf-8")
-    except OSError as error:
-        raise MissingBundle(
-            f"the dashboard's front end is missing ({STATIC / name}: {error.strerror}). In a clone run `npm ci --prefix js && "
-            "npm run build --prefix js`, else `pip install --force-reinstall anton-notebook`"
-        ) from error
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:

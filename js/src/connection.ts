@@ -1,5 +1,6 @@
 import type { AnyModel } from "@anywidget/types";
 import type { Answer, ChangesHeader, Request } from "./protocol";
+import { type Saved, unpackSaved } from "./saved";
 
 /** The way to a kernel. The view does not know what carries it. */
 export interface Connection {
@@ -20,6 +21,8 @@ export interface Connection {
 }
 
 export const NOT_CONNECTED = "Not connected to a kernel: run the cell again.";
+
+const NOT_SAVED = "This is a saved copy without texts: run the cell again to read them, or save with save_bodies=True.";
 
 const SLOW_MS = 1_000;
 const PATIENCE_MS = 120_000;
@@ -143,6 +146,7 @@ class AnywidgetConnection implements Connection {
   private found: CommandsModel | null = null;
   private live = true;
   private closed = false;
+  private saved: Promise<Saved> | null = null;
 
   constructor(private readonly model: AnyModel) {
     const onStream = (content: unknown, buffers: DataView[]): void => this.receive(content, buffers);
@@ -161,7 +165,7 @@ class AnywidgetConnection implements Connection {
 
   request<T>(op: string, args: Record<string, unknown> = {}, timeoutMs = PATIENCE_MS): Promise<T> {
     const start = (commands: CommandsModel | null): Promise<T> => {
-      if (commands === null || !this.connected()) return Promise.reject(new Error(NOT_CONNECTED));
+      if (commands === null || !this.connected()) return this.recall<T>(op, args);
       return this.requests.start<T>(op, args, timeoutMs, (request) => commands.send(request));
     };
     // At once where it is possible: a last bye must be out before the connection is closed.
@@ -203,6 +207,7 @@ class AnywidgetConnection implements Connection {
 
   /** A host without a widget manager has one channel for both. */
   private async findCommands(): Promise<CommandsModel> {
+    if (this.model.get("_commands") === null) throw new Error(NOT_CONNECTED); // a page of its own
     const id = modelId(this.model.get("_commands"));
     const manager = this.model.widget_manager as AnyModel["widget_manager"] | undefined;
     if (id === null || typeof manager?.get_model !== "function") return this.model as unknown as CommandsModel;
@@ -245,6 +250,27 @@ class AnywidgetConnection implements Connection {
     this.live = live;
     if (!live) this.requests.rejectAll(NOT_CONNECTED);
     this.state.call(live);
+    if (!live) this.showSaved();
+  }
+
+  /** Nobody answers: what the notebook kept is better than nothing. */
+  private showSaved(): void {
+    const packed = this.model.get("_saved");
+    if (this.saved !== null || !(packed instanceof DataView) || packed.byteLength === 0) return;
+    this.saved = unpackSaved(packed);
+    this.saved.then(
+      ({ messages }) => {
+        if (!this.live && !this.closed) for (const one of messages) this.changes.call(one.header, one.buffers);
+      },
+      (error: unknown) => console.warn("anton_notebook:", error),
+    );
+  }
+
+  private async recall<T>(op: string, args: Record<string, unknown>): Promise<T> {
+    if (op === "select" && this.saved !== null) return undefined as T; // it stays in this page
+    const known = op === "details" ? (await this.saved?.catch(() => null))?.details.get(Number(args.row)) : undefined;
+    if (known === undefined) throw new Error(this.saved === null ? NOT_CONNECTED : NOT_SAVED);
+    return known as T;
   }
 }
 

@@ -37,7 +37,13 @@ function host(name: string) {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the host's props hold more than is used here
-const props = (model: AnyModel, signal: AbortSignal): any => ({ model, signal, el: {}, host: {}, experimental: {} });
+const props = (model: AnyModel, signal: AbortSignal): any => ({
+  model,
+  signal,
+  el: { closest: () => null },
+  host: {},
+  experimental: {},
+});
 const settled = (): Promise<void> => new Promise((wake) => setTimeout(wake, 5));
 
 beforeEach(() => {

@@ -2,6 +2,7 @@
 import type { AnyModel, InitializeProps, RenderProps } from "@anywidget/types";
 import { type Connection, connectAnywidget } from "./connection";
 import { Model } from "./model";
+import { hideStill } from "./still";
 import { mountView } from "./view/mount";
 
 interface Session {
@@ -49,8 +50,10 @@ function render({ model, el, signal }: RenderProps): () => void {
   const end = (): void => over.abort();
   signal?.addEventListener("abort", end, { once: true });
   const unmount = mountView(el, session.model, session.connection, over.signal);
+  const showStill = hideStill(el);
   return () => {
     end();
+    showStill();
     if (typeof unmount === "function") unmount();
     // A host that knows no `initialize` has one view for each widget.
     if (known === undefined) session.end();

@@ -11,9 +11,10 @@ export type { Message } from "./parts";
 
 /**
  * connecting: no snapshot yet; live: in step with the kernel; waiting: the kernel does not answer now (a busy cell);
- * lost: nobody can answer ("not connected: run the cell again"). What is known stays on the screen in every state.
+ * lost: nobody can answer ("not connected: run the cell again"); saved: nobody can, and what is shown was kept in the
+ * notebook. What is known stays on the screen in every state.
  */
-export type Link = "connecting" | "live" | "waiting" | "lost";
+export type Link = "connecting" | "live" | "waiting" | "lost" | "saved";
 
 export interface Place {
   epoch: string;
@@ -164,7 +165,7 @@ export class Sync {
     this.asking++;
     clearTimeout(this.retryTimer);
     this.retryTimer = undefined;
-    this.setLink("live");
+    this.setLink(this.connection.connected() ? "live" : "saved");
   }
 
   private fellBehind(): void {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,9 @@ def test_no_text_of_a_span_is_in_the_state_that_notebooks_keep(folder: Path) -> 
         eventually(client.in_step)
         client.ask("select", client="page", row=graph.traces.span("c").row)
         state = {k: v for k, v in graph.get_state().items() if k not in ("_esm", "_css")}
+        saved = zlib.decompress(state.pop("_saved")[4:])
+        assert b"run-1" in saved or b"strings" in saved
+        assert secret.encode() not in saved
         assert secret not in json.dumps(state)
         assert secret not in json.dumps(graph._commands.get_state())
         assert secret not in repr(graph)

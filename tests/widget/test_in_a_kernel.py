@@ -41,9 +41,11 @@ def test_it_runs_without_a_page(saved: nbformat.NotebookNode) -> None:
         output.get("text", "") for cell in saved.cells for output in cell.outputs if output.output_type == "stream"
     ]
     assert texts == ["error\n", "4\n"]
-    (shown,) = saved.cells[0].outputs
+    shown, still = saved.cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in shown.data
     assert shown.data["text/plain"].startswith("<TraceGraph of ")
+    assert still.data["text/html"].startswith('<div class="anton-still"><img alt=')
+    assert "<svg" not in still.data["text/html"]  # which an untrusted notebook would lose
 
 
 def test_close_ends_its_threads(saved: nbformat.NotebookNode) -> None:

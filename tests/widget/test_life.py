@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook import api, commands, sync, widget
+from anton_notebook import api, bundle, commands, sync
 from anton_notebook.errors import MissingBundle, PathNotFound
 from anton_notebook.widget import TraceGraph
 from tests.pages import line
@@ -42,7 +42,7 @@ def test_the_page_closing_its_comm_ends_the_thread(graph: TraceGraph) -> None:
 
 
 def test_a_missing_bundle_says_what_to_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widget, "STATIC", folder / "static")
+    monkeypatch.setattr(bundle, "STATIC", folder / "static")
     with pytest.raises(MissingBundle, match="npm run build"):
         TraceGraph(folder)
 

@@ -1,25 +1,13 @@
 /** The way to the dashboard's process: one WebSocket, one binary frame a message, and again after a break. */
+import { unframe } from "../saved";
 
 export interface Frame {
   header: Record<string, unknown> & { type: string };
   buffers: DataView[];
 }
 
-/** 4 bytes of length and the JSON header; then for each buffer padding to 8, its 4 bytes of length, and its bytes. */
 export function unpack(data: ArrayBuffer): Frame {
-  const view = new DataView(data);
-  const size = view.getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, size))) as Frame["header"];
-  const buffers: DataView[] = [];
-  let at = 4 + size;
-  while (at < data.byteLength) {
-    at += (8 - ((at + 4) % 8)) % 8;
-    const length = view.getUint32(at, true);
-    at += 4;
-    buffers.push(new DataView(data, at, length));
-    at += length;
-  }
-  return { header, buffers };
+  return unframe(data) as Frame;
 }
 
 const PAUSES = [250, 500, 1_000, 2_000, 5_000];

@@ -100,13 +100,15 @@ export class Toolbar {
     const [word, kind] =
       link === "lost"
         ? ["not connected", "off"]
-        : link === "connecting"
-          ? ["connecting", "off"]
-          : link === "waiting"
-            ? ["kernel busy", "wait"]
-            : status_.live
-              ? [running ? "running" : "live", running ? "run" : "live"]
-              : ["read once", "off"];
+        : link === "saved"
+          ? ["saved copy", "off"]
+          : link === "connecting"
+            ? ["connecting", "off"]
+            : link === "waiting"
+              ? ["kernel busy", "wait"]
+              : status_.live
+                ? [running ? "running" : "live", running ? "run" : "live"]
+                : ["read once", "off"];
     if (word === this.said) return;
     this.said = word;
     this.live.className = `an-live an-live-${kind}`;

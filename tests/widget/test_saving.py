@@ -1,0 +1,163 @@
+"""What of a graph is there tomorrow: the packed state, the picture below it, and the page of its own."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anton_notebook import saving
+from anton_notebook.errors import NoRun
+from anton_notebook.protocol import SPAN_BYTES
+from anton_notebook.saving import Saver, pack_state
+from anton_notebook.widget import TraceGraph
+from tests.widget.conftest import line
+from tests.widget.fakes import Client, append, eventually
+
+SECRET = "sk-" + "ant-api03-" + "a1B2c3D4" * 6
+QUESTION = "a question that nobody else may read"
+
+
+def frames(packed: bytes) -> list[dict[str, Any]]:
+    """The headers in a packed state."""
+    assert packed[:4] == saving.MAGIC
+    data, out, at = zlib.decompress(packed[4:]), [], 0
+    while at < len(data):
+        (size,) = struct.unpack_from("<I", data, at)
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        out.append(json.loads(data[at + 8 : at + 8 + length]))
+        at += 4 + size
+    return out
+
+
+@pytest.fixture
+def asked(folder: Path) -> Path:
+    append(
+        folder,
+        line("q", messages=[{"role": "user", "content": f"{QUESTION} {SECRET}"}], response=QUESTION, error=QUESTION),
+        line("n", agent_name=f"agent {SECRET}"),
+    )
+    return folder
+
+
+def test_a_saved_state_has_every_span_and_no_text_of_any(asked: Path) -> None:
+    with TraceGraph(asked) as graph:
+        packed, said = pack_state(graph.traces, graph._codes())
+    headers = frames(packed)
+    assert sum(one["puts"] for one in headers) == graph.traces.store.live_rows().size
+    data = zlib.decompress(packed[4:])
+    assert QUESTION.encode() not in data
+    assert SECRET.encode() not in data
+    assert "1 secret was taken out" in said or "secrets were taken out" in said
+    assert headers[0]["status"]["live"] is False
+    assert headers[0]["puts"] * SPAN_BYTES < len(data)
+
+
+def test_texts_are_saved_where_they_are_asked_for_and_redacted_unless_that_is_not_wanted(asked: Path) -> None:
+    with TraceGraph(asked, save_bodies=True) as graph:
+        packed, _ = pack_state(graph.traces, graph._codes(), bodies=True)
+        details = {one["details"]["span_id"]: one["details"] for one in frames(packed) if one["type"] == "details"}
+        assert QUESTION in json.dumps(details["q"])
+        assert SECRET not in json.dumps(details)
+        assert "[redacted: Anthropic key]" in json.dumps(details["q"])
+        bare, said = pack_state(graph.traces, graph._codes(), bodies=True, redact=False)
+    assert SECRET.encode() in zlib.decompress(bare[4:])
+    assert said == ""
+
+
+def test_a_state_that_is_too_large_is_cut_and_says_what_was_left_out(folder: Path) -> None:
+    append(folder, *(line(f"many-{i}", duration_ms=float(i * 37 % 1000)) for i in range(3000)))
+    with TraceGraph(folder) as graph:
+        whole, nothing = pack_state(graph.traces, graph._codes())
+        packed, said = pack_state(graph.traces, graph._codes(), limit=len(whole) // 3)
+    assert nothing == ""
+    assert len(packed) <= len(whole) // 3
+    headers = frames(packed)
+    kept = sum(one["puts"] for one in headers)
+    assert 100 < kept < 2000
+    assert re.search(r"[\d,]+ of [\d,]+ spans are not in this saved copy", said)
+    assert headers[0]["status"]["sentence"] == said
+
+
+def test_a_graph_of_a_finished_run_has_its_state_at_once_and_again_when_it_grew(folder: Path) -> None:
+    append(folder, line("a"))
+    with TraceGraph(folder) as graph:
+        client = Client(graph)
+        client.hello()
+        first = sum(one["puts"] for one in frames(graph._saved))
+        assert first == graph.traces.store.live_rows().size
+        append(folder, line("b"))
+        eventually(lambda: sum(one["puts"] for one in frames(graph._saved)) == first + 1)
+
+
+def test_while_a_run_grows_it_is_saved_at_most_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fake:
+        revision = 0
+
+    monkeypatch.setattr(saving, "EVERY", 0.4)
+    store, saved = Fake(), []
+
+    class Owner:
+        def save(self) -> None:
+            saved.append((time.monotonic(), store.revision))
+
+    owner = Owner()
+    saver = Saver(store, lambda: True, owner.save)  # type: ignore[arg-type]
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        store.revision += 1
+        saver.look()
+        time.sleep(0.005)
+    assert 3 <= len(saved) <= 5
+    store.revision += 1
+    saver.now()
+    assert saved[-1][1] == store.revision
+    saver.close()
+    saver.look()
+    time.sleep(0.5)
+    assert saved[-1][1] == store.revision
+
+
+def test_the_picture_survives_where_scripts_and_drawings_do_not(asked: Path) -> None:
+    with TraceGraph(asked) as graph:
+        html = graph._still_html()
+    image = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
+    assert image is not None
+    drawn = base64.b64decode(image[1]).decode()
+    assert "<svg" in drawn
+    assert "spans" in drawn
+    assert not re.search(r"<(svg|script|style|iframe)", html)
+    assert QUESTION not in html + drawn
+    assert SECRET not in html + drawn
+    assert "<th>agent</th>" in html
+
+
+def test_a_page_of_its_own_runs_nothing_but_itself(asked: Path, tmp_path: Path) -> None:
+    with TraceGraph(asked) as graph:
+        said = graph.to_html(tmp_path / "run.html")
+        assert "taken out" in said
+        page = (tmp_path / "run.html").read_text()
+        graph.to_html(tmp_path / "bodies.html", save_bodies=True)
+        assert graph.to_svg(tmp_path / "run.svg") == (tmp_path / "run.svg").read_text()
+    assert QUESTION not in page
+    assert SECRET not in page
+    assert "default-src 'none'" in page
+    assert "unsafe" not in page.split("<style>")[0]
+    assert not re.search(r"""(?:src|href)=["']https?:""", page)
+    assert page.count("</script>") == 2
+
+
+def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
+    (tmp_path / "traces").mkdir()
+    with TraceGraph(tmp_path / "traces") as graph:
+        for ask in (graph.to_svg, lambda: graph.to_html(tmp_path / "x.html")):
+            with pytest.raises(NoRun, match="runs_df"):
+                ask()
+    assert not (tmp_path / "x.html").exists()
