@@ -45,3 +45,18 @@ def test_the_notebook_is_valid_and_names_no_place_of_the_machine_it_was_made_on(
     nbformat.validate(notebook)
     text = path.read_text()
     assert not [word for word in ("/work/", "/root/", "/home/", "/tmp/") if word in text]
+
+
+def test_the_ten_questions_about_cost_are_answered(tmp_path: Path) -> None:
+    notebook = nbformat.read(EXAMPLES / "cost_analysis.ipynb", as_version=4)
+    asked = [
+        cell.source.splitlines()[0]
+        for cell in notebook.cells
+        if cell.cell_type == "markdown" and cell.source.startswith("## ")
+    ]
+    assert [line.split(".")[0] for line in asked[:10]] == [f"## {number}" for number in range(1, 11)]
+    assert all(line.endswith("?") for line in asked[:10])
+    saved = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs for cell in saved if not cell.source.startswith(("import", "from")))
+    pictures = [output for cell in saved for output in cell.outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 3

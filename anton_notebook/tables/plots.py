@@ -110,7 +110,17 @@ class Pictures:
         if len(frame) <= 2 * SHOWN:
             names = zip(frame["agent"].astype(object), frame["name"].astype(object), took, strict=True)
             axes.set_yticks(place, [f"{_said(a, 24)} · {_said(n, 28)} · {duration(t * 1000)}" for a, n, t in names])
+        else:
+            axes.set_yticks([])
+            axes.set_ylabel(f"{len(frame):,} calls and tools, by start")
+        shown = [(_said(agent, 24), COLOURS[i]) for i, agent in enumerate(agents[: len(COLOURS)]) if agent]
+        shown += [("failed", FAILED)] if FAILED in colour else []
+        for name, of in shown:
+            axes.plot([], [], "s", color=of, label=f" {name}")
+        if shown:
+            axes.legend(loc="upper right", fontsize=FONT, frameon=False)
         axes.set_ylim(max(len(frame), 1) - 0.5, -0.5)
+        axes.set_xlim(0, span * 1.02)
         axes.set_xlabel("seconds from the start")
         return _plain(axes)
 
@@ -161,10 +171,25 @@ def _strips(
         room = int(letters * cost / whole)
         if room >= 3:
             said = _said(key, room) + (f"\n{_said(usd(cost))}" if len(usd(cost)) <= room else "")
-            axes.text(left + cost / 2, level + 0.5, said, ha="center", va="center", fontsize=FONT, clip_on=True)
+            axes.text(
+                left + cost / 2,
+                level + 0.5,
+                said,
+                ha="center",
+                va="center",
+                fontsize=FONT,
+                clip_on=True,
+                color=_ink(colour),
+            )
         if level + 1 < len(by):
             _strips(axes, part, by, level + 1, left, whole, colours)
         left += cost
+
+
+def _ink(colour: str) -> str:
+    """Black or white, whichever stands out from a colour."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "white"
 
 
 def _said(value: object, widest: int = 40) -> str:

@@ -20,8 +20,9 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PEERS = {"phoenix": ("arize-phoenix", 50), "mlflow": ("mlflow", 10)}
-"""What to install, and how many times faster a span of ours is to be."""
+PEERS = {"phoenix": ("arize-phoenix", 50, 5), "mlflow": ("mlflow", 10, 1)}
+"""What to install, how many times faster a span of ours is to be, and which part of the spans it is given: Phoenix takes some
+30 ms to store one, and what it takes to give one back does not depend on how many there are."""
 TIMES = 5
 
 
@@ -119,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{mine['name']} {mine['version']}: {mine['call']}, {mine['spans']:,} spans, {each * 1e6:.1f} us a span")
     missed = False
     for name in options.names or PEERS:
-        found = theirs(name, options.spans, options.folder)
+        found = theirs(name, options.spans // PEERS[name][2], options.folder)
         other = found["seconds"] / found["spans"]
         bar = PEERS[name][1]
         missed |= other < bar * each
