@@ -20,6 +20,7 @@ from otlp_by_hand import DATA, line, one_call, read_at_once, tracer_into, wire_s
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace
 from anton_notebook.sources import Reader, otlp, otlp_family
+from anton_notebook.sources.folders import Folder
 from anton_notebook.span import Flag
 from anton_notebook.store import Store
 
@@ -417,6 +418,27 @@ def test_a_folder_of_nothing_but_foreign_json_holds_no_traces(tmp_path: Path) ->
     traces = anb.read_traces(tmp_path)
     assert len(traces) == 1 and anb.sources(traces)["source"].tolist() == [str(tmp_path / "a.jsonl")]
     assert not traces.reader.scan({str(tmp_path / "pipe.json"), str(tmp_path / "package.json")})
+
+
+def test_foreign_json_is_not_looked_at_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in FOREIGN.items():
+        (tmp_path / name).write_text(text)
+    folder, opened = Folder(str(tmp_path)), list[str]()
+    plain = Folder._is_document
+
+    def watched(self: Folder, path: str) -> bool:
+        opened.append(os.path.basename(path))
+        return plain(self, path)
+
+    monkeypatch.setattr(Folder, "_is_document", watched)
+    assert folder.files() == [] and sorted(opened) == sorted(FOREIGN)
+    opened.clear()
+    assert folder.files() == [] and sorted(opened) == ["batches.json", "broken.json", "empty.json"]  # too short to tell
+    (tmp_path / "new.json").write_bytes(WHOLE[0])
+    (tmp_path / "package.json").write_bytes(WHOLE[1])
+    assert folder.files() == [str(tmp_path / "new.json"), str(tmp_path / "package.json")]
+    (tmp_path / "list.json").write_bytes(WHOLE[2])  # in its place: the folder itself does not change
+    assert folder.takes(str(tmp_path / "list.json")) and str(tmp_path / "list.json") in folder.files()
 
 
 def test_an_export_that_appears_or_is_finished_later_is_found_then(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from anton_notebook.sources.home import MODULAR
-from anton_notebook.sources.otlp import is_document
+from anton_notebook.sources.otlp import is_document, is_otlp
 
 ENDING = ".jsonl"
 DOCUMENT = ".json"
@@ -17,8 +17,8 @@ HEAD = 4096
 class Folder:
     """One folder of trace files: its `*.jsonl`, and those of its `*.json` that hold OpenTelemetry's spans.
 
-    Its listing is made anew only when the folder itself has changed; JSON of another kind is nobody's business here, and is looked
-    at again only when it was written again.
+    Its listing is made anew only when the folder itself has changed. JSON of another kind is nobody's business here: it is looked
+    at again only with a new listing or when somebody says that it was written; what is still too short to tell, each time.
     """
 
     def __init__(self, path: str) -> None:
@@ -26,6 +26,7 @@ class Folder:
         self._stamp: tuple[int, int] | None = None
         self._lines: list[str] = []
         self._documents: dict[str, tuple[int, int, int] | None] = {}
+        self._short: set[str] = set()
 
     def exists(self) -> bool:
         """Whether it is there now."""
@@ -55,7 +56,13 @@ class Folder:
             self._lines = [path for path in found if path.endswith(ENDING)]
             documents = [path for path in found if path.endswith(DOCUMENT)]
             self._documents = {path: self._documents.get(path, (0, 0, 0)) for path in documents}
-        more = [path for path in self._documents if self._is_document(path)]
+            again = documents
+        else:
+            again = sorted(self._short)
+        for path in again:
+            self._is_document(path)
+        self._short &= self._documents.keys()
+        more = [path for path, foreign in self._documents.items() if foreign is None]
         return sorted([*self._lines, *more]) if more else self._lines
 
     def _is_document(self, path: str) -> bool:
@@ -67,13 +74,18 @@ class Folder:
             now = (found.st_mtime_ns, found.st_size, found.st_ino)
             if now == known:
                 return False
-            is_one = False
+            start = b""
             if stat.S_ISREG(found.st_mode):
                 with open(path, "rb") as file:
-                    is_one = is_document(file.read(HEAD))
+                    start = file.read(HEAD)
         except OSError:
             return False
+        is_one = is_document(start)
         self._documents[path] = None if is_one else now
+        if is_one or len(start) == HEAD or (start and is_otlp(start) is False):
+            self._short.discard(path)
+        else:
+            self._short.add(path)
         return is_one
 
     def _regular(self, entry: os.DirEntry[str]) -> bool:
