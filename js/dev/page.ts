@@ -103,6 +103,20 @@ if (query.has("live")) {
 } else {
   for (const span of run) kernel.put(span);
   if (run.length > 0) kernel.runs = [figures(run, "Add a cache layer to all modules")];
+  if (query.has("phases")) {
+    const { start, end } = kernel.runs[0] as { start: number; end: number };
+    const at = (share: number): number => start + (end - start) * share;
+    kernel.runs = kernel.runs.map((one) => ({
+      ...one,
+      phases: [
+        { name: "plan", start: at(0), end: at(0.08), status: "ok" as const },
+        { name: "implement modules", start: at(0.08), end: at(0.7), status: "ok" as const },
+        { name: "review", start: at(0.7), end: at(0.85), status: "error" as const },
+        { name: "integrate", start: at(0.85), end: null, status: "running" as const },
+      ],
+      marks: [0.08, 0.36, 0.7].map((share, i) => ({ name: `checkpoint ${i + 1}`, time: at(share) })),
+    }));
+  }
   if (query.has("sentence"))
     kernel.status = { ...kernel.status, sentence: "3 lines could not be read in full: see problems_df()", problems: 3 };
   kernel.flush();

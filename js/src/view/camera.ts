@@ -7,7 +7,10 @@ import { type D3ZoomEvent, type ZoomBehavior, zoom, zoomIdentity } from "d3-zoom
 import type { Bounds } from "../layout/layout";
 
 /** On the left is room for the agents' names. */
-const MARGIN = { left: 128, right: 84, top: 36, bottom: 34 };
+const MARGIN = { left: 128, right: 84, under: 14, bottom: 34 };
+/** In a narrow cell names lie over the picture instead: so much of the width is left free at most. */
+const MOST_LEFT = 0.14;
+const MOST_RIGHT = 0.11;
 const LEAST = 1e-6;
 const MOST = 1e5;
 
@@ -18,6 +21,8 @@ export class Camera {
   ty = 0;
   width = 1;
   height = 1;
+  /** Px on top that belong to the ruler. */
+  top = 22;
   /** True until the user takes the picture in hand; then it no longer follows the run. */
   following = true;
   private target: { kx: number; ky: number; tx: number; ty: number } | null = null;
@@ -62,14 +67,16 @@ export class Camera {
   fit(bounds: Bounds, least = 0, smooth = false): void {
     const w = Math.max(1, bounds.x1 - bounds.x0);
     const h = Math.max(1, bounds.y1 - bounds.y0);
-    const roomX = Math.max(40, this.width - MARGIN.left - MARGIN.right);
-    const roomY = Math.max(40, this.height - MARGIN.top - MARGIN.bottom);
+    const left = Math.min(MARGIN.left, this.width * MOST_LEFT);
+    const right = Math.min(MARGIN.right, this.width * MOST_RIGHT);
+    const roomX = Math.max(40, this.width - left - right);
+    const roomY = Math.max(40, this.height - this.top - MARGIN.under - MARGIN.bottom);
     const whole = Math.min(1, roomX / w);
     const kx = Math.max(whole, Math.min(1, least));
     const ky = Math.min(1, Math.max(roomY / h, least > 0 ? 0.26 : 0));
-    const tx = kx > whole ? this.width - MARGIN.right - bounds.x1 * kx : MARGIN.left - bounds.x0 * kx;
+    const tx = kx > whole ? this.width - right - bounds.x1 * kx : left - bounds.x0 * kx;
     const spare = roomY - h * ky;
-    const ty = MARGIN.top - bounds.y0 * ky + (spare > 0 ? Math.min(spare / 2, 40) : 0);
+    const ty = this.top + MARGIN.under - bounds.y0 * ky + (spare > 0 ? Math.min(spare / 2, 40) : 0);
     this.go({ kx, ky, tx, ty }, smooth);
   }
 

@@ -1,7 +1,6 @@
 /** The bands of the agents: their ground, and their names at the left edge, which stay in sight. */
 import type { Layout } from "../layout/layout";
 import type { Theme } from "../theme";
-import { AXIS_HEIGHT } from "./axis";
 import type { Camera } from "./camera";
 import type { Fitter } from "./words";
 
@@ -51,8 +50,8 @@ export function drawBandNames(
   for (const lane of lanes) {
     const top = Math.max(camera.y(lane.y0) + 5, free);
     const bottom = camera.y(lane.y1);
-    if (bottom < AXIS_HEIGHT + 4 || top > camera.height - 12 || bottom - top < 9) continue;
-    const y = Math.max(top, AXIS_HEIGHT + 6);
+    if (bottom < camera.top + 4 || top > camera.height - 12 || bottom - top < 9) continue;
+    const y = Math.max(top, camera.top + 6);
     if (y + 12 > bottom + 4) continue;
     const text = fitter.fit(context, lane.label || "no agent", MOST_WIDTH, font);
     context.globalAlpha = 0.86;

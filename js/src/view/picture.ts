@@ -2,7 +2,7 @@
 import type { Layout } from "../layout/layout";
 import { Marks } from "../layout/pixels";
 import type { Delta, Model } from "../model";
-import { Status } from "../protocol";
+import { type Run, Status } from "../protocol";
 import type { Theme } from "../theme";
 import { drawAxis, drawGrid } from "./axis";
 import { drawBars } from "./bars";
@@ -12,6 +12,7 @@ import { type ColourBy, Encoding, type Legend, type SizeBy } from "./encode";
 import { type Folded, FoldedWords } from "./folded";
 import { clearFor, planLabels, title, writeLabels } from "./labels";
 import { drawBandNames, drawBands, groundAt } from "./lanes";
+import { drawPhaseLines, drawPhases, headHeight } from "./phases";
 import { drawNode, LABELLED } from "./shapes";
 import { drawStrips } from "./strips";
 import { Fitter } from "./words";
@@ -119,6 +120,9 @@ export class Picture {
     context.fillRect(0, 0, camera.width, camera.height);
     drawBands(context, layout, camera, theme);
     drawGrid(context, layout, camera, theme, this.origin());
+    const run = this.run();
+    camera.top = headHeight(run);
+    drawPhaseLines(context, layout, camera, theme, run);
     const pad = 70;
     const box = [
       camera.worldX(-pad),
@@ -142,14 +146,18 @@ export class Picture {
     }
     drawBandNames(context, layout, camera, theme, this.fitter);
     drawAxis(context, layout, camera, theme, this.origin());
+    drawPhases(context, layout, camera, theme, this.fitter, run);
     return next;
   }
 
+  private run(): Run | undefined {
+    return this.model.runs.get(this.model.shown[0] ?? "");
+  }
   private anyRunning(): boolean {
-    return this.model.runs.get(this.model.shown[0] ?? "")?.status === "running";
+    return this.run()?.status === "running";
   }
   private origin(): number {
-    return this.model.runs.get(this.model.shown[0] ?? "")?.start ?? Number.NaN;
+    return this.run()?.start ?? Number.NaN;
   }
 
   private nodes(
