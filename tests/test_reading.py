@@ -377,3 +377,22 @@ def test_blocks_of_lines_are_read_as_the_lines_alone(tmp_path: Path) -> None:
     assert {"new-word", "s7000", "s3000"} <= ids and not {"s1000", "s1001", "s1002", "s8000"} & ids
     assert sorted(p.line for p in whole.reader.problems.rows() if p.line) == [1001, 1002, 1003, 6001, 8001]
     assert sorted(p.line for p in slow.problems.rows() if p.line) == [1001, 1002, 1003, 6001, 8001]
+
+
+def test_what_else_is_written_in_a_repository_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".modular-agents").mkdir()
+    reader = Reader([tmp_path], Store(), wait=True)
+    reader.scan()
+    listed: list[int] = []
+    monkeypatch.setattr(reader, "_list", lambda: listed.append(1) or [])
+    for name in ("server.log", "src", "notes.txt", ".modular-agents/knowledge.lock"):
+        assert not reader.scan({str(tmp_path / name)})
+    assert not listed
+    monkeypatch.undo()
+    traces = tmp_path / ".modular-agents" / "traces"
+    traces.mkdir()
+    (traces / "a.jsonl").write_text(lines_of(line("first")))
+    assert reader.scan({str(traces)}) and reader.store.size
+    (traces / "b.jsonl").write_text(lines_of(line("second")))
+    assert reader.scan({str(traces / "b.jsonl")})
+    assert {"first", "second"} <= set(reader.store.ids)

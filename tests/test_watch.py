@@ -239,3 +239,11 @@ def test_stop_ends_the_events_from_another_thread(watcher: Watcher) -> None:
 
 def test_a_remote_file_system_is_known_by_its_kind() -> None:
     assert not watch._is_remote("/proc")
+
+
+def test_the_larger_a_sweep_the_rarer_it_is_but_never_so_rare_that_nothing_is_seen() -> None:
+    watcher = Watcher(0.5)
+    watcher._polled = False
+    assert [watcher._pause(took) for took in (0.0001, 0.002, 0.1, 2.0, 10.0)] == [0.5, 0.5, 25.0, 30.0, 100.0]
+    watcher._polled = True
+    assert [watcher._pause(took) for took in (0.0001, 0.1, 2.0)] == [0.5, 1.0, 20.0]

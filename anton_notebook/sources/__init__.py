@@ -17,8 +17,9 @@ from anton_notebook.sources.anton_jsonl import JsonlFile
 from anton_notebook.sources.beside import Beside, base_of
 from anton_notebook.sources.conversations import description
 from anton_notebook.sources.estimate import estimate
-from anton_notebook.sources.folders import Folder, roots_of
+from anton_notebook.sources.folders import DOCUMENT, ENDING, Folder, roots_of
 from anton_notebook.sources.held import Batch, no_collection
+from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
 from anton_notebook.sources.legacy import Legacy
 from anton_notebook.sources.otlp import OtlpFile, is_otlp
@@ -32,6 +33,7 @@ from anton_notebook.store import Store
 OPEN_FILES = 128
 HEAD = 4096
 DATABASES = (".db", ".sqlite", ".sqlite3")
+ENDINGS = (ENDING, DOCUMENT, *DATABASES)
 KINDS = {
     "jsonl": "lines of JSON, one a span",
     "otlp": "OpenTelemetry's spans in JSON",
@@ -137,7 +139,9 @@ class Reader:
             if self._closed:
                 return False
             new = False
-            hints = None if changed is None else set(map(base_of, changed))
+            hints = None if changed is None else set(filter(self._matters, map(base_of, changed)))
+            if hints is not None and not hints:
+                return False
             if hints is None or any(map(self.beside.takes, hints)):
                 new |= self.beside.read(self.proxies)
             with no_collection():
@@ -161,14 +165,28 @@ class Reader:
             if os.path.isfile(path) or (path in self._files and not os.path.isdir(path)):
                 paths[path] = None
                 continue
-            for folder in roots_of(path, self.home):
-                known = self._folders.setdefault(folder.path, folder)
-                paths.update(dict.fromkeys(known.files()))
+            for folder in roots_of(path, self.home, self._folder):
+                self._folders[folder.path] = folder
+                paths.update(dict.fromkeys(folder.files()))
         paths.update(dict.fromkeys(self.beside.databases()))
         extra = self._folders.setdefault(os.path.join(self.home, "traces"), Folder(os.path.join(self.home, "traces")))
         paths.update(dict.fromkeys(extra.files()))
         paths.update(dict.fromkeys(self._files))
         return list(paths)
+
+    def _folder(self, path: str) -> Folder:
+        return self._folders.get(path) or Folder(path)
+
+    def _matters(self, path: str) -> bool:
+        """Whether a changed path may be, or hold, something to read: folders are watched in which much else is written."""
+        if (
+            path in self._files
+            or path in self.paths
+            or os.path.dirname(path) in self._folders
+            or self.beside.takes(path)
+        ):
+            return True
+        return path.endswith(ENDINGS) or os.path.basename(path) in (MODULAR, "traces")
 
     def _read_hint(self, path: str) -> bool:
         if path in self._files or path in self.paths:
@@ -270,7 +288,7 @@ class Reader:
         roots: dict[str, bool] = {}
         for path in [*self.paths, os.path.join(self.home, "traces")]:
             if os.path.isdir(path):
-                for folder in roots_of(path, self.home):
+                for folder in roots_of(path, self.home, self._folder):
                     roots[_existing(folder.path)] = False
                 roots.setdefault(path, False)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from anton_notebook.sources.home import MODULAR
@@ -97,18 +98,21 @@ class Folder:
         return not os.path.islink(path) or os.path.realpath(path).startswith(os.path.realpath(self.path) + os.sep)
 
 
-def roots_of(path: str, home: Path) -> list[Folder]:
-    """The folders of traces that a folder stands for, whether they are there yet or not; the first is the likeliest."""
+def roots_of(path: str, home: Path, folder: Callable[[str], Folder] = Folder) -> list[Folder]:
+    """The folders of traces that a folder stands for, whether they are there yet or not; the first is the likeliest.
+
+    `folder` makes the objects; who has them already gives them again, and no listing is made twice.
+    """
     if os.path.basename(path) == MODULAR:
-        return [Folder(os.path.join(path, "traces"))]
+        return [folder(os.path.join(path, "traces"))]
     inner = os.path.join(path, MODULAR, "traces")
     if os.path.isdir(os.path.join(path, MODULAR)):
-        return [Folder(inner)]
-    own = Folder(path)
+        return [folder(inner)]
+    own = folder(path)
     if own.files():
         return [own]
     if os.path.isdir(os.path.join(path, "traces")):
-        return [Folder(os.path.join(path, "traces"))]
+        return [folder(os.path.join(path, "traces"))]
     if os.path.basename(path) == "traces" or os.path.basename(os.path.dirname(path)) == MODULAR:
         return [own]
-    return [Folder(inner)]
+    return [folder(inner)]

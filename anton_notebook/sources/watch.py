@@ -28,7 +28,9 @@ Following = Literal["inotify", "polling", "off"]
 
 BREATH = 0.004  # between two passes, so that a flood of lines is read in batches
 MANY = 4096  # changed paths from which on a sweep is cheaper
-SWEEP_SHARE = 0.1  # sweeps take no more of the time than this
+SWEEP_SHARE = {"inotify": 0.004, "polling": 0.1}  # sweeps take about this part of the time,
+RAREST = 30.0  # but are made as often as this,
+MOST_SHARE = 0.1  # unless they would take as much as this
 RETRY = 15.0  # before a folder that could not be watched is tried again
 REMOTE = frozenset(
     (
@@ -150,7 +152,7 @@ class Watcher:
 
     def events(self) -> Iterator[set[str] | None]:
         """Yields the absolute paths that changed, or None when everything should be looked at; ends after `stop`."""
-        due = 0.0
+        due, first = 0.0, True
         while True:
             with self._bell:
                 while not (self._stopped or self._changed or self._sweep):
@@ -160,15 +162,20 @@ class Watcher:
                     self._bell.wait(left)
                 if self._stopped:
                     return
-                began = time.monotonic()
-                sweep = self._sweep or began >= due
+                sweep = self._sweep or time.monotonic() >= due
+                began = time.thread_time()
                 changed, self._changed, self._sweep = self._changed, set(), False
             yield None if sweep else changed
             if sweep:
-                now = time.monotonic()
-                due = now + max(self.poll, (now - began) / SWEEP_SHARE)
+                pause = self.poll if first else self._pause(time.thread_time() - began)
+                due, first = time.monotonic() + pause, False
             with self._bell:
                 self._bell.wait_for(lambda: self._stopped, BREATH)
+
+    def _pause(self, took: float) -> float:
+        """Seconds from a sweep to the next, after one that took so many seconds of work."""
+        share = SWEEP_SHARE["polling" if self._polled else "inotify"]
+        return max(self.poll, min(took / share, RAREST), took / MOST_SHARE)
 
     def watch(self, roots: Iterable[tuple[str, bool]]) -> None:
         """Watches these folders (path, whether with all below) and no others; what is not there is left out."""
