@@ -26,7 +26,9 @@ const KEPT_PIXELS = 4_096;
 /** Last column of a bar whose span still runs. */
 const OPEN = 1 << 30;
 
-export function collectMarks(layout: Layout, view: Viewport, marks: Marks): Marks {
+export type Lines = Pick<Layout, "rows" | "columnsOfSpans" | "nowX">;
+
+export function collectMarks(layout: Lines, view: Viewport, marks: Marks): Marks {
   marks.n = 0;
   const { rows } = layout;
   let low = 0;

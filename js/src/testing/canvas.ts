@@ -64,6 +64,8 @@ export class RecordingContext {
     this.dash = dash;
   }
   clip(): void {}
+  clearRect(): void {}
+  drawImage(): void {}
   setLineDash(dash: number[]): void {
     this.dash = [...dash];
   }

@@ -4,6 +4,16 @@ import { copyButton, h, put, swap } from "./dom";
 export class Tooltip {
   readonly element = h("div.an-tip", { "aria-hidden": "true", hidden: true });
 
+  /** What there is to say of a span. */
+  about(
+    { title, lines, bad }: { title: string; lines: readonly string[]; bad: string | null },
+    x: number,
+    y: number,
+    stage: { width: number; height: number },
+  ): void {
+    this.show(x, y, stage.width, stage.height, title, lines, bad);
+  }
+
   /** Beside the pointer at x, y, inside a stage of this width and height. */
   show(
     x: number,

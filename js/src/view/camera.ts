@@ -89,6 +89,12 @@ export class Camera {
     this.go({ kx: this.kx, ky: this.ky, tx: this.tx + this.width / 2 - x, ty: this.ty + this.height / 2 - y }, true);
   }
 
+  /** Brings a place of the world into the middle, at once. */
+  center(worldX: number, worldY: number): void {
+    this.following = false;
+    this.shift(this.width / 2 - this.x(worldX), (this.height + this.top) / 2 - this.y(worldY));
+  }
+
   /** Moves the picture by px of the screen, at once. */
   shift(dx: number, dy: number): void {
     this.target = null;

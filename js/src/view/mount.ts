@@ -10,11 +10,12 @@ import { Toolbar } from "../ui/toolbar";
 import { Camera } from "./camera";
 import { Frames } from "./frames";
 import { Hand } from "./hand";
+import { Minimap } from "./minimap";
 import { pathOf } from "./paths";
 import { Picture } from "./picture";
 import { Reasons } from "./reasons";
 import { follow, remember } from "./remembered";
-import { described, footnote, instead } from "./saying";
+import { BUSY, described, footnote, instead } from "./saying";
 import { announce, fitCanvas, heightOf, stageElement, watchSize } from "./surface";
 
 export function mountView(el: HTMLElement, model: Model, connection: Connection, signal: AbortSignal): () => void {
@@ -38,6 +39,7 @@ class View {
   private readonly camera: Camera;
   private readonly picture: Picture;
   private readonly hand: Hand;
+  private readonly map: Minimap;
   private readonly reasons: Reasons;
   private readonly frames: Frames;
   private readonly toolbar: Toolbar;
@@ -81,6 +83,8 @@ class View {
       (event) => this.free(event),
     );
     this.picture = new Picture(model, this.layout, this.camera, still);
+    this.map = new Minimap(model, this.layout, this.camera);
+    this.stage.append(this.map.element);
     this.frames = new Frames(
       (now) => this.draw(now),
       (error) => this.fail("picture", error),
@@ -117,11 +121,7 @@ class View {
     undo.push(connection.onTrait("_selected_row", () => this.takeSelection()));
     undo.push(connection.onTrait("trace_id", () => this.toolbar.update()));
     undo.push(connection.onTrait("_error", () => this.kernelError()));
-    undo.push(
-      connection.onSlow((waits) =>
-        this.banners.set("slow", waits ? "The kernel is busy: it answers when the cell ends." : null, "wait"),
-      ),
-    );
+    undo.push(connection.onSlow((waits) => this.banners.set("slow", waits ? BUSY : null, "wait")));
     undo.push(
       watchTheme(this.root, () => {
         this.paintTheme();
@@ -208,12 +208,10 @@ class View {
     this.fit(false);
   }
 
-  private running(): boolean {
-    return this.model.runs.get(this.model.shown[0] ?? "")?.status === "running";
-  }
   private follow(): void {
     if (this.model.size === 0) return;
-    const least = this.running() ? 0.62 / Math.max(this.layout.unit, 1e-9) : 0;
+    const running = this.model.runs.get(this.model.shown[0] ?? "")?.status === "running";
+    const least = running ? 0.62 / Math.max(this.layout.unit, 1e-9) : 0;
     this.camera.fit(this.layout.bounds, least, this.fitted && !document.hidden);
     this.fitted = true;
   }
@@ -242,10 +240,10 @@ class View {
   }
 
   private explain(slot: number, x: number, y: number): void {
-    const { title, lines, bad } = this.reasons.about(slot, () => {
+    const again = (): void => {
       if (this.hovered === slot && !this.closed) this.explain(slot, x, y);
-    });
-    this.tip.show(x, y, this.camera.width, this.camera.height, title, lines, bad);
+    };
+    this.tip.about(this.reasons.about(slot, again), x, y, this.camera);
   }
 
   private fold(slot: number): void {
@@ -293,6 +291,7 @@ class View {
       { hovered: this.hovered, selected: this.selected, lit },
       now,
     );
+    this.map.draw(this.theme, ratio, now);
     announce(this.root, this.model);
     if (moving || next === 0) this.frames.dirty();
     else if (next > 0) this.frames.later(next);

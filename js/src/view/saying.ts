@@ -2,6 +2,8 @@
 import type { Model } from "../model";
 import type { Run } from "../protocol";
 
+export const BUSY = "The kernel is busy: it answers when the cell ends.";
+
 /** Under the picture: what is wrong with the connection, and what could not be read. */
 export function footnote(model: Model): string {
   const lost = model.link === "lost" ? "Not connected to a kernel: run the cell again." : "";

@@ -53,7 +53,9 @@ export function drawStrips(
       if (context.globalAlpha !== alpha) context.globalAlpha = alpha;
       const high = heights[marks.kind[i]!]! + (failed ? 2 : 0);
       const left = marks.px0[i]! / ratio;
-      const wide = Math.max(failed ? 2 : 1, (marks.px1[i]! - marks.px0[i]! + 1) / ratio);
+      const whole = (marks.px1[i]! - marks.px0[i]! + 1) / ratio;
+      // a gap tells one call from the next
+      const wide = whole >= 4 ? whole - 1 / ratio : Math.max(failed ? 2 : 1, whole);
       const top = Math.round((camera.y(marks.y[i]!) - high / 2) * ratio) / ratio;
       context.fillRect(left, top, wide, high);
       if (!failed || encoding.figure === null) continue;
