@@ -43,7 +43,7 @@ HOUSE = {
     "pricing": Room("span errors", "genai_prices"),
     "tables": Room("store span request pricing compare stats errors", "pandas"),
     "tables.plots": Room("store span request pricing compare stats errors tables", "pandas matplotlib"),
-    "api": Room("store span request sources tables pricing errors"),
+    "api": Room("store span request redact sources tables pricing errors"),
     "llm": Room("request errors"),
     "llm.anthropic": Room("request errors llm", "anthropic"),
     "llm.openai": Room("request errors llm", "openai"),

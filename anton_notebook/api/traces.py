@@ -15,6 +15,7 @@ from anton_notebook import pricing
 from anton_notebook.api.frames import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
 from anton_notebook.errors import TraceNotFound, near
+from anton_notebook.redact import Redactor
 from anton_notebook.sources import Reader
 from anton_notebook.sources.export import export
 from anton_notebook.sources.live import Live, follow
@@ -82,11 +83,12 @@ class Traces(Frames):
         return Span(self, self.store.row_of(span_id, trace_id))
 
     def export(
-        self, path: PathLike, trace_id: str | None = None, *, redact: Callable[[str], str] | None = None
+        self, path: PathLike, trace_id: str | None = None, *, redact: bool | Callable[[str], str] = True
     ) -> Path:
         """Writes one run, or all of them, as lines with ids into a new file that `read_traces` gives the same spans from.
 
-        `redact` is applied to every text before it is written, ids and times excepted. Returns the file's path. Raises
+        Keys and passwords are taken out of every text, ids and times excepted; `redact=False` leaves them in, a function takes
+        out what it likes. Returns the file's path. Raises
         FileExistsError (an export overwrites nothing), `PathNotFound` for a missing folder, `TraceNotFound`, and
         `BodyUnavailable` where a text is no longer on disk.
         """
@@ -95,7 +97,8 @@ class Traces(Frames):
         if trace_id is not None:
             wanted = self[trace_id].trace_id
             codes = [code for code in codes if self.store.traces[code].trace_id == wanted]
-        export(self.store, where, codes, redact)
+        clean = Redactor().text if redact is True else redact if callable(redact) else None
+        export(self.store, where, codes, clean)
         return where
 
     def refresh(self) -> bool:

@@ -7,10 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from anton_notebook import __version__
-from anton_notebook.cli import dashboard, demo, summary
+from anton_notebook.cli import completion, dashboard, demo, export, rerun, summary
 from anton_notebook.errors import AntonNotebookError
 
-COMMANDS = {"demo": demo, "dashboard": dashboard, "summary": summary}
+COMMANDS = {
+    "demo": demo,
+    "dashboard": dashboard,
+    "summary": summary,
+    "export": export,
+    "rerun": rerun,
+    "completion": completion,
+}
 
 
 def parser() -> argparse.ArgumentParser:

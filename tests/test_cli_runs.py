@@ -1,0 +1,116 @@
+"""`export`, `rerun` and `completion`, as processes; the model is a local server that speaks OpenAI's API."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import anton_notebook as anb
+from anton_notebook.cli import COMMANDS, parser
+from anton_notebook.cli.completion import words
+from tests.pages import line
+from tests.servers.llm_server import LlmServer
+
+SECRET = "sk-" + "ant-api03-" + "a1B2c3D4" * 6
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LlmServer]:
+    with LlmServer() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "traces").mkdir()
+    said = [{"role": "user", "content": f"Say hello. {SECRET}"}]
+    (tmp_path / "traces" / "a.jsonl").write_bytes(line("s1", messages=said, response="Hello.") + line("s2", "run-2"))
+    return tmp_path
+
+
+def ran(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")} | environ
+    command = [sys.executable, "-m", "anton_notebook.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env)
+
+
+def test_export_writes_a_page_lines_and_an_archive(folder: Path) -> None:
+    pytest.importorskip("pyarrow")
+    for form, name in (("--html", "run.html"), ("--jsonl", "all.jsonl"), ("--parquet", "archive")):
+        done = ran("export", str(folder / "traces"), form, str(folder / name))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == ""
+        assert name in done.stderr
+    assert "default-src 'none'" in (folder / "run.html").read_text()
+    text = (folder / "all.jsonl").read_text()
+    assert SECRET not in text
+    assert "[redacted: Anthropic key]" in text
+    with anb.read_traces(folder / "all.jsonl") as traces:
+        assert set(traces.runs_df()["trace_id"]) == {"run-1", "run-2"}
+    again = ran("export", str(folder / "traces"), "--jsonl", str(folder / "all.jsonl"))
+    assert (again.returncode, "overwrites nothing" in again.stderr) == (1, True)
+    wrong = ran("export", str(folder / "traces"), "--trace", "run-7", "--html", str(folder / "x.html"))
+    assert (wrong.returncode, "run-1" in wrong.stderr) == (1, True)
+
+
+def test_rerun_asks_again_and_writes_what_came(folder: Path, server: LlmServer) -> None:
+    (folder / "prompt.txt").write_text("Say goodbye.")
+    environ = {**server.environment(), "COLUMNS": "100"}
+    words = ("rerun", "s1", "--path", str(folder / "traces"), "--prompt-file", str(folder / "prompt.txt"), "--n", "2")
+    quoted = ran(*words, "--quote", **environ)
+    assert quoted.returncode == 0, quoted.stderr
+    assert "2 calls" in quoted.stdout
+    done = ran(*words, "--out", str(folder / "out.csv"), **environ)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 answers")
+    with (folder / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["prompt"] for row in rows] == ["Say goodbye."] * 2
+    assert all(row["response"] and not row["error"] for row in rows)
+    lines = ran(*words, "--json", **environ).stdout.splitlines()  # known by now
+    assert [json.loads(one)["from_cache"] for one in lines] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("s9",), 1, "no span 's9'"),
+        (("s1", "--out", "x.xlsx"), 2, ".parquet"),
+        (("s1", "--prompt-file", "/no/such/file"), 2, "cannot be read"),
+        (("s1", "--budget", "-1"), 1, "budget"),
+        (("s1",), 1, "OPENAI_API_KEY"),
+    ],
+)
+def test_rerun_says_what_is_wrong_before_anything_is_sent(
+    folder: Path, words: tuple[str, ...], status: int, said: str
+) -> None:
+    done = ran("rerun", *words, "--path", str(folder / "traces"))
+    assert done.returncode == status, done.stderr + done.stdout
+    assert said in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(name: str) -> None:
+    done = ran(name, "--help")
+    assert done.returncode == 0
+    assert f"example: {COMMANDS[name].EXAMPLE}" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    known = words(parser())
+    assert set(known) == set(COMMANDS)
+    script = ran("completion", "bash").stdout
+    check = f"{script}\nCOMP_WORDS=(anton-notebook exp) COMP_CWORD=1\n_anton_notebook\necho ${{COMPREPLY[@]}}\n"
+    check += "COMP_WORDS=(anton-notebook rerun --prompt-f) COMP_CWORD=2\n_anton_notebook\necho ${COMPREPLY[@]}\n"
+    done = subprocess.run(["bash", "-c", check], capture_output=True, text=True)
+    assert done.stdout.split() == ["export", "--prompt-file"], done.stderr
+    assert "bashcompinit" in ran("completion", "zsh").stdout
+    assert "__fish_use_subcommand" in ran("completion", "fish").stdout
