@@ -15,6 +15,7 @@ const options = {
   entryPoints: [
     { in: "src/index.ts", out: "widget" },
     { in: "src/style.css", out: "widget" },
+    { in: "src/trying/editor.ts", out: "editor" },
     { in: "src/dashboard/index.ts", out: "dashboard" },
     { in: "src/dashboard/style.css", out: "dashboard" },
     { in: "src/standalone.ts", out: "standalone" },

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BUNDLE = ("anton_notebook/static/widget.js", "anton_notebook/static/widget.css")
+BUNDLE = tuple(
+    f"anton_notebook/static/{name}"
+    for name in ("widget.js", "widget.css", "editor.js", "dashboard.js", "dashboard.css")
+)
 
 
 def build(where: Path, out: Path, *targets: str, path: str | None = None) -> subprocess.CompletedProcess[str]:

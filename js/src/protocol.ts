@@ -131,6 +131,8 @@ export interface Details {
   source: string | null;
   line: number | null;
   depth: number | null;
+  /** The Python that fetches this span. */
+  python: string;
   bodies: Body[];
   problems: string[];
 }

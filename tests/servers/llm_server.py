@@ -47,6 +47,7 @@ class Reply:
     usage: tuple[int, int, int] | None = (12, 5, 0)
     delay: float = 0.0
     pieces: int = 3
+    pause: float = 0.0
 
 
 class LlmServer:
@@ -126,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             if reply.delay:
                 time.sleep(reply.delay)
             if call.body.get("stream"):
-                self._stream(events(call, reply))
+                self._stream(events(call, reply), reply.pause)
             else:
                 self._send(200, "application/json", json.dumps(whole(call, reply)).encode())
         finally:
@@ -158,10 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
-    def _stream(self, parts: Iterator[bytes]) -> None:
+    def _stream(self, parts: Iterator[bytes], pause: float = 0.0) -> None:
         self._begin()
         for part in parts:
             self._chunk(part)
+            if pause:
+                self.server_of.stopped.wait(pause)
         self._chunk(b"")
 
     # -- faults

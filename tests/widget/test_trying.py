@@ -308,6 +308,14 @@ def test_answers_reach_the_graph_beside_the_run_and_outside_its_sums(
     assert page.graph.traces.runs_df().loc[runs["origin"] == "run", "llm_calls"].sum() == 1
 
 
+def test_only_what_is_on_the_list_is_handed_out(opened: Callable[..., Page]) -> None:
+    page = opened()
+    assert "export" in page.ask("asset", name="editor.js")["text"]
+    for name in ("widget.js", "../widget.js", "editor.js/../../__init__.py", "", None, 3):
+        with pytest.raises(RuntimeError, match="no file of this name"):
+            page.ask("asset", name=name)
+
+
 def test_a_try_that_is_not_there_is_said(opened: Callable[..., Page]) -> None:
     for number in (1, 0, -1, "1", None, True):
         with pytest.raises(RuntimeError, match="no try"):

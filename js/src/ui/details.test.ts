@@ -33,6 +33,7 @@ const DETAILS: Details = {
   source: "traces/a.jsonl",
   line: 14,
   depth: 3,
+  python: "traces.span('s4')",
   bodies: [],
   problems: [],
 };
@@ -120,6 +121,22 @@ describe("the details", () => {
     expect((window as unknown as { evil?: boolean }).evil).toBeUndefined();
   });
 
+  it("are headed by the model of a call, and give the Python that fetches it", async () => {
+    const element = await show({ name: "llm" });
+    expect(element.querySelector("h3")?.textContent).toBe("gpt-5");
+    const copied: string[] = [];
+    vi.stubGlobal("navigator", { clipboard: { writeText: async (text: string) => copied.push(text) } });
+    element.querySelector<HTMLElement>(".an-actions .an-copy")!.click();
+    await settled();
+    expect(copied).toEqual(["traces.span('s4')"]);
+    vi.unstubAllGlobals();
+  });
+
+  it("offer another prompt on calls of models alone", async () => {
+    expect((await show()).querySelector(".an-try-open")).not.toBeNull();
+    expect((await show({ kind: "tool" })).querySelector(".an-try-open")).toBeNull();
+  });
+
   it("show why it failed", async () => {
     const element = await show({ status: "error", error: "529: overloaded" });
     expect(element.querySelector(".an-error pre")?.textContent).toBe("529: overloaded");
@@ -156,7 +173,7 @@ describe("the details", () => {
     const waiting: ((value: unknown) => void)[] = [];
     answers = { details: () => new Promise((answer) => waiting.push(answer)) };
     const both = [panel.show(1, "first", "llm"), panel.show(2, "second", "tool")];
-    waiting[1]!({ ...DETAILS, name: "second" });
+    waiting[1]!({ ...DETAILS, kind: "tool", name: "second" });
     waiting[0]!({ ...DETAILS, name: "first" });
     await Promise.all(both);
     expect(panel.element.querySelector("h3")?.textContent).toBe("second");

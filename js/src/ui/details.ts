@@ -1,6 +1,7 @@
 /** The panel beside the picture: everything about the selected span. */
 import type { Connection } from "../connection";
 import type { Body, Details, TextPiece } from "../protocol";
+import { TryPanel } from "../trying/panel";
 import { count, moment, money, span } from "../view/words";
 import { copyButton, h, put, swap } from "./dom";
 import { jsonTree } from "./json";
@@ -14,6 +15,7 @@ export class DetailsPanel {
     hidden: true,
   });
   private wanted = 0;
+  private trying: TryPanel | null = null;
 
   constructor(
     private readonly connection: Connection,
@@ -56,11 +58,32 @@ export class DetailsPanel {
 
   private fill(details: Details): void {
     const top = this.element.scrollTop;
-    swap(this.element, this.head(details.name || details.kind, details.kind), this.facts(details));
+    swap(this.element, this.head(titleOf(details), details.kind), this.actions(details), this.facts(details));
     if (details.error) put(this.element, h("section.an-error", {}, h("h4", {}, "Error"), h("pre", {}, details.error)));
     for (const problem of details.problems) put(this.element, h("p.an-problem", {}, problem));
     for (const body of details.bodies) put(this.element, this.body(details.row, body));
     this.element.scrollTop = top;
+  }
+
+  private actions(d: Details): HTMLElement {
+    const actions = h("div.an-actions");
+    if (d.kind === "llm") {
+      const open = h("button.an-try-open", { type: "button" }, "Try another prompt");
+      open.addEventListener("click", () => this.tryIt(d));
+      put(actions, open);
+    }
+    put(
+      actions,
+      copyButton("Copy the Python that fetches this span", () => d.python, "Copy as Python"),
+    );
+    return actions;
+  }
+
+  /** The panel stands where the details stand, over the picture's side of the view. */
+  private tryIt(d: Details): void {
+    this.trying ??= new TryPanel(this.connection, this.epoch);
+    this.element.parentElement?.append(this.trying.element);
+    void this.trying.show(d.row, titleOf(d));
   }
 
   private facts(d: Details): HTMLElement {
@@ -101,7 +124,7 @@ export class DetailsPanel {
 
   private body(row: number, body: Body): HTMLElement {
     const block = h("details.an-body") as HTMLDetailsElement;
-    block.open = body.chars <= FOLD_OVER || body.part === "response";
+    block.open = (body.chars <= FOLD_OVER || body.part === "response") && body.part !== "raw";
     const size = body.chars > 400 ? h("span.an-size", {}, `${count(body.chars)} characters`) : null;
     const role = body.role ?? body.kind;
     const summary = h(
@@ -149,6 +172,11 @@ export class DetailsPanel {
     }
     return block;
   }
+}
+
+/** A call is known by its model: its name says no more than what it is. */
+function titleOf(d: Details): string {
+  return (d.kind === "llm" ? d.model || d.name : d.name) || d.kind;
 }
 
 const KNOWN = new Set(["orchestrator", "agent", "llm", "tool"]);

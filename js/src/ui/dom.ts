@@ -30,9 +30,10 @@ export function swap(element: HTMLElement, ...children: Child[]): void {
 }
 
 /** Copies, where the page may; says so on the button either way. */
-export function copyButton(label: string, text: () => string | Promise<string>): HTMLElement {
-  const button = h("button.an-copy", { type: "button", title: label, "aria-label": label }, "Copy");
-  button.addEventListener("click", async () => {
+export function copyButton(label: string, text: () => string | Promise<string>, word = "Copy"): HTMLElement {
+  const button = h("button.an-copy", { type: "button", title: label, "aria-label": label }, word);
+  button.addEventListener("click", async (event) => {
+    event.preventDefault(); // in a fold's line it must not fold
     try {
       await navigator.clipboard.writeText(await text());
       button.textContent = "Copied";
@@ -40,7 +41,7 @@ export function copyButton(label: string, text: () => string | Promise<string>):
       button.textContent = "Not allowed here";
     }
     setTimeout(() => {
-      button.textContent = "Copy";
+      button.textContent = word;
     }, 1500);
   });
   return button;
