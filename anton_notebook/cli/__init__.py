@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from anton_notebook import __version__
-from anton_notebook.cli import completion, dashboard, demo, export, rerun, summary
+from anton_notebook.cli import completion, dashboard, demo, export, record, rerun, summary
 from anton_notebook.errors import AntonNotebookError
 
 COMMANDS = {
@@ -15,6 +15,7 @@ COMMANDS = {
     "dashboard": dashboard,
     "summary": summary,
     "export": export,
+    "record": record,
     "rerun": rerun,
     "completion": completion,
 }
