@@ -24,6 +24,7 @@
     │   └── ReplayDivergence            the program asked for something else than the recording holds
     ├── ArchiveError                    an archive in Parquet cannot be written or read, and why
     ├── NotAllowed                      (also PermissionError) a page asked for what Python has not allowed
+    ├── WatchError                      (also ValueError) a condition that cannot be watched
     ├── NoRun                           (also LookupError) nothing is shown yet that could be drawn or saved
     └── MissingBundle                   (also FileNotFoundError) the front end has not been built
 
@@ -92,6 +93,10 @@ class AmbiguousSpan(AntonNotebookError, KeyError):
 
 class NotRerunnable(AntonNotebookError, ValueError):
     """No request to a model can be made from this span."""
+
+
+class WatchError(AntonNotebookError, ValueError):
+    """A condition that cannot be watched."""
 
 
 class NoRun(AntonNotebookError, LookupError):

@@ -25,6 +25,7 @@ from anton_notebook.rerun import Budget
 from anton_notebook.saving import LIMIT, Saving
 from anton_notebook.sync import Stream
 from anton_notebook.trying import Tries
+from anton_notebook.watching import Watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +148,21 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
     def experiments_df(self) -> pd.DataFrame:
         """What was tried in the cell: the columns of `rerun`, a row an answer; `variant` is the number of the try."""
         return self._tries.frame()
+
+    def watch(
+        self, condition: str, callback: Callable[[Span], object], *, thread: bool = False, existing: bool = True
+    ) -> Watch:
+        """Calls back once for every span that comes to satisfy a condition over the columns of `spans_df`, in order, none lost.
+
+        On the kernel's event loop, that is between cells; with `thread=True` at once, on the thread that reads. Spans that satisfy
+        it already come first, unless `existing=False`. Returns the watch; its `close()` ends it, and so does the graph's.
+        Raises `WatchError` that names what is possible.
+
+        >>> graph.watch("cost_usd > 0.5 or status == 'error'", print)  # doctest: +SKIP
+        """
+        watch = Watch(self.traces, condition, callback, thread=thread, existing=existing)
+        self._ends.append(watch.close)
+        return watch
 
     def close(self) -> None:
         """Takes the graph off the page and lets go of its traces; the last one ends their thread. Idempotent."""
