@@ -171,9 +171,11 @@ class Batch:
         file = np.repeat(files[::2], files[1::2])
         place = (file, number, offset)
         start = parse_times(held.times, self._zone)
-        for i in np.flatnonzero(start == NAT):
-            if held.times[i]:
-                self._tell(i, place, f"expected a time, found {held.times[i]!r}", "timestamp")
+        unknown = start == NAT
+        if unknown.any():
+            for i in np.flatnonzero(unknown):
+                if held.times[i]:
+                    self._tell(i, place, f"expected a time, found {held.times[i]!r}", "timestamp")
         status = (codes & 3).astype(np.uint8)
         if held.errors:
             status[list(held.errors)] = 2
@@ -238,10 +240,12 @@ class Batch:
             counts = np.array(found, np.int32)
         except (TypeError, OverflowError):
             counts = np.array([-1 if v is None else v if 0 <= v < 2**31 else -2 for v in found], np.int32)
-        for i in np.flatnonzero(counts < UNKNOWN):
-            reason = f"expected a count of 0 to 2,147,483,647, found {found[i]}"
-            self._tell(i, place, reason, f"tokens.{name}")
-        return np.maximum(counts, UNKNOWN)
+        if counts.min() < UNKNOWN:
+            for i in np.flatnonzero(counts < UNKNOWN):
+                reason = f"expected a count of 0 to 2,147,483,647, found {found[i]}"
+                self._tell(i, place, reason, f"tokens.{name}")
+            counts = np.maximum(counts, UNKNOWN)
+        return counts
 
     def _code(self, key: _Key) -> int:
         trace_id, span_type, agent, tool, provider, model, finish, success, event = key

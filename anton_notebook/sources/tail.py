@@ -70,6 +70,7 @@ class Tail:
         self._id: tuple[int, int] | None = None
         self._prefix = b""
         self._seen: tuple[int, int] | None = None
+        self._looked: os.stat_result | None = None
         self._retry_at = 0.0
         self._wait = _BACK_OFF[0]
 
@@ -92,7 +93,10 @@ class Tail:
             now = os.stat(self.path)
         except OSError:
             return False
-        return self._seen == (now.st_size, now.st_mtime_ns) and self._id == (now.st_dev, now.st_ino)
+        if self._seen == (now.st_size, now.st_mtime_ns) and self._id == (now.st_dev, now.st_ino):
+            return True
+        self._looked = now
+        return False
 
     def read(self) -> Iterator[Lines | Notice]:
         """What is new since the last call; never raises for what the file system does."""
@@ -110,7 +114,7 @@ class Tail:
 
     def _read(self) -> Iterator[Lines | Notice]:
         try:
-            now = os.stat(self.path)
+            now, self._looked = self._looked or os.stat(self.path), None
         except FileNotFoundError:
             if self._fd >= 0:
                 yield from self._catch_up()

@@ -119,7 +119,7 @@ def parse_time(value: object, zone: tzinfo | None) -> int:
             return NAT
         if found.tzinfo is None:
             naive = (found - _EPOCH) // timedelta(microseconds=1)
-            return naive - int(offsets(np.array([naive]), zone)[0])
+            return naive - _offset(_EPOCH + timedelta(microseconds=naive // _BLOCK * _BLOCK), zone)
         try:
             return (found - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
         except OverflowError:

@@ -246,7 +246,7 @@ class Store:
         for code in distinct(codes):
             cls = self.classes[code]
             if cls.kind == LLM:
-                part = rows[codes == code]
+                part = rows[codes == code] if len(rows) > 1 else rows
                 part = part[c.status[part] != 0]
                 if len(part):
                     c.cost[part] = self.pricer(
