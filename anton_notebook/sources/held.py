@@ -38,8 +38,8 @@ from anton_notebook.span import (
 )
 from anton_notebook.store import Store, hashed
 
-FLUSH = 16_384
-COMMIT = 65_536
+FLUSH = 8_192
+COMMIT = 16_384
 KNOWN = 100_000
 _KINDS = {
     "llm_call": LLM,

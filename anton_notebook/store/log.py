@@ -37,7 +37,8 @@ class ChangeLog:
             return
         if self._used + len(new) > len(self._entries):
             kept = self._entries[max(0, self._used - KEPT) : self._used]
-            bigger = np.empty(max(4096, 2 * (len(kept) + len(new))), np.int32)
+            total = len(kept) + len(new)
+            bigger = np.empty(max(4096, total + min(total, KEPT >> 2)), np.int32)
             bigger[: len(kept)] = kept
             self._entries, self._used = bigger, len(kept)
         self._entries[self._used : self._used + len(new)] = new

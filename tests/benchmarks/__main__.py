@@ -20,7 +20,8 @@ def machine() -> str:
     processor = next(
         (line.split(":", 1)[1].strip() for line in names if line.startswith("model name")), platform.machine()
     )
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{processor}, {os.cpu_count()} cores{load}, {platform.system()}, Python {platform.python_version()}"
 
 
 def main(wanted: list[str]) -> int:
@@ -35,7 +36,7 @@ def main(wanted: list[str]) -> int:
     for name in wanted or known:
         print(f"{name}", flush=True)
         for row in importlib.import_module(known[name]).rows():
-            print(f"  {row['what']:<76} {row['measured']:>16}   bar {row['bar']}", flush=True)
+            print(f"  {row['what']:<76} {row['measured']:>26}   bar {row['bar']}", flush=True)
     return 0
 
 
