@@ -22,6 +22,7 @@ from anton_notebook.errors import ArchiveError, NotATrace, PathNotFound
 from anton_notebook.tables import dataset, own
 
 BLOCK = 64 << 20
+LEAST = 1024
 MOST_BUCKETS = 32
 TRACES = (".jsonl", ".db", ".sqlite", ".sqlite3", ".json")
 
@@ -44,6 +45,8 @@ def scan(
     own are there if they are functions of the frame. Raises `ArchiveError` without Dask (`pip install
     'anton-notebook[archive]'`), and what `read_traces` raises.
     """
+    if blocksize < LEAST:
+        raise ValueError(f"blocksize={blocksize} is less than {LEAST:,} bytes; a stretch is to hold many lines")
     dask_frames = _dask()
     given = [path] if isinstance(path, str | os.PathLike) else list(path)
     places = [os.fspath(place) for place in given]

@@ -78,7 +78,8 @@ class Usage(NamedTuple):
 
 @dataclass(slots=True)
 class Own:
-    """What the `anton_notebook` key of a line that we wrote says (FORMATS.md 5)."""
+    """What the `anton_notebook` key of a line that we wrote says (FORMATS.md 5), and tokens that few records have:
+    `cache_write` beside the others, `reasoning` among those of the answer."""
 
     origin: str = "run"
     original_trace_id: str | None = None
@@ -90,6 +91,8 @@ class Own:
     recorded_cost_usd: float | None = None
     saved_usd: float | None = None
     cost_free: bool = False
+    cache_write: int = 0
+    reasoning: int = 0
     running: bool = False
 
 
@@ -158,6 +161,9 @@ Loader = Callable[[int, int], Mapping[str, Any]]
 
 Pricer = Callable[[str, str, Int64, Int32, Int32, Int32], Float64]
 """Prices of many calls of one model: `(provider, model, start, input, output, cached) -> USD`, NaN where unknown."""
+
+Detailed = Callable[[str, str, int, int, int, int, int, int], float]
+"""The price of one call, of which tokens written to the cache and tokens of reasoning are known too; they come last."""
 
 
 class Problem(NamedTuple):

@@ -78,7 +78,7 @@ def whole(
 
 def joined(lights: Sequence[Light], prices: Prices) -> pd.DataFrame:
     """The frame of the runs whose lights these are."""
-    store = Store(prices.cost_array)
+    store = Store(prices.cost_array, prices.cost)
     join(lights, store)
     return SpansFrame(store, prices.cost_sources).frame()
 

@@ -157,6 +157,8 @@ def _mark(
         "status": "error" if span.status == "error" else None,
         "attributes": attributes,
         "cached_tokens": span.usage.cached_tokens,
+        "cache_write_tokens": own.cache_write or None,
+        "reasoning_tokens": own.reasoning or None,
         "tokens_estimated": True if span.flags & Flag.ESTIMATED else None,
         "recorded_cost_usd": None if math.isnan(span.recorded_cost_usd) else span.recorded_cost_usd,
         "saved_usd": own.saved_usd,

@@ -275,6 +275,8 @@ class Batch:
             recorded_cost_usd=mark.recorded_cost_usd,
             saved_usd=mark.saved_usd,
             cost_free=provenance in ("reused", "stale") or mark.saved_usd is not None,
+            cache_write=max(mark.cache_write_tokens or 0, 0),
+            reasoning=max(mark.reasoning_tokens or 0, 0),
         )
         if mark.kind is not None:
             old = self._store.classes[records.cls[i]]

@@ -19,7 +19,7 @@ from anton_notebook.sources.lines import FAULTS, Fault, excerpt
 from anton_notebook.sources.otlp_family import Family
 from anton_notebook.sources.otlp_places import Document, Places, SpanBody
 from anton_notebook.sources.tail import Lines, Tail
-from anton_notebook.span import ERROR_KEPT, NAT, Flag, Problem, Records, SpanClass
+from anton_notebook.span import ERROR_KEPT, NAT, Flag, Own, Problem, Records, SpanClass
 from anton_notebook.store import Store
 
 KIND = "otlp"
@@ -323,6 +323,11 @@ class OtlpFile:
             length=np.array([found.length for found in held], np.int32),
             line=np.array([found.line for found in held], np.int32),
             errors={i: found.error[:ERROR_KEPT] for i, found in enumerate(held) if found.error},
+            own={
+                i: Own(cache_write=x.written, reasoning=x.reasoning)
+                for i, x in enumerate(lights)
+                if x.written or x.reasoning
+            },
         )
         self._family.put(records)
         self._uncommitted += n

@@ -33,6 +33,14 @@ CACHED = (
     "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.input_tokens.cached",
     "gen_ai.usage.cached_tokens", "llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input",
 )  # fmt: skip
+WRITTEN = (
+    "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.cache_write_tokens",
+    "llm.token_count.prompt_details.cache_write",
+)  # fmt: skip
+REASONING = (
+    "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
+    "gen_ai.usage.details.reasoning_tokens", "llm.token_count.completion_details.reasoning", "llm.usage.reasoning_tokens",
+)  # fmt: skip
 COST = ("llm.cost.total", "gen_ai.usage.cost", "operation.cost")
 FINISH = (
     "gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "gen_ai.completion.0.finish_reason",
@@ -46,7 +54,7 @@ ERROR_TYPE = "error.type"
 
 WANTED = frozenset({
     KIND, OPERATION, ENTITY, REQUEST_TYPE, ENTITY_NAME, ERROR_TYPE, *AGENT_NAME, *TOOL_NAME, *PROVIDER, *MODEL,
-    *INPUT, *OUTPUT, *CACHED, *COST, *FINISH, *(name for name, _ in PLAIN_KINDS),
+    *INPUT, *OUTPUT, *CACHED, *WRITTEN, *REASONING, *COST, *FINISH, *(name for name, _ in PLAIN_KINDS),
 })  # fmt: skip
 """The attributes that the light fields of a span are made of."""
 
@@ -73,6 +81,8 @@ class Light(NamedTuple):
     output: int
     cached: int
     cost: float | None
+    written: int = 0
+    reasoning: int = 0
 
 
 def light(attributes: Mapping[str, Any], name: str, span_kind: object, root: bool, faults: list[Fault]) -> Light:
@@ -94,11 +104,13 @@ def light(attributes: Mapping[str, Any], name: str, span_kind: object, root: boo
         return Light(kind, agent, shown, "", "", "", UNKNOWN, UNKNOWN, UNKNOWN, None)
     provider = text(attributes, PROVIDER)
     given, cached = _count(attributes, INPUT, faults), _count(attributes, CACHED, faults)
-    if 0 < cached <= given and cached_beside_input(provider, model):
-        given -= cached
+    written, reasoning = (max(_count(attributes, of, faults), 0) for of in (WRITTEN, REASONING))
+    beside = max(cached, 0) + written
+    if 0 < beside <= given and cached_beside_input(provider, model):
+        given -= beside
     return Light(
         kind, agent, shown, provider, model, text(attributes, FINISH),
-        given, _count(attributes, OUTPUT, faults), cached, _cost(attributes, faults),
+        given, _count(attributes, OUTPUT, faults), cached, _cost(attributes, faults), written, reasoning,
     )  # fmt: skip
 
 

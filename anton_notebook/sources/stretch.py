@@ -174,11 +174,9 @@ def _taken(records: Records, at: Any) -> Records:
             made[field.name] = value[at]
         elif isinstance(value, list):
             made[field.name] = [value[i] for i in at.tolist()]
-        elif value:
+        elif isinstance(value, dict):
             places = places or {old: new for new, old in enumerate(at.tolist())}
             made[field.name] = {places[old]: found for old, found in value.items() if old in places}
-        else:
-            made[field.name] = {}
     return Records(**made)
 
 

@@ -19,6 +19,7 @@ from anton_notebook.span import (
     KINDS,
     LLM,
     STATUS_NAMES,
+    Detailed,
     Flag,
     Float64,
     Int32,
@@ -53,7 +54,7 @@ class FileInfo:
 class Store:
     """Spans by row. See the module's docstring; `on_problem(row, field, reason)` is told of conflicts and circles."""
 
-    def __init__(self, pricer: Pricer | None = None) -> None:
+    def __init__(self, pricer: Pricer | None = None, detailed: Detailed | None = None) -> None:
         self.epoch = secrets.token_hex(4)
         self.lock = threading.RLock()
         self.size = 0
@@ -68,7 +69,7 @@ class Store:
         self.files: list[FileInfo] = []
         self.errors: dict[int, str] = {}
         self.own: dict[int, Own] = {}
-        self.pricer = pricer
+        self.pricer, self.detailed = pricer, detailed
         self.on_problem: Callable[[int, str, str], None] = lambda row, field, reason: None
         self.index = HashIndex()
         self.clashes: dict[tuple[int, str], int] = {}
@@ -253,10 +254,7 @@ class Store:
                         cls.provider, cls.model, c.start[part], c.input[part], c.output[part], c.cached[part]
                     )
         if self.own:
-            for row in rows.tolist():
-                own = self.own.get(row)
-                if own is not None and own.cost_free:
-                    c.cost[row] = 0.0
+            figures.price_own(self, rows)
 
     def commit(self) -> bool:
         """Joins what was put to the tree, numbers the changes and tells the listeners. False where nothing changed."""

@@ -196,3 +196,18 @@ def depths(parent: Int32) -> Int32:
         depth[inner] += depth[up[inner]]
         up[inner] = up[up[inner]]
     return depth
+
+
+def price_own(store: Store, rows: Int32) -> None:
+    """The cost of rows of which more is known: an answer that was not paid for, tokens of a sort that few records have."""
+    c = store.c
+    for row in rows.tolist():
+        own = store.own.get(row)
+        if own is None:
+            continue
+        if own.cost_free:
+            c.cost[row] = 0.0
+        elif (own.cache_write or own.reasoning) and store.detailed is not None and c.status[row]:
+            cls = store.classes[c.cls[row]]
+            tokens = int(c.input[row]), int(c.output[row]), int(c.cached[row]), own.cache_write, own.reasoning
+            c.cost[row] = store.detailed(cls.provider, cls.model, int(c.start[row]), *tokens)

@@ -74,7 +74,7 @@ def ready(server: subprocess.Popen[bytes], address: str, log: str) -> None:
 
 
 def span(i: int) -> dict[str, object]:
-    run, step = divmod(i, 20)
+    run, step = divmod(i, 100)
     start = 1_767_225_600 + i
     words = f"Question {i}. " + "What does this module do, and which of its functions are called from elsewhere? " * 6
     attributes: dict[str, object] = {
