@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { NONE } from "../protocol";
 import { add, type Held, modelOf, START, smallRun, spanOf } from "../testing/page";
 import { figures } from "../testing/runs";
+import { VIEWS } from "../workbench/view";
 import { Toolbar, type ToolbarWishes } from "./toolbar";
 
 let held: Held;
@@ -10,7 +11,7 @@ afterEach(() => held.model.close());
 
 async function toolbar(spans = smallRun(), wishes: Partial<ToolbarWishes> = {}): Promise<Toolbar> {
   held = await modelOf(spans);
-  const none = { fit: () => {}, mode: () => {}, keys: () => {}, failed: () => {} };
+  const none = { fit: () => {}, mode: () => {}, view: () => {}, keys: () => {}, failed: () => {} };
   const bar = new Toolbar(held.model, held.connection, { ...none, ...wishes });
   bar.update();
   return bar;
@@ -107,20 +108,22 @@ describe("the toolbar", () => {
   });
 
   it("passes on what its buttons wish", async () => {
-    const wishes = { fit: vi.fn(), mode: vi.fn(), keys: vi.fn() };
+    const wishes = { fit: vi.fn(), mode: vi.fn(), view: vi.fn(), keys: vi.fn() };
     const bar = await toolbar(smallRun(), wishes);
     for (const button of bar.element.querySelectorAll("button")) button.click();
     expect(wishes.mode.mock.calls).toEqual([["time"], ["order"]]);
+    expect(wishes.view.mock.calls).toEqual(VIEWS.map((name) => [name]));
     expect([wishes.fit.mock.calls.length, wishes.keys.mock.calls.length]).toEqual([1, 1]);
     bar.mode("order");
-    const pressed = [...bar.element.querySelectorAll("[aria-pressed]")].map((one) => one.getAttribute("aria-pressed"));
-    expect(pressed).toEqual(["false", "true"]);
+    bar.view("graph");
+    const pressed = [...bar.element.querySelectorAll("[aria-pressed=true]")].map((one) => one.textContent);
+    expect(pressed).toEqual(["Graph", "Order"]);
   });
 
   it("is empty and whole without a run", async () => {
     held = await modelOf([]);
     held.model.runs.clear();
-    const none = { fit: () => {}, mode: () => {}, keys: () => {}, failed: () => {} };
+    const none = { fit: () => {}, mode: () => {}, view: () => {}, keys: () => {}, failed: () => {} };
     const bar = new Toolbar(held.model, held.connection, none);
     bar.update();
     expect([options(bar), totals(bar)]).toEqual([["Follow the newest run"], []]);

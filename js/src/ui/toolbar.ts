@@ -3,22 +3,28 @@ import type { Connection } from "../connection";
 import type { Model } from "../model";
 import type { Run } from "../protocol";
 import { clock, count, money, span } from "../view/words";
+import { type Segment, segment, Tools } from "../workbench/tools";
+import { EXPLAINED, TITLES, VIEWS, type ViewName } from "../workbench/view";
 import { h, put, swap } from "./dom";
 
 export interface ToolbarWishes {
   fit(): void;
   mode(mode: "time" | "order"): void;
+  view(name: ViewName): void;
   keys(): void;
   failed(error: unknown): void;
 }
 
 export class Toolbar {
   readonly element = h("div.an-toolbar", { role: "toolbar", "aria-label": "Trace graph" });
+  /** Where buttons are added. */
+  readonly tools = new Tools();
   private readonly picker = h("select.an-picker", { "aria-label": "Run", title: "Run" }) as HTMLSelectElement;
   private readonly live = h("span.an-live", { role: "status" });
   private readonly progress = h("span.an-progress", { role: "status" });
   private readonly totals = h("div.an-totals");
-  private readonly modes: Record<"time" | "order", HTMLElement>;
+  private readonly modes: Segment<"time" | "order">;
+  private readonly views: Segment<ViewName>;
   private said = "";
 
   constructor(
@@ -26,42 +32,37 @@ export class Toolbar {
     private readonly connection: Connection,
     wishes: ToolbarWishes,
   ) {
-    const mode = (name: "time" | "order", title: string): HTMLElement => {
-      const button = h(
-        "button",
-        { type: "button", title, "aria-pressed": "false" },
-        name === "time" ? "Time" : "Order",
-      );
-      button.addEventListener("click", () => wishes.mode(name));
-      return button;
-    };
-    this.modes = {
-      time: mode("time", "Time from left to right"),
-      order: mode("order", "Equal steps in order of start"),
-    };
-    const fit = h("button", { type: "button", title: "Show the whole run (f)" }, "Fit");
-    fit.addEventListener("click", () => wishes.fit());
-    const keys = h("button", { type: "button", title: "Keys (?)", "aria-label": "Keys" }, "?");
-    keys.addEventListener("click", () => wishes.keys());
+    this.views = segment("View", VIEWS, TITLES, (name, i) => `${EXPLAINED[name]} (${i + 1})`, wishes.view);
+    const explained = { time: "Time from left to right", order: "Equal steps in order of start" };
+    this.modes = segment(
+      "What runs from left to right",
+      ["time", "order"] as const,
+      { time: "Time", order: "Order" },
+      (name) => explained[name],
+      wishes.mode,
+    );
+    this.tools.add({ element: this.views.element, at: "left" });
+    this.tools.add({ element: this.modes.element, views: ["graph"] });
+    this.tools.button("Fit", "Show the whole run (f)", wishes.fit, ["graph", "timeline"]);
+    this.tools.button("?", "Keys (?)", wishes.keys).setAttribute("aria-label", "Keys");
     this.picker.addEventListener("change", () => {
       const { value } = this.picker;
       this.connection
         .request("show", { trace_id: value === "" ? null : this.order[Number(value)] })
         .catch(wishes.failed);
     });
-    const segment = h(
-      "div.an-segment",
-      { role: "group", "aria-label": "What runs from left to right" },
-      this.modes.time,
-      this.modes.order,
-    );
-    put(this.element, this.picker, this.live, this.progress, this.totals, h("div.an-tools", {}, segment, fit, keys));
+    const head = h("div.an-head", {}, this.picker, this.live, this.progress, this.totals);
+    put(this.element, head, this.tools.element);
   }
 
   private order: string[] = [];
 
   mode(mode: "time" | "order"): void {
-    for (const name of ["time", "order"] as const) this.modes[name].setAttribute("aria-pressed", String(name === mode));
+    this.modes.choose(mode);
+  }
+  view(name: ViewName): void {
+    this.views.choose(name);
+    this.tools.shown(name);
   }
 
   update(): void {

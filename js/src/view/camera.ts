@@ -95,6 +95,13 @@ export class Camera {
     this.shift(this.width / 2 - this.x(worldX), (this.height + this.top) / 2 - this.y(worldY));
   }
 
+  /** Shows this stretch of the world from edge to edge, and leaves y alone. */
+  across(x0: number, x1: number): void {
+    const kx = Math.min(MOST, Math.max(LEAST, this.width / Math.max(x1 - x0, 1e-9)));
+    this.following = false;
+    this.go({ kx, ky: this.ky, tx: -x0 * kx, ty: this.ty }, false);
+  }
+
   /** Moves the picture by px of the screen, at once. */
   shift(dx: number, dy: number): void {
     this.target = null;

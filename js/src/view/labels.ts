@@ -120,14 +120,17 @@ export function writeLabels(
   model: Model,
   labels: readonly Label[],
   theme: Theme,
+  strength: (slot: number) => number = () => 1,
 ): void {
   context.font = fontOf(theme);
   context.textAlign = "left";
   context.textBaseline = "middle";
   for (const { slot, text, x, y } of labels) {
+    context.globalAlpha = strength(slot);
     context.fillStyle = model.status[slot] === Status.error ? theme.error : theme.text;
     context.fillText(text, x, y + 0.5);
   }
+  context.globalAlpha = 1;
 }
 
 function fontOf(theme: Theme): string {

@@ -21,12 +21,20 @@ import { Fitter } from "./words";
 const MOST_NODES = 900;
 const LEAST_SCALE = 0.3;
 const SLIDE_MS = 260;
+/** Stands for "nothing, but not faded" among figures. */
+const LEAST = 1e-9;
+/** How bright what is filtered out still is. */
+export const FADED = 0.14;
 
 export interface Attention {
   hovered: number;
   selected: number;
   /** The path to the root and down, while something is hovered or selected. */
   lit: ReadonlySet<number> | null;
+  /** By slot, 0 for what fades: filtered out, or not what is searched for. */
+  kept?: Uint8Array | null;
+  /** Whether it is one of several that are selected. */
+  among?: (slot: number) => boolean;
 }
 
 export class Picture {
@@ -38,6 +46,8 @@ export class Picture {
   private readonly born = new Map<number, number>();
   private readonly encoding: Encoding;
   private readonly folded: FoldedWords;
+  /** By slot, 0 for what fades. Read anew in every call: it grows with the model. */
+  private kept: () => Uint8Array | null = () => null;
 
   constructor(
     private readonly model: Model,
@@ -82,7 +92,18 @@ export class Picture {
   /** What colour and size stand for from the next frame on. */
   encode(colour: ColourBy, size: SizeBy = this.encoding.sizeBy): void {
     this.encoding.set(colour, size);
-    this.layout.valueBy(this.encoding.figure === null ? null : (slot) => this.encoding.value(slot));
+    this.revalue();
+  }
+  /** What fades from the next frame on: from afar a pixel is as bright as the brightest span in it. */
+  fade(kept: () => Uint8Array | null): void {
+    this.kept = kept;
+    this.revalue();
+  }
+  private revalue(): void {
+    const { encoding, kept } = this;
+    const figure = encoding.figure !== null;
+    if (kept() === null) this.layout.valueBy(figure ? (slot) => encoding.value(slot) : null);
+    else this.layout.valueBy((slot) => (kept()?.[slot] === 0 ? 0 : Math.max(figure ? encoding.value(slot) : 1, LEAST)));
   }
   get encoded(): { colour: ColourBy; size: SizeBy } {
     return { colour: this.encoding.colourBy, size: this.encoding.sizeBy };
@@ -192,14 +213,18 @@ export class Picture {
       end: (slot: number) => place.x(slot) + Math.max(0, camera.x(layout.endX(slot)) - camera.x(layout.homeX(slot))),
       scale,
     };
+    const kept = attention.kept ?? null;
     const strength = (slot: number): number =>
-      (arrived.get(slot) ?? 1) * (attention.lit !== null && !attention.lit.has(slot) ? 0.35 : 1);
+      (arrived.get(slot) ?? 1) *
+      (attention.lit !== null && !attention.lit.has(slot) ? 0.35 : 1) *
+      (kept !== null && kept[slot] === 0 ? FADED : 1);
     const inside = scale > LABELLED;
     const { fitter, visible } = this;
     const { lit } = attention;
     const folded = (slot: number): Folded | null => this.folded.of(slot, now);
     const labels = planLabels(context, model, visible, place, theme, fitter, lit, camera.width, inside, folded);
-    drawEdges(context, model, visible, place, theme, lit, (slot) => arrived.get(slot) ?? 1);
+    const faint = (slot: number): number => (kept !== null && kept[slot] === 0 ? FADED : 1);
+    drawEdges(context, model, visible, place, theme, lit, (slot) => (arrived.get(slot) ?? 1) * faint(slot));
     clearFor(context, labels, groundAt(layout, camera, theme));
     drawBars(context, model, visible, place, theme, (slot) => this.encoding.fill(slot, theme), strength);
     const breath = this.still ? 0.5 : 0.5 + 0.5 * Math.sin(now / 420);
@@ -222,14 +247,14 @@ export class Picture {
       const look = {
         scale: scale * place.factor(slot),
         alpha: strength(slot),
-        selected: slot === attention.selected,
+        selected: slot === attention.selected || attention.among?.(slot) === true,
         hovered: slot === attention.hovered,
         breath,
         inside,
       };
       drawNode(context, node, place.x(slot), place.y(slot), look, theme, fitter);
     }
-    writeLabels(context, model, labels, theme);
+    writeLabels(context, model, labels, theme, (slot) => Math.min(1, faint(slot) * 2));
     return next;
   }
 }

@@ -6,7 +6,7 @@ import type { Theme } from "../theme";
 import type { Camera } from "./camera";
 import type { Encoding } from "./encode";
 import { stripLabels } from "./labels";
-import type { Attention } from "./picture";
+import { type Attention, FADED } from "./picture";
 import type { Fitter } from "./words";
 
 /** Of a strip's height, by kind code: calls to models stand out, those who make them are thin lines. */
@@ -37,6 +37,7 @@ export function drawStrips(
   // whole pixels of the screen: a strip between two of them would be pale
   const heights = HEIGHTS.map((part) => Math.max(1, Math.round(tall * part * ratio) / ratio));
   const plain = encoding.colourBy === "kind";
+  const fades = (attention.kept ?? null) !== null;
   const colour = (i: number): string => {
     if (plain) return theme.kinds[marks.kind[i]!]!;
     return encoding.figure === null ? encoding.fill(marks.slot[i]!, theme) : encoding.shade(marks.dearest[i]!, theme);
@@ -49,7 +50,7 @@ export function drawStrips(
       const fill = failed && encoding.figure === null ? theme.error : colour(i);
       if (fill !== last) context.fillStyle = fill;
       last = fill;
-      const alpha = !failed && marks.trace[i]! > 0 ? 0.55 : 1;
+      const alpha = (!failed && marks.trace[i]! > 0 ? 0.55 : 1) * (fades && marks.dearest[i] === 0 ? FADED : 1);
       if (context.globalAlpha !== alpha) context.globalAlpha = alpha;
       const high = heights[marks.kind[i]!]! + (failed ? 2 : 0);
       const left = marks.px0[i]! / ratio;

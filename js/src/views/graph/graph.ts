@@ -1,0 +1,269 @@
+/** The graph among the views: layout, camera, picture and hand put together. */
+import { Layout } from "../../layout/layout";
+import type { Delta } from "../../model";
+import { h } from "../../ui/dom";
+import { Tooltip } from "../../ui/notes";
+import { Camera } from "../../view/camera";
+import { Frames } from "../../view/frames";
+import { Hand } from "../../view/hand";
+import { Minimap } from "../../view/minimap";
+import { pathOf } from "../../view/paths";
+import { Picture } from "../../view/picture";
+import { Reasons } from "../../view/reasons";
+import { follow, remember } from "../../view/remembered";
+import { described, instead } from "../../view/saying";
+import { fitCanvas, stageElement, watchSize } from "../../view/surface";
+import type { Part } from "../../workbench/state";
+import type { Bench, View } from "../../workbench/view";
+import { type Box, boxes } from "./box";
+import { legendElement } from "./legend";
+
+export class GraphView implements View {
+  readonly name = "graph";
+  readonly element = stageElement();
+  readonly focus = this.element;
+  private readonly canvas = h("canvas", { "aria-hidden": "true" }) as HTMLCanvasElement;
+  private readonly empty = h("div.an-empty");
+  private readonly legend = h("div.an-legend");
+  private readonly tip = new Tooltip();
+  private readonly context: CanvasRenderingContext2D | null;
+  private readonly layout: Layout;
+  private readonly camera: Camera;
+  private readonly picture: Picture;
+  private readonly hand: Hand;
+  private readonly map: Minimap;
+  private readonly reasons: Reasons;
+  private readonly frames: Frames;
+  private readonly undo: (() => void)[] = [];
+  private hovered = -1;
+  private fitted = false;
+  private shown = true;
+  /** A selection made here needs no bringing into view: it was seen. */
+  private own = false;
+  private trace = "";
+  /** What of the time the other views look at, as long as this one has not moved by itself. */
+  private looked = "";
+
+  constructor(private readonly bench: Bench) {
+    const { model, connection, state } = bench;
+    this.element.append(this.canvas, this.empty, this.legend, this.tip.element);
+    this.reasons = new Reasons(model, connection);
+    this.layout = new Layout(model, { mode: this.mode(), now: Date.now(), likes: true });
+    this.context = this.canvas.getContext("2d");
+    this.undo.push(boxes(this.element, (box) => this.selectBox(box)));
+    this.camera = new Camera(
+      this.element,
+      () => this.frames.dirty(),
+      (event) => !event.shiftKey && this.free(event),
+    );
+    this.picture = new Picture(model, this.layout, this.camera, bench.still);
+    this.map = new Minimap(model, this.layout, this.camera);
+    this.element.append(this.map.element);
+    this.picture.fade(() => state.lit);
+    this.frames = new Frames(
+      (now) => this.draw(now),
+      (error) => bench.fail("picture", error),
+    );
+    this.hand = new Hand(
+      this.element,
+      model,
+      this.layout,
+      this.camera,
+      this.picture,
+      this.wishes(),
+      () => state.selected,
+    );
+    this.undo.push(
+      connection.onTrait("_layout", () => this.relayout()),
+      watchSize(this.element, () => this.resize()),
+      follow(connection, this.layout, this.picture, () => {
+        this.explainColours();
+        this.frames.dirty();
+      }),
+    );
+  }
+
+  close(): void {
+    for (const off of this.undo.splice(0)) off();
+    this.hand.close();
+    this.frames.close();
+    this.camera.close();
+  }
+
+  show(): void {
+    this.shown = true;
+    const { place } = this.bench.state;
+    this.resize();
+    if (place !== null && this.layout.mode === "time" && this.looked !== `${place.from} ${place.to}`)
+      this.camera.across(this.layout.xOf(place.from), this.layout.xOf(place.to));
+    this.revealSelected();
+  }
+  hide(): void {
+    this.shown = false;
+    this.tip.hide();
+  }
+
+  told(delta: Delta): void {
+    const { model } = this.bench;
+    const other = model.shown[0] !== this.trace;
+    this.trace = model.shown[0] ?? "";
+    this.layout.now = Date.now();
+    if (delta.reset) {
+      this.layout.relayout({ mode: this.mode(), now: Date.now() });
+      this.picture.forget();
+    } else {
+      this.layout.update(delta);
+      this.picture.welcome(delta, performance.now());
+    }
+    if (delta.reset && other) this.fitted = false;
+    if (this.camera.following) this.follow();
+    this.empty.textContent = instead(model);
+    this.element.setAttribute("aria-label", described(model.runs.get(this.trace)));
+    this.explainColours();
+    this.frames.dirty();
+  }
+
+  changed(part: Part): void {
+    if (part === "light") this.picture.fade(() => this.bench.state.lit);
+    if (part === "selection" && !this.own) this.revealSelected();
+    this.frames.dirty();
+  }
+  themed(): void {
+    this.explainColours();
+    this.frames.dirty();
+  }
+
+  fit(): void {
+    this.camera.following = true;
+    this.fitted = true;
+    this.camera.fit(this.layout.bounds, 0, !this.bench.still);
+  }
+
+  private mode(): "time" | "order" {
+    return this.bench.connection.get("_layout") === "order" ? "order" : "time";
+  }
+  private relayout(): void {
+    this.layout.relayout({ mode: this.mode(), now: Date.now() });
+    this.camera.following = true;
+    this.fitted = true;
+    this.camera.fit(this.layout.bounds, 0, false);
+  }
+
+  private wishes(): ConstructorParameters<typeof Hand>[5] {
+    const { bench } = this;
+    return {
+      hover: (slot, x, y) => this.hover(slot, x, y),
+      select: (slot) => {
+        this.own = true;
+        bench.select(slot);
+        this.own = false;
+      },
+      moved: () => this.frames.dirty(),
+      fit: () => this.fit(),
+      escape: () => bench.escape(),
+      keys: () => bench.keys(),
+      open: () => bench.open(),
+      fold: (slot) => this.fold(slot),
+    };
+  }
+
+  private explainColours(): void {
+    if (!this.shown) return;
+    const { colour } = this.picture.encoded;
+    legendElement(this.legend, colour === "kind" ? null : this.picture.legend(this.bench.theme()), colour);
+  }
+
+  private running(): boolean {
+    return this.bench.model.runs.get(this.trace)?.status === "running";
+  }
+  private follow(): void {
+    if (this.bench.model.size === 0) return;
+    const least = this.running() ? 0.62 / Math.max(this.layout.unit, 1e-9) : 0;
+    this.camera.fit(this.layout.bounds, least, this.fitted && !document.hidden && !this.bench.still);
+    this.fitted = true;
+  }
+  private resize(): void {
+    if (fitCanvas(this.element, this.canvas, this.camera) && this.camera.following) this.follow();
+    this.frames.dirty();
+  }
+
+  private free(event: MouseEvent): boolean {
+    const box = this.element.getBoundingClientRect();
+    return !this.picture.near || this.hand.at(event.clientX - box.left, event.clientY - box.top) < 0;
+  }
+  private selectBox({ x0, y0, x1, y1 }: Box): void {
+    const { camera, layout } = this;
+    const { model, state } = this.bench;
+    const slots: number[] = [];
+    const [left, right] = [camera.worldX(x0), camera.worldX(x1)];
+    layout.query(left, camera.worldY(y0), right, camera.worldY(y1), (slot) => {
+      const centre = layout.x[slot]!;
+      const inside = centre >= left && centre <= right;
+      if (inside && model.alive[slot] && state.lit?.[slot] !== 0) slots.push(slot);
+    });
+    this.bench.selectMany(slots);
+  }
+
+  private hover(slot: number, x: number, y: number): void {
+    if (slot < 0) this.tip.hide();
+    else this.explain(slot, x, y);
+    this.element.style.cursor = slot < 0 ? "grab" : "pointer";
+    if (slot === this.hovered) return;
+    this.hovered = slot;
+    this.frames.dirty();
+  }
+  private explain(slot: number, x: number, y: number): void {
+    const again = (): void => {
+      if (this.hovered === slot && this.shown) this.explain(slot, x, y);
+    };
+    this.tip.about(this.reasons.about(slot, again), x, y, this.camera);
+  }
+
+  private fold(slot: number): void {
+    if (slot >= 0 && this.picture.fold(slot)) remember(this.bench.connection, this.layout);
+    this.frames.dirty();
+  }
+  private revealSelected(): void {
+    const { selected, rows } = this.bench.state;
+    if (selected < 0 || rows.length > 1) return;
+    this.picture.reveal(selected);
+    this.camera.reveal(this.layout.x[selected]!, this.layout.y[selected]!);
+  }
+
+  /** Says what of the time is seen, for the other views. */
+  private tellPlace(): void {
+    const { camera, layout } = this;
+    if (layout.mode !== "time") return;
+    if (camera.following) {
+      this.bench.state.look(null);
+      return;
+    }
+    const [from, to] = [layout.timeOf(camera.worldX(0)), layout.timeOf(camera.worldX(camera.width))];
+    if (!(to > from)) return;
+    this.looked = `${from} ${to}`;
+    this.bench.state.look({ from, to });
+  }
+
+  private draw(now: number): void {
+    const { context, bench, camera } = this;
+    if (context === null || this.canvas.width === 0 || !this.shown) return;
+    const { state } = bench;
+    const moving = camera.step();
+    this.layout.now = Date.now();
+    const lit = this.hovered >= 0 && this.picture.near ? pathOf(bench.model, this.hovered) : null;
+    const among = state.rows.length > 1 ? (slot: number) => state.isSelected(slot) : undefined;
+    const attention = {
+      hovered: this.hovered,
+      selected: state.selected,
+      lit,
+      kept: state.lit,
+      ...(among && { among }),
+    };
+    const next = this.picture.draw(context, this.canvas.width / camera.width, bench.theme(), attention, now);
+    this.map.draw(bench.theme(), this.canvas.width / camera.width, now);
+    if (!moving) this.tellPlace();
+    bench.painted();
+    if (moving || next === 0) this.frames.dirty();
+    else if (next > 0) this.frames.later(next);
+  }
+}

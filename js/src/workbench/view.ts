@@ -1,0 +1,69 @@
+/** What a view is to the workbench, and the workbench to a view. */
+import type { Connection } from "../connection";
+import type { Delta, Model } from "../model";
+import type { Theme } from "../theme";
+import type { Part, State } from "./state";
+
+export type ViewName = "graph" | "timeline" | "tree" | "conversation" | "compare";
+export const VIEWS: readonly ViewName[] = ["graph"];
+
+export const TITLES: Record<ViewName, string> = {
+  graph: "Graph",
+  timeline: "Timeline",
+  tree: "Tree",
+  conversation: "Chat",
+  compare: "Compare",
+};
+
+export const EXPLAINED: Record<ViewName, string> = {
+  graph: "Who called whom",
+  timeline: "One bar a span, and what it cost up to there",
+  tree: "A table with figures",
+  conversation: "What an agent was told and said",
+  compare: "Two runs side by side",
+};
+
+export interface Bench {
+  readonly model: Model;
+  readonly connection: Connection;
+  readonly state: State;
+  /** No movement that nobody asked for. */
+  readonly still: boolean;
+  theme(): Theme;
+  /** Selects a span, here and in the kernel; -1 takes the selection away. */
+  select(slot: number): void;
+  /** Selects many at once; the first is the one that is looked at. */
+  selectMany(slots: readonly number[]): void;
+  /** Puts the focus into the details. */
+  open(): void;
+  escape(): void;
+  keys(): void;
+  fail(part: string, error: unknown): void;
+  /** Tells the page around that something was painted. */
+  painted(): void;
+}
+
+/** A view is told of the model only while it is shown, and with `reset` when it is shown again. */
+export interface View {
+  readonly name: ViewName;
+  readonly element: HTMLElement;
+  /** Where the keys go. */
+  readonly focus: HTMLElement;
+  show(): void;
+  hide(): void;
+  told(delta: Delta): void;
+  changed(part: Part): void;
+  themed(): void;
+  /** Everything in view. */
+  fit(): void;
+  close(): void;
+}
+
+export const EVERYTHING_NEW: Delta = {
+  reset: true,
+  added: 0,
+  changed: new Int32Array(0),
+  runs: true,
+  status: true,
+  link: true,
+};

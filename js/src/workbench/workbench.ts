@@ -1,0 +1,264 @@
+/** The workbench of one cell: the bar above, the views of one model that share a state, the panels beside them. */
+import type { Connection } from "../connection";
+import type { Delta, Model } from "../model";
+import { readTheme, type Theme, watchTheme } from "../theme";
+import { DetailsPanel } from "../ui/details";
+import { h } from "../ui/dom";
+import { Banners, keysPanel, Voice } from "../ui/notes";
+import { Toolbar } from "../ui/toolbar";
+import { BUSY, footnote } from "../view/saying";
+import { announce, heightOf } from "../view/surface";
+import { makeView } from "../views/all";
+import { Panels } from "./panels";
+import { packRows, unpackRows } from "./rows";
+import { addTools, type Finding } from "./standard";
+import { type Part, State } from "./state";
+import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./view";
+
+export class Workbench implements Bench {
+  readonly state: State;
+  readonly still: boolean;
+  readonly panels: Panels;
+  readonly toolbar: Toolbar;
+  private readonly root = h("div.anton", { "data-lm-suppress-shortcuts": "true" });
+  private readonly seat = h("div.an-views");
+  private readonly foot = h("div.an-foot");
+  private readonly banners = new Banners();
+  private readonly voice = new Voice();
+  private readonly keyList = keysPanel();
+  private readonly finding: Finding;
+  private readonly views = new Map<ViewName, View>();
+  private readonly undo: (() => void)[] = [];
+  private colours: Theme;
+  private shown: View | null = null;
+  private errors = 0;
+  private closed = false;
+
+  constructor(
+    el: HTMLElement,
+    readonly model: Model,
+    readonly connection: Connection,
+  ) {
+    this.still = el.ownerDocument.defaultView?.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+    this.state = new State(model);
+    this.toolbar = new Toolbar(model, connection, {
+      fit: () => this.shown?.fit(),
+      mode: (mode) => connection.set("_layout", mode),
+      view: (name) => connection.set("view", name),
+      keys: () => this.keys(),
+      failed: (error) => this.fail("request", error),
+    });
+    const main = h("div.an-main", {}, this.seat, this.keyList);
+    this.panels = new Panels(main);
+    this.panels.add(
+      "details",
+      new DetailsPanel(
+        connection,
+        () => model.epoch,
+        () => this.shown?.focus.focus(),
+      ),
+    );
+    this.root.append(this.toolbar.element, this.banners.element, main, this.foot, this.voice.element);
+    el.append(this.root);
+    this.finding = addTools(this, this.toolbar.tools);
+    this.colours = readTheme(this.root);
+    this.listen();
+    this.height();
+    this.paintTheme();
+    this.takeView();
+    this.takeSelection();
+    this.told(EVERYTHING_NEW);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const off of this.undo.splice(0)) off();
+    for (const view of this.views.values()) view.close();
+    this.finding.close();
+    this.voice.close();
+    this.root.remove();
+  }
+
+  // -- what views ask for
+
+  theme(): Theme {
+    return this.colours;
+  }
+  select(slot: number): void {
+    this.state.select(slot);
+    this.ask("select", { row: slot < 0 ? null : this.model.row[slot]! });
+  }
+  selectMany(slots: readonly number[]): void {
+    if (slots.length < 2) {
+      this.select(slots[0] ?? -1);
+      return;
+    }
+    const rows = Int32Array.from(slots, (slot) => this.model.row[slot]!);
+    this.state.select(slots[0]!, rows);
+    this.ask("select_many", { epoch: this.model.epoch, rows: packRows(rows) });
+  }
+  open(): void {
+    this.panels.focus();
+  }
+  escape(): void {
+    if (!this.keyList.hasAttribute("hidden")) this.keyList.setAttribute("hidden", "");
+    else if (this.finding.escape()) this.shown?.focus.focus();
+    else if (this.state.selected >= 0) this.select(-1);
+  }
+  keys(): void {
+    this.keyList.toggleAttribute("hidden");
+  }
+  fail(part: string, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.banners.set(part, part === "request" ? message : `The ${part} could not be drawn: ${message}`);
+  }
+  painted(): void {
+    announce(this.root, this.model);
+  }
+
+  private ask(op: string, args: Record<string, unknown>): void {
+    this.connection.request(op, args).catch((error: unknown) => this.fail("request", error));
+  }
+
+  // -- what it listens to
+
+  private listen(): void {
+    const { connection, model, undo } = this;
+    undo.push(model.subscribe((delta) => this.told(delta)));
+    undo.push(this.state.on((part) => this.changed(part)));
+    undo.push(connection.onTrait("view", () => this.takeView()));
+    undo.push(connection.onTrait("_layout", () => this.toolbar.mode(this.mode())));
+    undo.push(connection.onTrait("height", () => this.height()));
+    undo.push(connection.onTrait("_selected_row", () => this.takeSelection()));
+    undo.push(connection.onTrait("_selected_rows", () => this.takeSelection()));
+    undo.push(connection.onTrait("_only_rows", () => this.takeRows()));
+    undo.push(connection.onTrait("_bright_rows", () => this.takeRows()));
+    undo.push(connection.onTrait("trace_id", () => this.toolbar.update()));
+    undo.push(connection.onTrait("_error", () => this.kernelError()));
+    undo.push(connection.onSlow((waits) => this.banners.set("slow", waits ? BUSY : null, "wait")));
+    undo.push(
+      watchTheme(this.root, () => {
+        this.paintTheme();
+        this.shown?.themed();
+      }),
+    );
+    const key = (event: KeyboardEvent): void => this.key(event);
+    this.root.addEventListener("keydown", key);
+    undo.push(() => this.root.removeEventListener("keydown", key));
+    this.kernelError();
+    this.takeRows();
+  }
+
+  /** Keys that mean the same in every view; a view's own stay with it. */
+  private key(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const target = event.target as HTMLElement | null;
+    if (target?.closest?.("input, textarea, select, [contenteditable]") && event.key !== "Escape") return;
+    const wanted = VIEWS[Number(event.key) - 1];
+    if (wanted !== undefined) this.connection.set("view", wanted);
+    else if (event.key === "/") this.finding.focus();
+    else if (event.key === "?") this.keys();
+    else if (event.key === "f") this.shown?.fit();
+    else if (event.key === "Escape") this.escape();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  private mode(): "time" | "order" {
+    return this.connection.get("_layout") === "order" ? "order" : "time";
+  }
+  private paintTheme(): void {
+    this.colours = readTheme(this.root);
+    this.root.classList.toggle("an-dark", this.colours.dark);
+  }
+  private height(): void {
+    this.root.style.height = heightOf(this.connection.get("height"));
+  }
+  private kernelError(): void {
+    const message = this.connection.get("_error");
+    this.banners.set("kernel", typeof message === "string" && message !== "" ? message : null);
+  }
+
+  /** A part that fails says so in a banner; the others go on. */
+  private guard(part: string, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.fail(part, error);
+    }
+  }
+
+  private takeView(): void {
+    const said = this.connection.get("view");
+    const name = VIEWS.find((one) => one === said) ?? "graph";
+    if (this.shown?.name === name) return;
+    const held = this.shown?.element.contains(document.activeElement) ?? false;
+    this.shown?.hide();
+    this.shown?.element.setAttribute("hidden", "");
+    const known = this.views.get(name);
+    const view = known ?? makeView(name, this);
+    if (known === undefined) {
+      this.views.set(name, view);
+      this.seat.append(view.element);
+    }
+    view.element.removeAttribute("hidden");
+    this.shown = view;
+    this.root.dataset.view = name;
+    this.toolbar.view(name);
+    this.guard(name, () => {
+      if (this.model.size > 0 || known !== undefined) view.told(EVERYTHING_NEW);
+      view.show();
+    });
+    if (held) view.focus.focus();
+    if (known !== undefined || this.model.size > 0) this.voice.say(`${name} view`);
+  }
+
+  private told(delta: Delta): void {
+    this.state.told(delta);
+    if (delta.reset) this.takeSelection();
+    this.guard("picture", () => this.shown?.told(delta));
+    this.guard("toolbar", () => this.toolbar.update());
+    this.guard("search", () => this.finding.told(delta));
+    this.say();
+  }
+  private changed(part: Part): void {
+    if (part === "selection") this.showSelection();
+    this.guard("picture", () => this.shown?.changed(part));
+    this.finding.changed(part);
+  }
+
+  private say(): void {
+    const run = this.model.runs.get(this.model.shown[0] ?? "");
+    this.foot.textContent = footnote(this.model);
+    this.foot.toggleAttribute("hidden", this.foot.textContent === "");
+    if (run !== undefined && run.errors > this.errors)
+      this.voice.say(`${run.errors} ${run.errors === 1 ? "error" : "errors"} in this run`);
+    this.errors = run?.errors ?? 0;
+    this.toolbar.mode(this.mode());
+  }
+
+  private takeSelection(): void {
+    const row = Number(this.connection.get("_selected_row") ?? -1);
+    const slot = row < 0 ? -1 : this.model.slotOf(row);
+    const many = unpackRows(this.connection.get("_selected_rows"));
+    this.state.select(slot, slot >= 0 && many !== null && many.includes(row) ? many : undefined);
+  }
+  private takeRows(): void {
+    this.state.keepOnly(unpackRows(this.connection.get("_only_rows")));
+    this.state.highlight(unpackRows(this.connection.get("_bright_rows")));
+  }
+  private showSelection(): void {
+    const { selected: slot, rows } = this.state;
+    if (slot < 0) {
+      this.panels.close();
+      return;
+    }
+    const { model } = this;
+    const [name, kind] = [model.name(slot), model.kind(slot)];
+    this.panels.show("details", model.row[slot]!, name || kind, kind);
+    const state = ["running", "ok", "failed"][model.status[slot]!] ?? "";
+    this.voice.say(rows.length > 1 ? `${rows.length} spans selected` : `${kind} ${name}, ${state}`);
+  }
+}
