@@ -72,7 +72,7 @@ class Shop:
 FATES = st.lists(st.sampled_from(["fine", "most", "untold", "turned away", "broken", "wrong"]), min_size=1, max_size=8)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=max(1000, settings().max_examples))
 @given(
     st.integers(0, 2**32), FATES, st.floats(0, 0.02), st.integers(1, 12), st.integers(0, 6), st.integers(1, 12),
     st.lists(st.integers(1, 400), min_size=1, max_size=3), st.sampled_from([None, 0, 1, 4]),

@@ -132,8 +132,17 @@ def make_folder(folder: Path) -> None:
 
 def encode(record: Mapping[str, Any]) -> bytes:
     """One line of strict JSON with its newline."""
-    text = json.dumps(_clean(record, "", []), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode("utf-8") + b"\n"
+    try:
+        line = _dumps(record).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        pass  # something that has to be put into JSON's words first
+    else:
+        if line.count(b"[") + line.count(b"{") < DEPTH:  # so it cannot be too deep
+            return line + b"\n"
+    return _dumps(_clean(record, "", [])).encode("utf-8") + b"\n"
+
+
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _clean(value: Any, path: str, above: list[int]) -> Any:

@@ -329,6 +329,40 @@ def test_a_call_of_a_tool_cannot_be_tried(opened: Callable[..., Page]) -> None:
         page.on_span("try_open")
 
 
+def test_the_key_is_in_nothing_that_is_kept_sent_or_logged(
+    opened: Callable[..., Page], server: LlmServer, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = [value for name, value in server.environment().items() if name.endswith("KEY")]
+    faults = iter(["echo-key", "401", "500", "html", "sse-cut", None])
+    server.fault = lambda call: next(faults)
+    page = opened()
+    with caplog.at_level("DEBUG"):
+        page.hello()
+        for i in range(6):
+            provider = {"provider": "openai", "model": "gpt-4o", "parameters": '{"max_tokens": 9}'} if i == 0 else {}
+            page.run(prompt=f"Call {i}", **provider)
+    sent = [call.headers for call in server.calls]
+    assert all(any(key in str(headers) for headers in sent) for key in keys), "they do go to the server"
+    graph = page.graph
+    df = graph.experiments_df
+    assert df["error"].notna().sum() == 5 and "(key)" in df["error"].iloc[0]
+    wires = [str(graph.comm.__dict__["sent"]), str(graph._commands.comm.__dict__["sent"])]
+    said = [
+        caplog.text,
+        str(df.to_dict()),
+        str(df.attrs),
+        repr(graph),
+        repr(graph.budget),
+        str(graph.get_state()),
+        *wires,
+    ]
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert {path.suffix for path in files} >= {".jsonl", ".db"} and "Call 5" in str(df.to_dict())
+    for key in keys:
+        assert not [text for text in said if key in text]
+        assert not [path for path, data in files.items() if key.encode() in data]
+
+
 def test_closing_the_graph_stops_what_it_started(opened: Callable[..., Page], server: LlmServer) -> None:
     server.fault = "stall"
     page = opened()
