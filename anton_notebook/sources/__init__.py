@@ -101,8 +101,10 @@ class Reader:
         self._wait = self.waits = wait
         self._files: dict[str, SourceFile] = {}
         self._open: list[str] = []
+        self._begun: dict[str, JsonlFile] = {}
         self._folders: dict[str, Folder] = {}
-        self._scanning = threading.Lock()
+        self._scanning = threading.RLock()  # whoever hears of a change may close the reader from there
+        self._passing = False
         self._closed = False
         self._named: set[int] = set()
         store.on_problem = self._conflict
@@ -136,24 +138,31 @@ class Reader:
     def scan(self, changed: Collection[str] | None = None) -> bool:
         """One pass over everything, or over these paths alone. True where anything was new."""
         with self._scanning:
-            if self._closed:
+            if self._closed or self._passing:
                 return False
-            new = False
-            hints = None if changed is None else set(filter(self._matters, map(base_of, changed)))
-            if hints is not None and not hints:
-                return False
-            if hints is None or any(map(self.beside.takes, hints)):
-                new |= self.beside.read(self.proxies)
-            with no_collection():
-                for path in self._list() if hints is None else sorted(hints):
-                    new |= self._read(path) if hints is None else self._read_hint(path)
-                self.batch.settle()
-            self.legacy.flush()
-            self.family.settle()
-            new |= self.store.commit()
-            self._name_traces()
-            self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
-            return self._say_what_is_left_out() or new
+            self._passing = True
+            try:
+                return self._pass(changed)
+            finally:
+                self._passing = False
+
+    def _pass(self, changed: Collection[str] | None) -> bool:
+        new = False
+        hints = None if changed is None else set(filter(self._matters, map(base_of, changed)))
+        if hints is not None and not hints:
+            return False
+        if hints is None or any(map(self.beside.takes, hints)):
+            new |= self.beside.read(self.proxies)
+        with no_collection():
+            for path in self._list() if hints is None else sorted(hints):
+                new |= self._read(path) if hints is None else self._read_hint(path)
+            self.batch.settle()
+        self.legacy.flush()
+        self.family.settle()
+        new |= self.store.commit()
+        self._name_traces()
+        self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
+        return self._say_what_is_missing() or new
 
     def listed(self) -> list[str]:
         """The files that the next pass over everything looks at, in the order in which it reads them."""
@@ -212,6 +221,11 @@ class Reader:
                 return False
             file = self._files[path] = MAKERS[kind](self, path)
         new = file.read()
+        if isinstance(file, JsonlFile):
+            if file.begun:
+                self._begun[path] = file
+            else:
+                self._begun.pop(path, None)
         if new:
             if path in self._open:
                 self._open.remove(path)
@@ -252,7 +266,7 @@ class Reader:
         if due:
             store.commit()
 
-    def _say_what_is_left_out(self) -> bool:
+    def _say_what_is_missing(self) -> bool:
         before = dict(self.problems.notes)
         for proxy in self.proxies:
             n = proxy.left_out if proxy.filtered else 0
@@ -261,6 +275,11 @@ class Reader:
                 f"{tasks} left out, of other repositories or without a word of which (all_repositories=True shows them)"
             )
             self.problems.notes[proxy.path] = said if n else ""
+        waiting = [size for file in self._begun.values() if (size := file.unfinished())]
+        lines = "1 line is" if len(waiting) == 1 else f"{len(waiting):,} lines are"
+        self.problems.notes["unfinished"] = (
+            f"{lines} not finished ({sum(waiting):,} bytes wait for their newline)" if waiting else ""
+        )
         return before != self.problems.notes
 
     def found(self) -> list[Found]:

@@ -18,6 +18,7 @@ from anton_notebook.span import LLM, NAT, Problem, SpanClass
 from anton_notebook.store import Store
 
 MOST_EXPECTED = 4_000_000
+PATIENCE = 2.0  # seconds in which a writer should finish a line that it began
 
 
 class JsonlFile:
@@ -36,6 +37,15 @@ class JsonlFile:
         self._file = -1
         self._generation = 0
         self._missing = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether bytes lie behind the last newline."""
+        return self.tail.waiting > 0
+
+    def unfinished(self) -> int:
+        """How many bytes of a last line lie there that its writer has left unfinished."""
+        return self.tail.waiting if not self.tail.gone and self.tail.idle > PATIENCE else 0
 
     def read(self) -> bool:
         """Hands what is new to the batch and to `legacy`. True where anything was."""

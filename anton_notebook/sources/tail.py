@@ -85,6 +85,11 @@ class Tail:
         """Bytes behind the last newline."""
         return len(self.partial) + self._skipped
 
+    @property
+    def idle(self) -> float:
+        """Seconds since the file was last written to, as far as was seen."""
+        return time.time() - self._seen[1] / 1e9 if self._seen is not None else 0.0
+
     def rests(self) -> bool:
         """Whether the file is as it was after the last `read`: one look, for folders of many thousand files."""
         if self._seen is None or self.gone or self._retry_at:
