@@ -20,7 +20,8 @@ from servers.llm_server import Call, LlmServer, Reply
 
 import anton_notebook as anb
 from anton_notebook.gateway import Gateway, Recorder
-from anton_notebook.gateway.apis import CHAT, MESSAGES, RESPONSES, assembled, response_of, streamed
+from anton_notebook.gateway.apis import CHAT, MESSAGES, RESPONSES, response_of
+from anton_notebook.gateway.streams import assembled, streamed
 
 KEYS = ("sk-ant-canary-0123456789", "sk-proj-canary-9876543210")
 ASK: dict[str, Any] = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}

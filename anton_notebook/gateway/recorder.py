@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from anton_notebook.gateway.apis import Body, assembled, error_of, request_of, response_of
+from anton_notebook.gateway.apis import Body, error_of, request_of, response_of
+from anton_notebook.gateway.streams import assembled
 from anton_notebook.request import Message, Request, Response, canonical, parsed, text_of
 from anton_notebook.sources import writer
 

@@ -13,8 +13,9 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
-from anton_notebook.gateway.apis import Body, api_of, assembled, streamed
+from anton_notebook.gateway.apis import Body, api_of
 from anton_notebook.gateway.recorder import Exchange, Recorder
+from anton_notebook.gateway.streams import assembled, streamed
 from anton_notebook.gateway.upstream import HOPS, Receiver, Upstream
 
 PREFIXES = {"anthropic": "/anthropic", "openai": "/openai/v1"}
@@ -33,6 +34,7 @@ class Decision(NamedTuple):
     mark: Mapping[str, Any] = {}
     recorded: Body | None = None
     """The request as the trace is to have it, where that differs from `body`."""
+    status: int = 200
 
 
 class Answerer(Protocol):
@@ -146,7 +148,8 @@ class Handler(RequestHandler):
         self.door.recorder.begin(exchange)
         try:
             if decision is not None and decision.answer is not None:
-                exchange.answer, exchange.status = decision.answer, 200
+                exchange.answer, exchange.status = decision.answer, decision.status
+                self.set_status(decision.status)
                 self._say(api, body, decision.answer, decision.answered)
             elif decision is not None and decision.answered is not None:
                 await self._forward(upstream, path, raw, exchange, decision.answered)
@@ -158,7 +161,7 @@ class Handler(RequestHandler):
 
     def _say(self, api: str, asked: Body, answer: Body, answered: Callable[[Any], Any] | None) -> None:
         body = answered(answer) if answered is not None else answer
-        if asked.get("stream"):
+        if asked.get("stream") and self.get_status() < 400:
             self.set_header("Content-Type", "text/event-stream; charset=utf-8")
             self.finish(streamed(api, body, asked))
         else:
