@@ -17,8 +17,8 @@ from tests.pages import Page, expected
 PATIENCE = 5.0
 
 
-def eventually(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
+def eventually(true: Callable[[], object], patience: float = PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     while not true():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.002)

@@ -21,7 +21,8 @@ from anton_notebook.tables.experiments import RERUN
 from anton_notebook.widget import TraceGraph
 from tests.pages import line
 from tests.servers.llm_server import LlmServer, Reply
-from tests.widget.fakes import Client, eventually
+from tests.widget import fakes
+from tests.widget.fakes import Client
 
 MODEL = "claude-sonnet-4-20250514"
 ASKED = [{"role": "user", "content": "Name a colour."}]
@@ -29,6 +30,10 @@ OPEN: dict[str, Any] = {
     "provider": "claude", "model": MODEL, "system_prompt": "Be brief.", "messages": ASKED, "response": "Blue, I would say.",
     "parameters": {"max_tokens": 64, "temperature": 0.5}, "tools": [{"name": "look", "input_schema": {"type": "object"}}],
 }  # fmt: skip
+
+
+def eventually(true: Callable[[], object]) -> None:
+    fakes.eventually(true, 60.0)  # the first call of a process loads the SDK
 
 
 @pytest.fixture(autouse=True)
