@@ -130,8 +130,8 @@ class Batch:
             held.errors.update({i: text[:ERROR_KEPT] for i, text in enumerate(texts, first) if text})
         tokens = [line.tokens for line in lines]
         if tokens.count(None) < n:
-            held.counted.append(np.array([i for i, t in enumerate(tokens, first) if t is not None], np.int64))
-            given = [t for t in tokens if t is not None]
+            held.counted.append(np.flatnonzero(np.array(tokens, bool)) + first)
+            given = list(filter(None, tokens))
             for column, found in zip(
                 held.tokens,
                 ([t.input for t in given], [t.output for t in given], [t.cached for t in given]),

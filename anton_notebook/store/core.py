@@ -169,7 +169,7 @@ class Store:
                 merge.append(self, records, None)
                 return
             if fresh.any():
-                merge.append(self, records, np.flatnonzero(fresh))
+                merge.append(self, records, fresh)
             for i in np.flatnonzero(~fresh).tolist():
                 row = self._own_row(int(records.trace[i]), records.span_id[i], int(rows[i]))
                 if row < 0:
@@ -186,7 +186,7 @@ class Store:
     def _twin(self, records: Records, i: int, other: int) -> None:
         """Adds a record whose hash another span has."""
         self.clash(int(records.trace[i]), records.span_id[i], other)
-        merge.append(self, records, np.array([i]))
+        merge.append(self, records, np.arange(len(records)) == i)
 
     def clash(self, trace: int, span_id: str, other: int) -> None:
         """Takes note that the next row has the hash of another one: both are found by name from now on."""

@@ -6,11 +6,12 @@ file and place in it. So the outcome does not depend on which was read first.
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anton_notebook.span import NAT, Flag, Int64, Own, Records
+from anton_notebook.span import NAT, Bool, Flag, Own, Records
 from anton_notebook.store import figures
 from anton_notebook.store.index import hashed
 
@@ -23,9 +24,9 @@ _COPIED = ("trace", "cls", *_MEASURED, *_LIES)
 _SAME = ("input", "output", "cached", "duration", "status", "start")
 
 
-def append(store: Store, records: Records, picked: Int64 | None) -> None:
-    """Adds these records of the batch, or all, as new rows; the index knows them already."""
-    n = len(records) if picked is None else len(picked)
+def append(store: Store, records: Records, picked: Bool | None) -> None:
+    """Adds these records of the batch (a mask), or all, as new rows; the index knows them already."""
+    n = len(records) if picked is None else int(np.count_nonzero(picked))
     first, c = store.size, store.c
     c.reserve(first + n)
     rows = slice(first, first + n)
@@ -39,16 +40,16 @@ def append(store: Store, records: Records, picked: Int64 | None) -> None:
         store.ids += records.span_id
         pending.parents += records.parent_id
     else:
-        order = picked.tolist()
-        store.ids += [records.span_id[i] for i in order]
-        pending.parents += [records.parent_id[i] for i in order]
+        mask = picked.tolist()
+        store.ids += compress(records.span_id, mask)
+        pending.parents += compress(records.parent_id, mask)
     if records.hashed is not None:
         pending.hashed.append(records.hashed[1][pick])
     else:
         pending.hashed.append(hashed(pending.parents[-n:]))
     store.size = first + n
     if records.errors or records.own:
-        for row, i in enumerate(range(n) if picked is None else order, first):
+        for row, i in enumerate(range(n) if picked is None else np.flatnonzero(picked).tolist(), first):
             _set_sparse(store, row, records.errors.get(i), records.own.get(i))
     pending.new.append(np.arange(first, first + n, dtype=np.int32))
 
