@@ -14,6 +14,7 @@ kernel.setTrait("height", Number(query.get("height") ?? 560));
 kernel.setTrait("_layout", query.get("layout") ?? "time");
 kernel.setTrait("_selected_row", Number(query.get("select") ?? -1));
 for (const name of ["colour", "size"]) if (query.has(name)) kernel.setTrait(`_${name}`, query.get(name));
+if (query.has("view")) kernel.setTrait("view", query.get("view"));
 if (query.has("folded")) kernel.setTrait("_folded", JSON.parse(query.get("folded") ?? "[]"));
 const text = "The cache must be invalidated on every write, else the billing page shows yesterday's totals.";
 kernel.details = (row) => {

@@ -41,6 +41,8 @@ export class FakeKernel {
   /** A busy kernel answers nothing until it is idle again; what was asked waits. */
   busy = false;
   requests: { op: string; client: string }[] = [];
+  /** What else it is asked, by op. */
+  answers: Record<string, (args: Record<string, unknown>) => unknown> = {};
   details: (row: number) => unknown = (row) => ({ row, bodies: [], problems: [] });
   snapshotRows = SNAPSHOT_ROWS;
 
@@ -143,6 +145,7 @@ export class FakeKernel {
       return {};
     }
     if (op === "select") {
+      this.traits.delete("_selected_rows");
       this.setTrait("_selected_row", args.row ?? -1);
       this.setTrait("selected_span_id", args.row === null ? null : `s${String(args.row)}`);
       return {};
@@ -151,7 +154,16 @@ export class FakeKernel {
       this.setTrait("trace_id", args.trace_id);
       return {};
     }
+    if (op === "select_many") {
+      const bytes = Uint8Array.from(atob(String(args.rows)), (one) => one.charCodeAt(0));
+      const packed = new DataView(bytes.buffer);
+      this.traits.set("_selected_rows", packed);
+      this.setTrait("_selected_row", packed.getInt32(4, true));
+      return {};
+    }
     if (op === "details") return this.details(Number(args.row));
+    const answers = this.answers[op];
+    if (answers !== undefined) return answers(args);
     throw new Error(`The kernel knows no "${op}".`);
   }
 

@@ -1,6 +1,7 @@
 /** What the mouse and the keys do: hover, click, drag a node, walk the tree. */
 import type { Layout } from "../layout/layout";
 import type { Model } from "../model";
+import { walk } from "../workbench/walk";
 import type { Camera } from "./camera";
 import type { Picture } from "./picture";
 import { SIZES } from "./shapes";
@@ -130,12 +131,6 @@ export class Hand {
 
   private key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const walks: Record<string, () => number> = {
-      ArrowUp: () => this.model.parent[this.selected()] ?? -1,
-      ArrowDown: () => this.children(this.selected())[0] ?? -1,
-      ArrowLeft: () => this.beside(-1),
-      ArrowRight: () => this.beside(1),
-    };
     const does: Record<string, () => void> = {
       f: () => this.wishes.fit(),
       "+": () => this.camera.zoomBy(1.4),
@@ -146,9 +141,8 @@ export class Hand {
       Enter: () => this.wishes.open(),
       " ": () => this.wishes.fold(this.selected()),
     };
-    const walk = walks[event.key];
-    if (walk !== undefined) {
-      const slot = this.selected() < 0 ? this.first() : walk();
+    const slot = walk(this.model, this.selected(), event.key);
+    if (slot !== undefined) {
       if (slot >= 0 && this.model.alive[slot]) {
         this.picture.reveal(slot);
         this.wishes.select(slot);
@@ -158,24 +152,5 @@ export class Hand {
     else return;
     event.preventDefault();
     event.stopPropagation();
-  }
-
-  private first(): number {
-    for (let slot = 0; slot < this.model.size; slot++)
-      if (this.model.alive[slot] && this.model.parent[slot]! < 0) return slot;
-    return -1;
-  }
-  private children(slot: number): number[] {
-    const found: number[] = [];
-    for (let child = this.model.firstChild[slot] ?? -1; child >= 0; child = this.model.nextSibling[child]!)
-      found.push(child);
-    return found.sort((a, b) => this.model.start[a]! - this.model.start[b]!);
-  }
-  private beside(step: number): number {
-    const slot = this.selected();
-    const parent = this.model.parent[slot] ?? -1;
-    if (parent < 0) return -1;
-    const all = this.children(parent);
-    return all[all.indexOf(slot) + step] ?? -1;
   }
 }

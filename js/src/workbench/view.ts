@@ -5,7 +5,7 @@ import type { Theme } from "../theme";
 import type { Part, State } from "./state";
 
 export type ViewName = "graph" | "timeline" | "tree" | "conversation" | "compare";
-export const VIEWS: readonly ViewName[] = ["graph"];
+export const VIEWS: readonly ViewName[] = ["graph", "timeline", "tree"];
 
 export const TITLES: Record<ViewName, string> = {
   graph: "Graph",
