@@ -15,12 +15,14 @@ from anton_notebook.rerun import arerun, quote, rerun
 if TYPE_CHECKING:
     from anton_notebook.archive import scan
     from anton_notebook.compare.sides import show_diff
+    from anton_notebook.keeping import branches, clean
     from anton_notebook.pricing import reset_prices, set_price
     from anton_notebook.tables.costs import costs
     from anton_notebook.tables.experiments import verdict
     from anton_notebook.tables.ledger import context_ledger
     from anton_notebook.tables.own import add_column, columns, remove_column
     from anton_notebook.tables.spending import cheapest, cost_timeline, price_check
+    from anton_notebook.tracing import trace
     from anton_notebook.widget import TraceGraph
 
 __version__ = "0.1.0"
@@ -35,9 +37,11 @@ __all__ = [
     "Traces",
     "add_column",
     "arerun",
+    "branches",
     "cheapest",
     "checkpoint",
     "checkpoints",
+    "clean",
     "columns",
     "context_ledger",
     "cost_timeline",
@@ -52,13 +56,16 @@ __all__ = [
     "set_price",
     "show_diff",
     "sources",
+    "trace",
     "verdict",
 ]
 
 _LATE = (
     "TraceGraph",
     "add_column",
+    "branches",
     "cheapest",
+    "clean",
     "columns",
     "context_ledger",
     "cost_timeline",
@@ -69,6 +76,7 @@ _LATE = (
     "scan",
     "set_price",
     "show_diff",
+    "trace",
     "verdict",
 )
 
@@ -86,6 +94,14 @@ def __getattr__(name: str) -> Any:
         from anton_notebook import archive
 
         home = archive
+    elif name == "trace":
+        from anton_notebook import tracing
+
+        home = tracing
+    elif name in ("branches", "clean"):
+        from anton_notebook import keeping
+
+        home = keeping
     elif name in ("reset_prices", "set_price"):
         from anton_notebook import pricing
 

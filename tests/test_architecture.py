@@ -53,6 +53,8 @@ HOUSE = {
     "checkpoints": Room("request span store llm rerun compare stats tables sources.writer api errors"),
     "replay": Room("request span store llm rerun compare stats tables sources.writer errors checkpoints gateway"),
     "gateway": Room("llm request sources.writer errors", "tornado"),
+    "tracing": Room("request sources.writer sources.home"),
+    "keeping": Room("checkpoints sources.home tables", "pandas"),
     "redact": Room("span store"),
     "picture": Room("span store"),
     "archive": Room("tables api errors", "dask distributed fsspec pyarrow pandas"),

@@ -259,7 +259,9 @@ class Reader:
             except BodyUnavailable:
                 continue
             messages = record.get("messages")
-            name = description(messages) if isinstance(messages, list) else None
+            about = record.get("metadata")
+            task = about.get("task") if isinstance(about, dict) else None
+            name = task if isinstance(task, str) else description(messages) if isinstance(messages, list) else None
             if name:
                 self._named.add(trace)
                 store.describe(trace, name=name[:500])
