@@ -90,7 +90,16 @@ for (let i = 0; i < Number(query.get("likes") ?? 0) && caller >= 0; i++) {
   const at = { start: start + duration + i * 90, duration: 80, parent: caller, status: 1 };
   run.push({ ...(tool as (typeof run)[number]), agent, trace, name: "read_file", ...at });
 }
-kernel.show(["Add a cache layer to all modules"]);
+// a replay beside its original: what was reused, executed, guessed and is out of date
+const branch = query.has("branch")
+  ? run.map((span, i) => ({
+      ...span,
+      trace: "replay",
+      start: span.start + 500,
+      provenance: i < run.length * 0.35 ? 1 : i < run.length * 0.6 ? 2 : i < run.length * 0.85 ? 3 : 4,
+    }))
+  : [];
+kernel.show(["Add a cache layer to all modules", ...(branch.length > 0 ? ["replay"] : [])]);
 const root = document.getElementById("cell") as HTMLElement;
 const connection = kernel.connect();
 const model = new Model(connection);
@@ -103,7 +112,9 @@ if (query.has("live")) {
   tick();
 } else {
   for (const span of run) kernel.put(span);
+  for (const span of branch) kernel.put({ ...span, parent: span.parent === null ? null : span.parent + run.length });
   if (run.length > 0) kernel.runs = [figures(run, "Add a cache layer to all modules")];
+  if (branch.length > 0) kernel.runs.push(figures(branch, "replay", "replay", "Add a cache layer to all modules"));
   if (query.has("phases")) {
     const { start, end } = kernel.runs[0] as { start: number; end: number };
     const at = (share: number): number => start + (end - start) * share;
@@ -122,5 +133,13 @@ if (query.has("live")) {
     kernel.status = { ...kernel.status, sentence: "3 lines could not be read in full: see problems_df()", problems: 3 };
   kernel.flush();
 }
-mountView(root, model, connection, new AbortController().signal);
+const shadow = query.has("shadow") ? root.attachShadow({ mode: "open" }) : null;
+const inner = document.createElement("div");
+if (shadow !== null) {
+  const style = document.createElement("link");
+  Object.assign(style, { rel: "stylesheet", href: "style.css" });
+  document.querySelector("link")?.remove();
+  shadow.append(style, inner);
+}
+mountView(shadow === null ? root : inner, model, connection, new AbortController().signal);
 Object.assign(window, { kernel, model, connection, makeRun, figures });

@@ -24,6 +24,7 @@ export class Settler {
   private readonly bodies = new Map<number, Body>();
   private simulation: Simulation<Body, undefined> | null = null;
   private shown: readonly number[] = [];
+  private begun = false;
   private resting = false;
 
   constructor(private readonly layout: Layout) {}
@@ -32,12 +33,20 @@ export class Settler {
     this.bodies.clear();
     this.simulation = null;
     this.shown = [];
+    this.begun = false;
     this.resting = false;
   }
 
   tick(visible: readonly number[]): boolean {
     if (visible.length >= MOST_SETTLED || visible.length === 0) return false;
-    if (!this.same(visible)) this.begin(visible);
+    if (!this.same(visible)) {
+      // while the picture moves, nobody needs room yet
+      this.shown = visible.slice();
+      this.begun = false;
+      return true;
+    }
+    if (!this.begun) this.begin(visible);
+    this.begun = true;
     const { simulation } = this;
     if (simulation === null || this.resting) return false;
     simulation.tick();
@@ -85,7 +94,6 @@ export class Settler {
       }
       (body.fx === undefined || body.fx === null ? loose : fixed).push(body);
     }
-    this.shown = visible.slice();
     this.resting = loose.length === 0;
     this.simulation = null;
     if (this.resting) return;

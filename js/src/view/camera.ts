@@ -21,6 +21,8 @@ export class Camera {
   ty = 0;
   width = 1;
   height = 1;
+  /** Whoever wants less motion sees the picture jump instead of glide. */
+  still = false;
   /** Px on top that belong to the ruler. */
   top = 22;
   /** True until the user takes the picture in hand; then it no longer follows the run. */
@@ -136,7 +138,7 @@ export class Camera {
   }
 
   private go(target: { kx: number; ky: number; tx: number; ty: number }, smooth: boolean): void {
-    if (smooth) this.target = target;
+    if (smooth && !this.still) this.target = target;
     else {
       this.target = null;
       Object.assign(this, target);

@@ -19,6 +19,14 @@ export interface Place {
 
 const CORNER = 7;
 const DASH = [3, 4];
+/** In the order in which they lie over one another. */
+const LOOKS = {
+  thick: { width: 3, dash: [] as number[], colour: "line", alpha: 1 },
+  solid: { width: 1.3, dash: [] as number[], colour: "line", alpha: 1 },
+  back: { width: 1.1, dash: DASH, colour: "muted", alpha: 0.75 },
+  bright: { width: 2.2, dash: [] as number[], colour: "accent", alpha: 1 },
+  brightBack: { width: 1.6, dash: DASH, colour: "accent", alpha: 1 },
+} as const;
 
 /** One way: from the caller down to a level, along it, and from there to every callee on it. */
 interface Way {
@@ -96,27 +104,31 @@ export function drawEdges(
 ): void {
   const { scale } = place;
   const faint = lit === null ? 1 : 0.35;
-  const thick = new Batch(3, [], theme.line, faint);
-  const solid = new Batch(1.3, [], theme.line, faint);
-  const back = new Batch(1.1, DASH, theme.muted, 0.75 * faint);
-  const bright = new Batch(2.2, [], theme.accent, 1);
-  const brightBack = new Batch(1.6, DASH, theme.accent, 1);
-  const arriving: [Batch, number][] = [];
+  const batches = new Map<string, Batch>();
+  /** Lines of one look and strength are one stroke. */
+  const batch = (look: keyof typeof LOOKS, strength: number): Batch => {
+    const key = `${look} ${strength.toFixed(2)}`;
+    let found = batches.get(key);
+    if (found === undefined) {
+      const { width, dash, colour, alpha } = LOOKS[look];
+      found = new Batch(width, dash, theme[colour], alpha * strength * (colour === "accent" ? 1 : faint));
+      batches.set(key, found);
+    }
+    return found;
+  };
   for (const slot of slots) {
     const parent = model.parent[slot] as number;
     if (parent < 0 || !model.alive[parent]) continue;
     const kind = model.kindCode(slot);
     const onWay = lit?.has(slot) === true && lit.has(parent);
-    const into = onWay ? bright : kind <= 1 ? thick : solid;
     const strength = alpha(slot);
-    const batch = strength < 1 ? new Batch(into.width, into.dash, into.colour, into.alpha * strength) : into;
-    if (strength < 1) arriving.push([batch, slot]);
-    request(batch, model, slot, parent, place);
-    if (kind === 3 && model.status[slot] !== Status.running && strength === 1)
-      response(onWay ? brightBack : back, model, slot, parent, place);
+    request(batch(onWay ? "bright" : kind <= 1 ? "thick" : "solid", strength), model, slot, parent, place);
+    if (kind === 3 && model.status[slot] !== Status.running)
+      response(batch(onWay ? "brightBack" : "back", strength), model, slot, parent, place);
   }
-  for (const batch of [thick, solid, ...arriving.map(([one]) => one), back, bright, brightBack]) {
-    if (batch.ways.size === 0) continue;
+  const order = Object.keys(LOOKS);
+  const sorted = [...batches].sort(([a], [b]) => order.indexOf(a.split(" ")[0]!) - order.indexOf(b.split(" ")[0]!));
+  for (const [, batch] of sorted) {
     context.strokeStyle = batch.colour;
     context.globalAlpha = batch.alpha;
     context.lineWidth = batch.width * Math.max(0.7, Math.min(1, scale));

@@ -53,7 +53,9 @@ export function drawBandNames(
     if (bottom < camera.top + 4 || top > camera.height - 12 || bottom - top < 9) continue;
     const y = Math.max(top, camera.top + 6);
     if (y + 12 > bottom + 4) continue;
-    const text = fitter.fit(context, lane.label || "no agent", MOST_WIDTH, font);
+    const origin = lane.trace > 0 ? layout.model.runs.get(lane.trace_id)?.origin : undefined;
+    const label = [origin, lane.label || "no agent"].filter(Boolean).join(" · ");
+    const text = fitter.fit(context, label, MOST_WIDTH, font);
     context.globalAlpha = 0.86;
     context.fillStyle = ground(y + 6);
     context.beginPath();

@@ -55,6 +55,7 @@ export class Picture {
     private readonly camera: Camera,
     private readonly still: boolean,
   ) {
+    camera.still = still;
     this.encoding = new Encoding(model);
     this.folded = new FoldedWords(model, layout);
   }

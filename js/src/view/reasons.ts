@@ -5,6 +5,13 @@ import { NONE, Status } from "../protocol";
 import { count, money, span } from "./words";
 
 const MOST_LETTERS = 240;
+/** Of a replay, by code: how this answer came about. */
+const PROVENANCE: Record<number, string> = {
+  1: "reused from the recording",
+  2: "executed anew",
+  3: "executed on a rebuilt request",
+  4: "out of date: not sent again",
+};
 
 export interface About {
   title: string;
@@ -36,6 +43,8 @@ export class Reasons {
       const tokens = `${known(model.input[slot]!)} tokens in, ${known(model.output[slot]!)} out`;
       lines.push(`${tokens}, ${money(model.cost[slot]!)}`);
     }
+    const origin = PROVENANCE[model.provenance[slot]!];
+    if (origin !== undefined) lines.push(origin);
     const title = (kind === "llm" && model.modelName(slot)) || model.name(slot) || kind;
     return { title, lines, bad: model.status[slot] === Status.error ? this.reason(slot, more) : null };
   }

@@ -93,7 +93,7 @@ export function drawNode(
   if (failed) {
     context.strokeStyle = theme.error;
     context.lineWidth = Math.max(2, 3 * look.scale);
-    if (node.branch) context.setLineDash([4, 3]);
+    if (node.branch && node.provenance === Provenance.none) context.setLineDash([4, 3]);
     outline(context, kind, x, y, size + 4 * look.scale + 2);
     context.stroke();
     context.setLineDash([]);
@@ -165,7 +165,7 @@ function body(
   context.fill();
   context.globalAlpha = look.alpha;
   if (stale) hatch(context, kind, x, y, size, theme);
-  const dashed = pending || (node.branch && !hollow);
+  const dashed = pending || (node.branch && provenance === Provenance.none);
   if (!hollow && !dashed && provenance !== Provenance.inferred) return;
   context.lineWidth = 1.5;
   context.strokeStyle = provenance === Provenance.reused ? node.fill : theme.muted;
