@@ -1,6 +1,7 @@
 # make demo     a run of agents, live in JupyterLab
 # make test     everything that is checked
 # make bench    the measured figures beside their bars
+# make docs     the documentation, as pages in build/docs
 # make bench-peers  frames of spans beside Phoenix and MLflow, installed into environments of their own
 # make nightly  the long versions of the tests
 #
@@ -14,7 +15,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test bench bench-peers nightly install chromium
+.PHONY: help demo test docs bench bench-peers nightly install chromium
 .NOTPARALLEL:
 
 help:
@@ -25,6 +26,9 @@ demo: install
 
 test: install chromium
 	$(BIN)/python -m pytest $(ARGS)
+
+docs: install
+	$(BIN)/python examples/build_docs.py build/docs
 
 bench: install chromium
 	$(BIN)/python tests/benchmarks $(ARGS)

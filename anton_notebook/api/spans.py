@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anton_notebook.api.html import card
 from anton_notebook.errors import NotRerunnable
 from anton_notebook.request import Request, Response
 from anton_notebook.span import LLM, NAT, Flag
@@ -142,6 +144,27 @@ class Span:
     def __hash__(self) -> int:
         return hash((self.trace_id, self.span_id))
 
+    def _repr_html_(self) -> str:
+        tokens = None
+        if self.input_tokens is not None or self.output_tokens is not None:
+            tokens = f"{self.input_tokens or 0:,} in, {self.output_tokens or 0:,} out"
+        return card(
+            self.name or self.kind,
+            self.kind,
+            {
+                "status": self.status,
+                "agent": self.agent,
+                "model": self.model,
+                "started": None if self.start is None else f"{self.start:%Y-%m-%d %H:%M:%S} UTC",
+                "duration": None if self.duration_ms is None else f"{self.duration_ms:,.0f} ms",
+                "tokens": f"{tokens} (estimated)" if tokens and self.tokens_estimated else tokens,
+                "cost": None if math.isnan(self.cost_usd) else f"${self.cost_usd:,.5f}",
+                "error": self.error,
+                "span": self.span_id,
+                "trace": self.trace_id,
+            },
+        )
+
     def __repr__(self) -> str:
         took = "" if self.duration_ms is None else f", {self.duration_ms:,.0f} ms"
         return f"<Span {self.kind} {self.name!r} {self.status}{took} span_id={self.span_id!r}>"
@@ -213,6 +236,22 @@ class Trace:
     ) -> pd.DataFrame:
         """The rows of `Traces.tool_calls_df` that are this run's."""
         return self._traces.tool_calls_df(self.trace_id, columns=columns, kind=kind, since=since, strict=strict)
+
+    def _repr_html_(self) -> str:
+        run, least = self.figures, "≥ " if self.figures["unpriced_calls"] else ""
+        return card(
+            self.name or self.trace_id,
+            "run" if run["origin"] == "run" else run["origin"],
+            {
+                "status": self.status,
+                "progress": run["progress"],
+                "spans": f"{run['spans']:,} ({run['llm_calls']:,} calls to models, {run['tool_calls']:,} to tools)",
+                "errors": f"{run['errors']:,}",
+                "tokens": f"{run['input_tokens'] or 0:,} in, {run['output_tokens'] or 0:,} out",
+                "cost": None if run["cost_usd"] is None else f"{least}${run['cost_usd']:,.4f}",
+                "trace": self.trace_id,
+            },
+        )
 
     def __repr__(self) -> str:
         run = self.figures
