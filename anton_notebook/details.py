@@ -19,8 +19,11 @@ _SURROGATES = re.compile("[\ud800-\udfff]")  # which no message can hold
 _LABELS = (("tools", "Tools"), ("parameters", "Parameters"), ("response", "Response"), ("result", "Result"))
 
 
-def details(traces: Traces, row: int) -> dict[str, Any]:
-    """The fields of a span and the beginnings of its texts, as `Details` in `js/src/protocol.ts` names them."""
+def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
+    """The fields of a span and the beginnings of its texts, as `Details` in `js/src/protocol.ts` names them.
+
+    `raw`: with the line as it stands on disk, which holds all of it once more.
+    """
     span = span_of(traces, row)
     problems: list[str] = []
     try:
@@ -59,6 +62,7 @@ def details(traces: Traces, row: int) -> dict[str, Any]:
         "bodies": [
             {"part": part, "label": label, "role": role, "kind": kind, "text": text[:PIECE], "chars": len(text)}
             for part, label, role, kind, text in _bodies(record, span)
+            if raw or part != "raw"
         ],
         "problems": problems,
     }
@@ -123,9 +127,23 @@ def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, s
     if span.error:
         whole = record.get("error")
         yield ("error", "Error", None, *_text(whole if isinstance(whole, str) and whole else span.error))
-    raw = {key: value for key, value in record.items() if key != "_faults"}
-    if raw:
-        yield ("raw", "Whole record", None, *_text(raw))
+    if record:
+        line = _line(span)
+        whole = {key: value for key, value in record.items() if key != "_faults"}
+        yield ("raw", "Raw line", None, "text", line) if line else ("raw", "Whole record", None, *_text(whole))
+
+
+def _line(span: Span) -> str | None:
+    """The line of a trace file as it stands there; None where a span is no line of text."""
+    place = span.place
+    if place is None:
+        return None
+    try:
+        with open(place.path, "rb") as file:
+            file.seek(place.offset)
+            return _SURROGATES.sub("\ufffd", file.read(place.length).decode("utf-8", "replace").strip())
+    except OSError:
+        return None
 
 
 def _text(value: Any) -> tuple[str, str]:

@@ -110,7 +110,7 @@ def _with_bodies(
             missing += 1
             continue
         try:
-            known = details(traces, row)
+            known = details(traces, row, raw=False)
         except (ValueError, OSError):
             continue
         value = known if redactor is None else redactor.value(known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from anton_notebook.api.traces import Traces
+
+
+class Place(NamedTuple):
+    """Where a line lies: `offset` and `length` in bytes."""
+
+    path: str
+    offset: int
+    length: int
 
 
 class Span:
@@ -66,6 +74,14 @@ class Span:
         if self._light.file < 0:
             return {}
         return self._traces.store.files[self._light.file].loader(self._light.offset, self._light.length)
+
+    @property
+    def place(self) -> Place | None:
+        """Where its line lies on disk, in bytes; None where it is no line of a text file."""
+        file = None if self._light.file < 0 else self._traces.store.files[self._light.file]
+        if file is None or file.kind != "jsonl":
+            return None
+        return Place(file.path, self._light.offset, self._light.length)
 
     @property
     def request(self) -> Request:

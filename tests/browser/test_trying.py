@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from tests.browser.conftest import Opener
 from tests.browser.lab import Notebook
+from tests.browser.test_dashboard import Command
 from tests.pages import line
 from tests.servers.llm_server import LlmServer, Reply
 
@@ -25,13 +27,18 @@ def server() -> Iterator[LlmServer]:
         yield running
 
 
-def opened(notebook: Opener, folder: Path, server: LlmServer, more: str = ", allow_rerun=True") -> Notebook:
-    """A notebook whose graph shows a recorded call, with the panel to try it open."""
+def recorded() -> bytes:
+    """A run of one call of a model."""
     call = line(
         "s2", parent_id="s1", provider="claude", model="claude-haiku-4-5", response="Blue it is.", parameters={"max_tokens": 99},
         messages=[{"role": "user", "content": "Name a *colour*."}],
     )  # fmt: skip
-    (folder / "a.jsonl").write_bytes(line("s1", span_type="orchestrator") + call)
+    return line("s1", span_type="orchestrator") + call
+
+
+def opened(notebook: Opener, folder: Path, server: LlmServer, more: str = ", allow_rerun=True") -> Notebook:
+    """A notebook whose graph shows a recorded call, with the panel to try it open."""
+    (folder / "a.jsonl").write_bytes(recorded())
     (folder / "environment.txt").write_text(json.dumps(server.environment()))  # no key stands in the notebook
     cell = f"import json, os\nos.environ.update(json.load(open({str(folder / 'environment.txt')!r})))\n"
     cell += f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(folder)!r}{more}, trace_id='run-1')\ngraph"
@@ -122,6 +129,37 @@ def test_where_nothing_is_allowed_the_button_says_how_to_allow_it(
     book = opened(notebook, traces, server, "")
     says(book, ".an-try-quote", "allow_rerun=True")
     assert book.page.is_disabled(".an-try-test") and not server.calls
+
+
+def test_a_dashboard_has_the_whole_editor_under_its_strict_policy(
+    browser: Browser, tmp_path: Path, server: LlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / ".modular-agents" / "traces"
+    folder.mkdir(parents=True)
+    (folder / "a.jsonl").write_bytes(recorded())
+    dashboard, context = Command(tmp_path, "--allow-rerun"), browser.new_context()
+    try:
+        page = context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+        page.goto(dashboard.url)
+        page.wait_for_selector(".an-live-live, .an-live-run")
+        page.locator(".an-stage").focus()
+        for _ in range(5):
+            page.keyboard.press("ArrowDown")
+            page.wait_for_timeout(200)
+            if page.locator(".an-try-open").count():
+                break
+        page.click(".an-try-open")
+        page.wait_for_selector(".an-try .cm-content")
+        page.click(".an-try-test:enabled")
+        page.wait_for_selector(".an-try-facts:has-text('alike')")
+        assert not said and len(server.calls) == 1
+    finally:
+        context.close()
+        dashboard.close()
 
 
 def test_the_key_is_in_no_page_notebook_or_request(notebook: Opener, traces: Path, server: LlmServer) -> None:

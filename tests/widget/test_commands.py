@@ -90,6 +90,10 @@ def test_details_hold_everything_in_reading_order(graph: TraceGraph, folder: Pat
         100,
     )
     assert (found["line"], found["source"], found["depth"]) == (3, str(folder / "a.jsonl"), 2)
+    raw = found["bodies"][-1]["text"]
+    while len(raw) < found["bodies"][-1]["chars"]:
+        raw += client.ask("text", epoch=epoch, row=row, part="raw", offset=len(raw))["text"]
+    assert raw.encode() == (folder / "a.jsonl").read_bytes().splitlines()[2]
     long = found["bodies"][1]
     assert (len(long["text"]), long["chars"]) == (65_536, 70_000)
     rest = client.ask("text", epoch=epoch, row=row, part="messages/0", offset=65_536)
