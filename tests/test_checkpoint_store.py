@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from pathlib import Path
@@ -469,3 +470,23 @@ def test_the_bodies_are_json_and_nothing_else(store: Store) -> None:
         for query in ("SELECT body FROM documents", "SELECT body FROM chunks", "SELECT body FROM links"):
             for (body,) in db.execute(query):
                 json.loads(body)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_langgraphs_suite_of_conformance_passes(tmp_path: Path) -> None:
+    """In an environment of its own: the suite brings some thirty packages along."""
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True, capture_output=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "langgraph-checkpoint-conformance==0.0.2"]
+    environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+    done = subprocess.run(install, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        pytest.skip(f"NOT TESTED: the suite cannot be installed here: {done.stderr.strip()[-200:]}")
+    here = Path(__file__).resolve().parent
+    paths = [str(here.parent), sysconfig.get_path("purelib")]
+    done = subprocess.run([str(python), str(here / "langgraph_saver.py"), *paths], capture_output=True, text=True)
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert [failures for _, _, failures in results.values() if failures] == []
+    assert sum(passed for passed, _, _ in results.values()) == 58
+    assert set(results) == {"put", "put_writes", "get_tuple", "list", "delete_thread"}
