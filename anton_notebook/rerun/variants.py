@@ -126,7 +126,7 @@ def plan(
     if empty:
         raise ValueError(f"{empty[0]}=[] gives no variant; leave it out to keep what was recorded")
     variants = (
-        [] if not baseline else [_variant(BASELINE, original.request, _unchanged(provider, original), "baseline")]
+        [] if not baseline else [variant_of(BASELINE, original.request, _unchanged(provider, original), "baseline")]
     )
     for number, chosen in enumerate(product(*axes.values()), start=1):
         values = dict(zip(axes, chosen, strict=True))
@@ -136,7 +136,7 @@ def plan(
             f"{axis} {axes[axis].index(v) + 1}" for axis, v in zip(axes, chosen, strict=True) if len(axes[axis]) > 1
         )
         changed = original.request.with_changes(**values, provider=whose)
-        variants.append(_variant(number, changed, whom, label or "changed", original.request))
+        variants.append(variant_of(number, changed, whom, label or "changed", original.request))
     repeats = [(v, r) for v in variants for r in range(1, (baseline if v.number == BASELINE else n) + 1)]
     seen: dict[str | None, int] = {}
     prints = {v.number: v.fingerprint() for v in variants}
@@ -170,7 +170,7 @@ def _of_lists(given: Any) -> list[Any]:
     return [list(given) if isinstance(given, tuple) else given]
 
 
-def _variant(number: int, request: Request, whom: Any, label: str, recorded: Request | None = None) -> Variant:
+def variant_of(number: int, request: Request, whom: Any, label: str, recorded: Request | None = None) -> Variant:
     provider = llm.get(request.provider if whom is None or isinstance(whom, str) else whom, request.model)
     named = getattr(provider, "name", None)
     name = named if isinstance(named, str) and named else request.provider

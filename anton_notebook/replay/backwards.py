@@ -1,0 +1,166 @@
+"""Inner: rules tested backwards: on runs that are recorded already, they must predict the prompts that were written there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anton_notebook.errors import AntonNotebookError
+from anton_notebook.replay.dependence import Order
+from anton_notebook.replay.recorded import Node, Recording, strings
+from anton_notebook.replay.rules import CHANGED, SAME, Known, Rules, Settled, Unreached, equal
+from anton_notebook.replay.values import LEAST, difference
+from anton_notebook.request import Request
+from anton_notebook.span import LLM
+
+MOST = 12
+"""Other runs that are looked at, newest first."""
+
+_Key = tuple[Any, ...]
+
+
+@dataclass
+class Tested:
+    """How often the rules predicted the prompt, of how many tests; `failed` names the run where they did not."""
+
+    confirmed: int = 0
+    tests: int = 0
+    failed: str | None = None
+
+    def __str__(self) -> str:
+        return f"confirmed {self.confirmed} of {self.tests}" if self.tests else "unconfirmed"
+
+
+@dataclass
+class _Other:
+    """Another run, laid beside ours: what each of our calls answered there."""
+
+    trace_id: str
+    calls: dict[_Key, Node]
+    known: dict[int, Settled]
+    inputs: list[tuple[str, str]]
+
+
+class Backwards:
+    """Tests the rules on other runs of the same program."""
+
+    def __init__(self, recording: Recording, rules: Rules, traces: Iterable[Any]) -> None:
+        self._recording, self._rules = recording, rules
+        self._traces = list(traces)
+        self._others: list[_Other] | None = None
+
+    def test(self, node: Node, turns: int = 0) -> Tested:
+        """Predicts this call in every other run. `turns`: confirmations of rule 1 within this run."""
+        out = Tested(turns, turns)
+        for other in self._laid():
+            wanted = other.calls.get(_key(node))
+            known: Known = {
+                place: settled
+                for place, settled in other.known.items()
+                if self._rules.order.may_rest(node, settled.node)
+            }
+            if not any(settled.state == CHANGED for settled in known.values()):
+                continue
+            if node.previous is not None and _key(node.previous) not in other.calls:
+                continue
+            try:
+                predicted = self._rules.rebuild(node, known).request
+            except Unreached:
+                continue
+            out.tests += 1
+            if wanted is None or wanted.request is None:
+                out.failed = f"in the run {other.trace_id[:8]} this call was not made"
+                return out
+            if not _alike(_with(predicted, other.inputs), wanted.request):
+                out.failed = f"in the run {other.trace_id[:8]} the same rules predict another prompt than was written"
+                return out
+            out.confirmed += 1
+        return out
+
+    def _laid(self) -> list[_Other]:
+        if self._others is None:
+            self._others = [laid for trace in self._traces[:MOST] if (laid := self._lay(trace)) is not None]
+        return self._others
+
+    def _lay(self, trace: Any) -> _Other | None:
+        try:
+            there = Recording(trace)
+        except (AntonNotebookError, OSError):
+            return None
+        Order(there)
+        calls = {_key(node): node for node in there.calls}
+        ours = list(self._recording.calls)
+        first, their = next(iter(ours), None), next(there.calls, None)
+        if first is None or their is None or _key(first) != _key(their) or not first.request or not their.request:
+            return None
+        inputs = _inputs(list(strings([first.request.system, first.request.messages])),
+                         list(strings([their.request.system, their.request.messages])))  # fmt: skip
+        if inputs is None:
+            return None
+        known: dict[int, Settled] = {}
+        for node in ours:
+            found = calls.get(_key(node))
+            if found is None or node.response is None or found.response is None:
+                continue
+            if not (node.answered and found.answered):
+                continue
+            changed = difference(node.response, found.response)
+            known[node.place] = Settled(
+                node, SAME if changed.same else CHANGED, found.request, found.response, None, changed
+            )
+        return _Other(trace.trace_id, calls, known, inputs)
+
+
+def _key(node: Node) -> _Key:
+    return (node.agent, node.conversation, node.turn) if node.kind == LLM else (node.agent, node.kind, node.place)
+
+
+def _inputs(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]] | None:
+    """What was given to the two programs from outside, by the lines in which their first requests differ."""
+    if len(ours) != len(theirs):
+        return None
+    out: list[tuple[str, str]] = []
+    for one, other in zip(ours, theirs, strict=True):
+        rows, now = one.splitlines(), other.splitlines()
+        if len(rows) != len(now):
+            return None
+        for line, later in zip(rows, now, strict=True):
+            if line == later:
+                continue
+            pair = _core(line, later)
+            if len(pair[0]) < LEAST or len(pair[1]) < LEAST:
+                return None
+            out.append(pair)
+    return sorted(out, key=lambda pair: -len(pair[0]))
+
+
+def _core(one: str, other: str) -> tuple[str, str]:
+    """Two lines without the label that both begin with."""
+    at = one.find(": ") + 2
+    return (one[at:], other[at:]) if at > 1 and one[:at] == other[:at] else (one, other)
+
+
+def _with(request: Request, inputs: Sequence[tuple[str, str]]) -> Request:
+    if not inputs:
+        return request
+    return request.with_changes(messages=_put(request.messages, inputs), system=_put(request.system, inputs) or None)
+
+
+def _put(value: Any, inputs: Sequence[tuple[str, str]]) -> Any:
+    if isinstance(value, str):
+        for old, new in inputs:
+            value = value.replace(old, new)
+        return value
+    if isinstance(value, dict):
+        return {key: _put(inner, inputs) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_put(inner, inputs) for inner in value]
+    return value
+
+
+def _alike(predicted: Request, written: Request) -> bool:
+    """What a program writes; which model it asks with which parameters is no matter of values."""
+    return equal(
+        Request("", "", predicted.system, predicted.messages), Request("", "", written.system, written.messages)
+    )

@@ -1,0 +1,157 @@
+"""Inner: the guards. Each looks for one reason why the rules must not be trusted for a call, and says it; None where it finds
+none.
+
+Every one of them was found on runs where plain substitution made a prompt that the program never would have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from anton_notebook.compare import similarity
+from anton_notebook.replay.dependence import Order
+from anton_notebook.replay.recorded import Node
+from anton_notebook.replay.values import Changed, grams, is_word, short_values, whole_values
+from anton_notebook.span import LLM, TOOL
+
+ALIKE = 0.8
+
+
+def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str, fixed: str) -> str | None:
+    """Anything that rests on an answer that is not known, or whose shape changed.
+
+    `text` is what the call says beyond its conversation, `fixed` what is known not to come from the other.
+    """
+    told = f"{other.title}: {why}"
+    if node.previous is other or order.inside(node, other) or node.asker is other:
+        return f"it follows {told}"
+    if any(value in text for value in whole_values(other.answer)):
+        return f"it repeats a value of {told}"
+    shared = grams(text) & grams(other.answer)
+    if any(gram not in fixed for gram in shared):
+        return f"it repeats a piece of {told}"
+    found = next((value for value in sorted(short_values(other.answer)) if is_word(value, text)), None)
+    if found is not None:
+        return f"it may repeat a short value of {told}"
+    if spawned_by(node, other, order):
+        return f"it was begun after {told}"
+    return None
+
+
+def spawned_by(node: Node, other: Node, order: Order) -> bool:
+    """Whether the other is what probably began it: the last call, before it, of the agent above it, or of its own."""
+    if other.kind != LLM or node.turn or node.kind != LLM:
+        return False
+    who = node.above or node.agent
+    for before in reversed(order.nodes[: node.place]):
+        if before.kind == LLM and before.agent == who and order.may_rest(node, before):
+            return before is other
+    return False
+
+
+def candidates_disagree(value: str, news: Iterable[str]) -> str | None:
+    """Candidates that disagree about the new value."""
+    found = set(news)
+    return None if len(found) == 1 else f"{len(found)} sources disagree about the new value of one text in it"
+
+
+def stands_elsewhere(value: str, source: Node, order: Order) -> str | None:
+    """The old value stands where it cannot have come from that answer: the program may have it from there."""
+    for other in order.nodes:
+        if (other is source or not order.may_rest(other, source)) and value in other.asks:
+            return f"a value of {source.title} stands in {other.title} too, which cannot rest on it"
+    return None
+
+
+def other_source(values: Iterable[str], unchanged: Sequence[Node]) -> str | None:
+    """An answer or result that did not change holds the same value."""
+    listed = list(values)
+    for other in unchanged:
+        known = None
+        for value in listed:
+            if value in other.answer:
+                known = known or whole_values(other.answer)
+                if value in known:
+                    return f"{other.title} gave the same value as an answer that changed, and did not change"
+    return None
+
+
+def piece_left(rest: str, source: Node, changed: Changed, new: str, fixed: str) -> str | None:
+    """A piece of a changed value that is no whole value: it was cut, or put into other words."""
+    for value in changed.loose:
+        for gram in (grams(value) - grams(new)) & grams(rest):
+            if gram not in fixed:
+                return f"it holds a piece of what {source.title} said, and no whole value of it"
+    for value in sorted(changed.short):
+        if is_word(value, rest):
+            return f"it may hold a short value that changed in {source.title}"
+    return None
+
+
+def quoted(text: str, start: int, end: int, old: str, new: str) -> str | None:
+    """A value between quotation marks may be written as JSON, where some signs are written otherwise."""
+    if start > 0 and end < len(text) and text[start - 1] == '"' and text[end] == '"':
+        written = any(sign in '"\\' or ord(sign) < 32 or ord(sign) > 126 for sign in new + old)
+        if written:
+            return "a value stands there in JSON, in which its signs may be written otherwise"
+    return None
+
+
+def retried(node: Node, order: Order, unsettled: Sequence[Node]) -> str | None:
+    """A retry after a changed answer: whether it is made depends on that answer."""
+    if node.kind != LLM or node.turn or not node.conversation:
+        return None
+    for other in unsettled:
+        if other.kind == LLM and other.agent == node.agent and order.may_rest(node, other):
+            first = other
+            while first.previous is not None:
+                first = first.previous
+            if similarity(first.asks[:4000], node.asks[:4000]) >= ALIKE:
+                return f"it looks like a retry after {other.title}, which changed"
+    return None
+
+
+def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str) -> str | None:
+    """A prompt that waited for answers and holds no value of them: a count or a status may stand in it."""
+    if node.kind != LLM:
+        return None
+    open_ones = [other for other in unsettled if other.kind == LLM and not _consumed(other, node, order)]
+    for other in open_ones:
+        if holds(text, other):
+            continue
+        previous = node.previous
+        if previous is not None:
+            if order.may_rest(other, previous):
+                return f"its agent waited for {other.title}, which changed, and the prompt holds no value of it"
+            continue
+        beside = _beside(other, node, order)
+        if beside and not any(holds(text, one) for one in [other, *beside]):
+            return f"it joins {len(beside) + 1} answers, {other.title} among them, and holds no value of them"
+    return None
+
+
+def holds(text: str, other: Node) -> bool:
+    """Whether a text repeats a value of an answer."""
+    return any(value in text for value in whole_values(other.answer))
+
+
+def _beside(other: Node, node: Node, order: Order) -> list[Node]:
+    """Further answers that nobody else took up before the call."""
+    found: list[Node] = []
+    for one in reversed(order.nodes[: node.place]):
+        if len(found) >= 20:
+            break
+        answers = one.kind == LLM and one is not other and one.answered and order.may_rest(node, one)
+        if answers and not order.may_rest(other, one) and not _consumed(one, node, order):
+            found.append(one)
+    return found
+
+
+def _consumed(other: Node, node: Node, order: Order) -> bool:
+    """Whether another call took the answer up before this one."""
+    for one in order.nodes[other.place + 1 : node.place]:
+        if one is node or one.kind == TOOL:
+            continue
+        if order.may_rest(one, other) and (one.previous is other or holds(one.asks, other)):
+            return True
+    return False

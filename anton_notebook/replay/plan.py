@@ -1,0 +1,99 @@
+"""Inner: what a replay would do, before anything is sent: the same walk, with answers that are only guessed.
+
+A guessed answer says something else in every long text and has the shape of the recorded one. So what a plan calls `inferred`
+may still become `stale`, when a real answer has another shape, and what it would send may turn out to be as recorded.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from anton_notebook.compare import json_in
+from anton_notebook.replay.recorded import Node
+from anton_notebook.replay.values import LEAST
+from anton_notebook.replay.walk import Told, Verdict
+from anton_notebook.request import Request, Response
+
+CAUTION = (
+    "From a trace alone, a replay shows what would follow if the program only copies values; calls marked inferred rest on "
+    "that, and the trace cannot prove it."
+)
+
+
+class Guesses:
+    """Hands that send nothing: every answer is guessed, every tool gives what it gave."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[Node, Request]] = []
+        self.calls: list[tuple[Node, Mapping[str, Any]]] = []
+
+    async def ask(self, node: Node, request: Request, provenance: str) -> Told:
+        self.requests.append((node, request))
+        return Told(guessed(node.response or Response()))
+
+    async def call(self, node: Node, arguments: Any, provenance: str) -> Told:
+        self.calls.append((node, arguments))
+        return Told(None, node.record.get("result"))
+
+
+def guessed(response: Response) -> Response:
+    """An answer of the same shape that says something else.
+
+    >>> guessed(Response('{"module": "web", "task": "Write the parser"}')).text
+    '{"module": "web", "task": "Jevgr gur cnefre"}'
+    """
+    try:
+        text = json.dumps(_other(json_in(response.text)), ensure_ascii=False)
+    except ValueError:
+        text = other(response.text)
+    return Response(text, response.tool_calls, response.usage, response.finish_reason, response.model)
+
+
+def other(text: str) -> str:
+    """Another text of the same shape, line by line."""
+    return "".join(_said(line) for line in text.splitlines(keepends=True))
+
+
+def _said(line: str) -> str:
+    if len(line.strip()) < LEAST:
+        return line
+    turned = codecs.encode(line, "rot13")
+    return turned if turned != line else line.replace(line.strip(), "?" * len(line.strip()))
+
+
+def _other(value: Any) -> Any:
+    if isinstance(value, str):
+        return other(value)
+    if isinstance(value, Mapping):
+        return {key: _other(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_other(inner) for inner in value]
+    return value
+
+
+@dataclass
+class ReplayPlan:
+    """What a replay would do. `provenance` and `reasons` by span id; `calls` requests would go out, for `quote`."""
+
+    verdicts: list[Verdict]
+    quote: Any
+    provenance: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.provenance = {v.node.span_id: v.provenance for v in self.verdicts}
+        self.reasons = {v.node.span_id: v.reason for v in self.verdicts}
+
+    def count(self, provenance: str) -> int:
+        """How many calls are planned to be this."""
+        return sum(found == provenance for found in self.provenance.values())
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{self.count(word)} {word}" for word in ("reused", "executed", "inferred", "stale"))
+        tools = f"; functions of tools= called: {', '.join(sorted(set(self.tools)))}" if self.tools else ""
+        return f"{said}, if the new answers have the shape of the recorded ones; {self.quote}{tools}"

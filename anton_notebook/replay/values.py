@@ -1,0 +1,224 @@
+"""Inner: the values of an answer, and what became of each in another answer to the same question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from anton_notebook.compare import json_in
+from anton_notebook.request import Response, canonical
+
+LEAST = 12
+"""Characters from which on two equal texts are no coincidence: the point where false matches ended on recorded runs."""
+
+Path = tuple[Any, ...]
+_NOTHING: Any = object()
+GRAM = LEAST
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every leaf of a JSON value with its path; an empty object or list is one."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, str(key)))
+    elif isinstance(value, list) and value:
+        for at, inner in enumerate(value):
+            yield from leaves(inner, (*path, at))
+    else:
+        yield path, value
+
+
+def structure(text: str) -> Any:
+    """The JSON that an answer is, or `_NOTHING` where it is plain text."""
+    try:
+        return json_in(text)
+    except ValueError:
+        return _NOTHING
+
+
+def whole_values(text: str) -> set[str]:
+    """The values of an answer that are long enough to be told: itself, the texts in its JSON, its lines."""
+    found = {text.strip()}
+    value = structure(text)
+    inner = [text] if value is _NOTHING else [leaf for _, leaf in leaves(value) if isinstance(leaf, str)]
+    for one in inner:
+        found.add(one.strip())
+        found.update(line.strip() for line in one.splitlines())
+    return {one for one in found if len(one) >= LEAST}
+
+
+def short_values(text: str) -> set[str]:
+    """The values that are too short to be told from chance, or are no texts."""
+    value = structure(text)
+    if value is _NOTHING:
+        return {line.strip() for line in text.splitlines() if 0 < len(line.strip()) < LEAST}
+    found: set[str] = set()
+    for _, leaf in leaves(value):
+        if isinstance(leaf, str):
+            found.update(line.strip() for line in leaf.splitlines() if 0 < len(line.strip()) < LEAST)
+        elif not isinstance(leaf, Mapping | list):
+            found |= {str(leaf), json.dumps(leaf)}
+    return found
+
+
+@dataclass
+class Changed:
+    """What changed between two answers. `trouble` says why its values cannot be followed; `pairs` are old and new values.
+
+    `uneven` are old values whose new ones have other white space at their ends, `loose` those that changed into something that
+    cannot be told (a line of a text that has more or fewer lines now), `short` changed lines too short to be told from chance.
+    """
+
+    same: bool = True
+    trouble: str | None = None
+    calls: str | None = None
+    pairs: dict[str, set[str]] = field(default_factory=dict)
+    uneven: set[str] = field(default_factory=set)
+    loose: set[str] = field(default_factory=set)
+    short: set[str] = field(default_factory=set)
+
+
+def difference(old: Response, new: Response) -> Changed:
+    """What changed from the recorded answer to the new one.
+
+    >>> difference(Response("Write the parser first"), Response("Write the printer first")).pairs
+    {'Write the parser first': {'Write the printer first'}}
+    """
+    out = Changed(same=same(old, new))
+    if out.same:
+        return out
+    _calls(old, new, out)
+    before, after = structure(old.text), structure(new.text)
+    if (before is _NOTHING) != (after is _NOTHING):
+        out.trouble = "one answer is JSON and the other is not"
+        return out
+    _pair(old.text, new.text, out, lines=before is _NOTHING)
+    if before is not _NOTHING:
+        _json(before, after, out)
+    return out
+
+
+def plain_difference(old: str, new: str) -> Changed:
+    """The same for the results of tools, which are no source of values: what repeats a changed one cannot be followed."""
+    if old == new:
+        return Changed()
+    return Changed(same=False, loose=whole_values(old), short=short_values(old))
+
+
+def same(old: Response, new: Response) -> bool:
+    """Byte for byte, the ids of tool calls too: the next turn repeats them."""
+    return old.text == new.text and canonical(old.tool_calls) == canonical(new.tool_calls)
+
+
+def _calls(old: Response, new: Response, out: Changed) -> None:
+    """Tool calls: another number or order of them is another course; their arguments go to their tools, and may go elsewhere."""
+    if [c.get("name") for c in old.tool_calls] != [c.get("name") for c in new.tool_calls]:
+        asked = ", ".join(str(c.get("name")) for c in new.tool_calls) or "no tools"
+        out.trouble = f"it asks for {asked} now, and for something else before, so the turns that follow may be others"
+        return
+    for before, after in zip(old.tool_calls, new.tool_calls, strict=True):
+        inner = Changed()
+        _json(before.get("arguments"), after.get("arguments"), inner)
+        out.calls = out.calls or inner.trouble
+        for value, values in inner.pairs.items():
+            out.pairs.setdefault(value, set()).update(values)
+        out.uneven |= inner.uneven
+        out.loose |= inner.loose
+        out.short |= inner.short
+
+
+def _json(before: Any, after: Any, out: Changed) -> None:
+    old, new = dict(leaves(before)), dict(leaves(after))
+    if list(old) != list(new):
+        out.trouble = out.trouble or "the number, order or shape of its items changed"
+        return
+    by_value: dict[str, list[Path]] = {}
+    for path, value in old.items():
+        if isinstance(value, str) and len(value.strip()) >= LEAST:
+            by_value.setdefault(value, []).append(path)
+    for path, value in old.items():
+        now = new[path]
+        if type(value) is not type(now) or not isinstance(value, str):
+            if type(value) is not type(now) or value != now:
+                out.trouble = out.trouble or f"a value that is no text changed ({_place(path)})"
+                return
+        elif value == now:
+            _pair(value, now, out)
+        elif len(value.strip()) < LEAST or len(now.strip()) < LEAST:
+            out.trouble = out.trouble or f"a short value changed ({_place(path)})"
+            return
+        elif now in by_value and path not in by_value[now]:
+            out.trouble = out.trouble or f"items changed their places ({_place(path)})"
+            return
+        else:
+            _pair(value, now, out)
+
+
+def _pair(old: str, new: str, out: Changed, *, lines: bool = True) -> None:
+    """A value and its successor, and their lines where there are as many of them."""
+    before, after = old.strip(), new.strip()
+    if before != after and _ends(old, before) != _ends(new, after):
+        out.uneven.add(before)
+    if len(before) >= LEAST:
+        out.pairs.setdefault(before, set()).add(after)
+        if before != after:
+            out.loose.add(before)
+    elif before != after and before:
+        out.short.add(before)
+    rows, now = before.splitlines(), after.splitlines()
+    if len(rows) < 2 or not lines:
+        return
+    if len(rows) != len(now):
+        out.loose.update(line.strip() for line in rows if len(line.strip()) >= LEAST)
+        out.short.update(line.strip() for line in rows if 0 < len(line.strip()) < LEAST)
+        return
+    moved = set(now) & set(rows)
+    for line, later in zip(rows, now, strict=True):
+        if (
+            line == later
+            or len(line.strip()) >= LEAST
+            and len(later.strip()) >= LEAST
+            and line not in moved
+            and later not in moved
+        ):
+            out.pairs.setdefault(line.strip(), set()).add(later.strip())
+        elif line.strip():
+            (out.short if len(line.strip()) < LEAST else out.loose).add(line.strip())
+
+
+def _ends(text: str, stripped: str) -> tuple[str, str]:
+    return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+
+
+def _place(path: Path) -> str:
+    """Where in the answer, in its own words only as far as they are short and plain."""
+    words = [str(part) for part in path]
+    return "/" + "/".join(word if word.isidentifier() or word.isdigit() else "…" for word in words)[:80]
+
+
+def grams(text: str) -> set[str]:
+    """All runs of so many characters that could be a piece of a value."""
+    return {text[at : at + GRAM] for at in range(len(text) - GRAM + 1)}
+
+
+def is_word(value: str, text: str) -> bool:
+    """Whether a short value stands in a text on its own, not as a part of a longer word."""
+    at = text.find(value)
+    while at >= 0:
+        if bounded(text, at, at + len(value)):
+            return True
+        at = text.find(value, at + 1)
+    return False
+
+
+def bounded(text: str, start: int, end: int) -> bool:
+    """Whether no word runs across the ends of this stretch."""
+    return not (start > 0 and _word(text[start - 1]) and _word(text[start])) and not (
+        end < len(text) and _word(text[end - 1]) and _word(text[end])
+    )
+
+
+def _word(sign: str) -> bool:
+    return sign.isalnum() or sign == "_"
