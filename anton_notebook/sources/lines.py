@@ -21,6 +21,7 @@ _BOM = b"\xef\xbb\xbf"
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CUT = b'"\\u2026"'
+_DEEP = f"nested deeper than {DEPTH}; what lies deeper is cut"
 
 
 class Tokens(msgspec.Struct, gc=False):
@@ -151,7 +152,9 @@ def tolerant(line: bytes, number: int = 0) -> tuple[Line | None, list[Fault]]:
     try:
         value = load(line, faults)
     except FAULTS as error:
-        return None, [*faults, Fault(_why(error))][:1]
+        wide = b"\0" in line[:64] and line.count(b"\0") * 4 > len(line) > 2 * line.count(b"\0") - 9
+        why = "not JSON in UTF-8: every other byte is zero, as in UTF-16" if wide else _why(error)
+        return None, [*faults, Fault(why)][:1]
     if not isinstance(value, dict):
         return None, [*faults, Fault(f"not an object: the line holds {_name(value)}")][:1]
     return _build(Line, value, "", faults), faults
@@ -180,7 +183,7 @@ def load(line: bytes, faults: list[Fault]) -> Any:
     try:
         return _clean(_loads(text, faults), faults)
     except RecursionError:
-        faults.append(Fault(f"nested deeper than {DEPTH}; what lies deeper is cut"))
+        faults.append(Fault(_DEEP))
         cut = shallow(text.encode("utf-8", "replace"))
         return _clean(_loads(cut.decode("utf-8"), faults), faults)
 
@@ -215,39 +218,38 @@ def _integer(digits: str) -> int | str:
 
 
 def _clean(value: Any, faults: list[Fault]) -> Any:
-    """Lone surrogates become U+FFFD and infinite numbers text, without recursion."""
-    spotted = [False, False]
-
-    def text(s: str) -> str:
-        if _SURROGATES.search(s):
-            spotted[0] = True
-            return _SURROGATES.sub("\ufffd", s)
-        return s
-
-    def leaf(v: Any) -> Any:
-        if isinstance(v, str):
-            return text(v)
-        if isinstance(v, float) and not math.isfinite(v):
-            spotted[1] = True
-            return str(v)
-        return v
-
-    root = [value]
-    stack: list[Any] = [root]
-    while stack:
-        at = stack.pop()
-        if isinstance(at, dict):
-            for key in [k for k in at if _SURROGATES.search(k)]:
-                at[text(key)] = at.pop(key)
-        for key, inner in at.items() if isinstance(at, dict) else enumerate(at):
-            if isinstance(inner, dict | list):
-                stack.append(inner)
-            elif isinstance(inner, str | float):
-                at[key] = leaf(inner)
-    if spotted[0]:
+    """Lone surrogates become U+FFFD, infinite numbers text, and what lies below depth 200 a mark; without recursion."""
+    surrogate = endless = deep = False
+    root, depth = [value], 0
+    level: list[Any] = [root]
+    while level:
+        below: list[Any] = []
+        for at in level:
+            if isinstance(at, dict):
+                for key in [k for k in at if _SURROGATES.search(k)]:
+                    surrogate = True
+                    at[_SURROGATES.sub("\ufffd", key)] = at.pop(key)
+            for key, inner in at.items() if isinstance(at, dict) else enumerate(at):
+                if isinstance(inner, str):
+                    if _SURROGATES.search(inner):
+                        surrogate = True
+                        at[key] = _SURROGATES.sub("\ufffd", inner)
+                elif isinstance(inner, dict | list):
+                    if depth >= DEPTH and inner:
+                        deep = True
+                        at[key] = "\u2026"
+                    else:
+                        below.append(inner)
+                elif isinstance(inner, float) and not math.isfinite(inner):
+                    endless = True
+                    at[key] = str(inner)
+        level, depth = below, depth + 1
+    if surrogate:
         faults.append(Fault("a lone surrogate; shown as U+FFFD"))
-    if spotted[1]:
+    if endless:
         faults.append(Fault("a number too large for JSON; kept as text"))
+    if deep:
+        faults.append(Fault(_DEEP))
     return root[0]
 
 
