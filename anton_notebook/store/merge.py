@@ -91,6 +91,11 @@ def merge(store: Store, records: Records, i: int, row: int) -> None:
         return
     same = cls == c.cls[row] and all(getattr(c, f)[row] == getattr(records, f)[i] for f in _SAME)
     same = same and records.errors.get(i) == store.errors.get(row)
+    parent, other = _parent(store, row), records.parent_id[i]
+    if parent and other and parent != other:
+        store.on_problem(
+            row, "parent_id", "another line names another parent for this span; what was read first is kept"
+        )
     if same:
         moved = store.files[c.file[row]].gone and not store.files[records.file[i]].gone
         if moved or (_place(store, records, i) < _row_place(store, row) and not store.files[records.file[i]].gone):
@@ -104,6 +109,16 @@ def merge(store: Store, records: Records, i: int, row: int) -> None:
     store.on_problem(
         row, "span_id", "another line has the same trace_id and span_id and says something else; the first is kept"
     )
+
+
+def _parent(store: Store, row: int) -> str | None:
+    """The parent that a row's line named; None where it named none, or its run itself."""
+    pending = store.pending
+    at = row - (store.size - len(pending.parents))
+    if at >= 0:
+        return pending.parents[at]
+    above = int(store.c.recorded_parent[row])
+    return pending.filled.get(row) if above < 0 else store.ids[above]
 
 
 def _place(store: Store, records: Records, i: int) -> tuple[str, int]:
