@@ -11,7 +11,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = ("widget.js", "widget.css", "editor.js", "dashboard.js", "dashboard.css")
+BUNDLE = ("widget.js", "widget.css", "editor.js", "standalone.js", "dashboard.js", "dashboard.css")
 BY_HAND = "npm ci --prefix js && npm run build --prefix js"
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLE = tuple(
     f"anton_notebook/static/{name}"
-    for name in ("widget.js", "widget.css", "editor.js", "dashboard.js", "dashboard.css")
+    for name in ("widget.js", "widget.css", "editor.js", "standalone.js", "dashboard.js", "dashboard.css")
 )
 
 
