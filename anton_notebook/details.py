@@ -9,11 +9,14 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from anton_notebook import pricing
 from anton_notebook.api import Span, Traces
 from anton_notebook.errors import AmbiguousSpan, BodyUnavailable
 from anton_notebook.span import Flag
 
+IntArray = np.ndarray[Any, np.dtype[np.int32]]
 PIECE = 65_536  # characters of a text that come with the details, or in one piece afterwards
 _SURROGATES = re.compile("[\ud800-\udfff]")  # which no message can hold
 _LABELS = (("tools", "Tools"), ("parameters", "Parameters"), ("response", "Response"), ("result", "Result"))
@@ -99,11 +102,22 @@ def span_of(traces: Traces, row: int) -> Span:
     return Span(traces, row)
 
 
+def living(traces: Traces, rows: IntArray) -> IntArray:
+    """Those of these rows that are spans now; ValueError for numbers that never were."""
+    store = traces.store
+    with store.lock:
+        if rows.size and (rows.min() < 0 or rows.max() >= store.size):
+            raise ValueError("these rows are no spans of this store now; what the page shows is older than the files")
+        alive: np.ndarray[Any, Any] = (store.c.flags[rows] & np.uint8(Flag.DEAD | Flag.PENDING)) == 0
+    kept: IntArray = rows[alive]
+    return kept
+
+
 def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, str | None, str, str]]:
     """Part, label, role, kind and text of each of a span's texts, in reading order."""
     system, messages, response = record.get("system_prompt"), record.get("messages"), record.get("response")
     if system not in (None, ""):
-        yield ("system", "System", "system", *_text(system))
+        yield ("system", "System", "system", *readable(system))
     messages = messages if isinstance(messages, list) else []
     last = messages[-1] if messages else None
     if isinstance(last, Mapping) and last.get("role") == "assistant" and last.get("content") == response != "":
@@ -116,21 +130,21 @@ def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, s
             f"messages/{i}",
             (role or "message").capitalize(),
             role,
-            *_text(message["content"] if plain and "content" in message else message),
+            *readable(message["content"] if plain and "content" in message else message),
         )
     for part, label in _LABELS:
         value = record.get(part)
         if value not in (None, "", [], {}) or (part == "result" and part in record):
-            yield (part, label, "assistant" if part == "response" else None, *_text(value))
+            yield (part, label, "assistant" if part == "response" else None, *readable(value))
     if span.kind == "agent" and (module := span.module) is not None:
-        yield ("module", "Module", None, *_text(module))
+        yield ("module", "Module", None, *readable(module))
     if span.error:
         whole = record.get("error")
-        yield ("error", "Error", None, *_text(whole if isinstance(whole, str) and whole else span.error))
+        yield ("error", "Error", None, *readable(whole if isinstance(whole, str) and whole else span.error))
     if record:
         line = _line(span)
         whole = {key: value for key, value in record.items() if key != "_faults"}
-        yield ("raw", "Raw line", None, "text", line) if line else ("raw", "Whole record", None, *_text(whole))
+        yield ("raw", "Raw line", None, "text", line) if line else ("raw", "Whole record", None, *readable(whole))
 
 
 def _line(span: Span) -> str | None:
@@ -146,7 +160,8 @@ def _line(span: Span) -> str | None:
         return None
 
 
-def _text(value: Any) -> tuple[str, str]:
+def readable(value: Any) -> tuple[str, str]:
+    """`text` or `json`, and the value as people read it."""
     if isinstance(value, str):
         return "text", _SURROGATES.sub("\ufffd", value)
     return "json", _SURROGATES.sub("\ufffd", json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -16,6 +16,8 @@ import traitlets.traitlets as t
 
 from anton_notebook import commands
 from anton_notebook.api import PathLike, Span, Traces, open_traces
+from anton_notebook.asking import Asking
+from anton_notebook.brushing import Brushing
 from anton_notebook.bundle import bundled
 from anton_notebook.details import details, piece, span_of
 from anton_notebook.errors import AmbiguousSpan, near
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 LAYOUTS = ("time", "order")
 
 
-class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
+class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
     """A graph of agents' runs that grows while they work.
 
     `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
@@ -44,7 +46,8 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
     A saved notebook shows the run without a kernel: names, times and figures. `save_bodies`: texts too, where widgets' states are
     saved; `save_limit`: bytes of that state; `redact`: whether secrets are taken out of all that is saved.
 
-    Traits to observe and set: `trace_id`, `selected_span_id`, `height`, `layout`. Raises `PathNotFound`, `NotATrace`,
+    Traits to observe and set: `trace_id`, `selected_span_id`, `selected_span_ids`, `view`, `height`, `layout`.
+    Raises `PathNotFound`, `NotATrace`,
     `MissingBundle`; TypeError for an argument that it does not know.
 
     >>> import anton_notebook as anb
@@ -103,6 +106,8 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
             self._stream.choose(trace_id)
             self._tries = Tries(self.traces, lambda: self.allow_rerun, lambda: self.budget, bundled)
             self._ends.append(self._tries.close)
+            self._asking = Asking(self.traces, self._codes)
+            self._ends.append(self._asking.close)
             ops: dict[str, commands.Op] = {
                 "hello": self._on_hello,
                 "alive": self._on_alive,
@@ -114,6 +119,8 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
                     self.traces, self._row(args), commands.text(args, "part"), commands.number(args, "offset")
                 ),
                 **self._tries.ops(),
+                **self._asking.ops(),
+                **self._brushing_ops(),
             }
             channel = commands.Commands(ops)
             self._ends.append(channel.close)
@@ -135,14 +142,6 @@ class TraceGraph(Saving, commands.Prompt, anywidget.AnyWidget):
     def selected_span(self) -> Span | None:
         """The span that is selected, in the page or by `selected_span_id`."""
         return None if self._selected_row < 0 else span_of(self.traces, self._selected_row)
-
-    @property
-    def selected_df(self) -> pd.DataFrame:
-        """The selected span's row of `spans_df()`; no row where nothing is selected."""
-        frame, span = self.traces.spans_df(), self.selected_span
-        if span is None:
-            return frame.iloc[:0]
-        return frame[(frame["span_id"] == span.span_id) & (frame["trace_id"] == span.trace_id)]
 
     @property
     def experiments_df(self) -> pd.DataFrame:

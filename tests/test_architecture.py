@@ -63,10 +63,12 @@ HOUSE = {
     "watching": Room("span api errors", "IPython"),
     "finding": Room("span store api errors"),
     "aligning": Room("span store api errors"),
+    "conversation": Room("span store api details errors"),
+    "asking": Room("span store api details conversation finding aligning compare widget errors"),
     "details": Room("span store pricing api errors"),
     "trying": Room("span api details llm request rerun tables errors"),
     "widget": Room(
-        "protocol store api bundle watching finding aligning details trying sources.live rerun replay picture redact errors",
+        "protocol store api bundle watching finding aligning asking details trying sources.live rerun replay picture redact errors",
         "anywidget ipywidgets traitlets IPython",
     ),
     "dashboard": Room("widget bundle protocol api errors span tables checkpoints rerun replay", "tornado comm pandas"),
@@ -75,7 +77,7 @@ HOUSE = {
     "__init__": Room(ANY),
 }
 
-PARTS = {"sync": "widget", "commands": "widget", "saving": "widget"}
+PARTS = {"sync": "widget", "commands": "widget", "saving": "widget", "brushing": "widget"}
 """Modules that are rooms of one part: they have its rights, and may import each other."""
 
 
