@@ -19,6 +19,7 @@ interface Away {
 }
 
 const YOUNG = 60;
+const MANY = 1_000;
 
 export class Places {
   /** Centre of the node, by slot. Replaced when they grow. */
@@ -65,7 +66,9 @@ export class Places {
 
   update(delta: Delta): void {
     if (delta.runs) this.traceEnds = endsOfRuns(this.model);
-    if (delta.reset) {
+    const fresh = this.model.size - delta.added;
+    // Against so many there was nothing worth keeping its place.
+    if (delta.reset || (fresh > MANY && fresh > 4 * delta.added)) {
       this.build();
       return;
     }

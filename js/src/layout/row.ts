@@ -158,7 +158,7 @@ export class Row {
 
   trim(): void {
     this.growing = false;
-    if (this.keys.length > this.n + (this.n >>> 3) + 8) this.reserve(this.n + (this.n >>> 4) + 4);
+    if (this.keys.length > 1.6 * this.n + 8) this.reserve(this.n + (this.n >>> 4) + 4);
   }
 
   get bytes(): number {
