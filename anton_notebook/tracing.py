@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from anton_notebook.errors import PathNotFound
 from anton_notebook.request import Usage, provider_of
 from anton_notebook.sources import writer
 from anton_notebook.sources.home import home
@@ -237,7 +238,8 @@ def trace(name: str, path: str | PathLike[str] = ".", agent: str = "orchestrator
     """Writes a trace of one's own program, for a `with` (or `async with`) block; `name` is what the run is called.
 
     `path`: the folder that it belongs to: `anb.read_traces(path)` and `anb.TraceGraph(path)` show it, while it runs too.
-    `agent`: whose work it is, where no inner `t.agent(...)` says otherwise. Raises OSError where no file can be made there.
+    `agent`: whose work it is, where no inner `t.agent(...)` says otherwise. Raises `PathNotFound` (a
+    FileNotFoundError) for a folder that is not there, OSError where no file can be made in it.
 
     >>> import anton_notebook as anb, tempfile
     >>> folder = tempfile.mkdtemp()
@@ -251,6 +253,10 @@ def trace(name: str, path: str | PathLike[str] = ".", agent: str = "orchestrator
     """
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"trace({name!r}): a run needs a name, such as 'Fix the login'")
+    if not Path(path).expanduser().is_dir():
+        raise PathNotFound(
+            f"{path} is no folder, so no trace can be written for it; give the folder that the program works in"
+        )
     return Tracing(name, path, agent)
 
 

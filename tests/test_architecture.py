@@ -53,7 +53,7 @@ HOUSE = {
     "checkpoints": Room("request span store llm rerun compare stats tables sources.writer api errors"),
     "replay": Room("request span store llm rerun compare stats tables sources.writer errors checkpoints gateway"),
     "gateway": Room("llm request sources.writer errors", "tornado"),
-    "tracing": Room("request sources.writer sources.home"),
+    "tracing": Room("request sources.writer sources.home errors"),
     "keeping": Room("checkpoints sources.home tables", "pandas"),
     "redact": Room("span store"),
     "picture": Room("span store"),

@@ -149,3 +149,9 @@ def test_antons_checkpoint_without_its_run_is_listed_and_says_why(corpus: Path, 
         assert frame["reason"].str.contains("no recorded run").all()
         with pytest.raises(CheckpointError, match="no recorded run"):
             anb.Checkpoint.load(frame["checkpoint_id"].iloc[0], traces)
+
+
+def test_a_checkpoint_is_shown_as_a_table_without_markup_of_the_trace(folder: Path) -> None:
+    with anb.read_traces(folder) as traces:
+        html = anb.checkpoint(traces.span("w2"), prompts={"w2": "<script>x</script>"}, note="<b>")._repr_html_()
+    assert "<script" not in html and "<b>" not in html and "&lt;script&gt;" in html and "worker (3)" in html

@@ -126,6 +126,8 @@ def test_tasks_and_threads_have_their_own_places(tmp_path: Path) -> None:
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs a name"):
         anb.trace("", path=tmp_path)
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        anb.trace("x", path=tmp_path / "none")
     with anb.trace("x", path=tmp_path) as t, pytest.raises(ValueError, match="'prompt' is not known"):
         t.llm(model="m", messages=ASK, response="a", tokens={"prompt": 3})
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,22 @@ class Checkpoint:
                 f"the checkpoint {document.id!r} holds something else than a checkpoint: {error}"
             ) from error
 
+    def _repr_html_(self) -> str:
+        agents = ", ".join(f"{agent} ({len(messages)})" for agent, messages in self.module_states.items())
+        changes = "".join(
+            f"<li><code>{escape(k)}</code>: {escape(_cut(v))}</li>" for k, v in self.modified_prompts.items()
+        )
+        rows = {
+            "task": escape(_cut(self.task_description or "")),
+            "point": f"<code>{escape(self.span_id)}</code> at {self.timestamp:%Y-%m-%d %H:%M:%S} UTC",
+            "conversations": escape(agents) or "none yet",
+            "changed prompts": f"<ul>{changes}</ul>" if changes else "none",
+            "note": escape(_cut(self.note or "")),
+            "kept as": f"<code>{escape(self.checkpoint_id)}</code>" if self.checkpoint_id else "not saved",
+        }
+        lines = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items() if value)
+        return f"<table><caption>Checkpoint</caption>{lines}</table>"
+
     def _source(self) -> Any:
         if self._traces is None:
             raise CheckpointError(
@@ -213,6 +230,10 @@ def checkpoint(span: Any, prompts: Mapping[str, str] | None = None, note: str | 
     ({'a': [{'role': 'user', 'content': 'Hi'}]}, [True])
     """
     return Checkpoint.load_from_span(span, prompts, note).save()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "\u2026"
 
 
 def store_of(home: Path) -> Store:

@@ -25,16 +25,19 @@ _FIRST = (
     """CREATE TABLE documents (
         thread TEXT NOT NULL, namespace TEXT NOT NULL, id TEXT NOT NULL, parent TEXT, made TEXT NOT NULL,
         metadata BLOB NOT NULL, body BLOB NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (thread, namespace, id)
-    ) WITHOUT ROWID""",
+    )""",
     """CREATE TABLE writes (
         thread TEXT NOT NULL, namespace TEXT NOT NULL, id TEXT NOT NULL, task TEXT NOT NULL, place INTEGER NOT NULL,
         channel TEXT NOT NULL, value BLOB NOT NULL, path TEXT NOT NULL, digest BLOB NOT NULL,
         PRIMARY KEY (thread, namespace, id, task, place)
-    ) WITHOUT ROWID""",
-    "CREATE TABLE chunks (id BLOB PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE links (id BLOB PRIMARY KEY, before BLOB, body BLOB NOT NULL) WITHOUT ROWID",
+    )""",
+    "CREATE TABLE chunks (id BLOB PRIMARY KEY, body BLOB NOT NULL)",
+    "CREATE TABLE links (id BLOB PRIMARY KEY, before BLOB, body BLOB NOT NULL)",
 )
-"""Schema 1. Its statements are never changed: what a later version needs is a step of its own in `STEPS`."""
+"""Schema 1; with row ids, for without them SQLite gives every body of more than 1 kB a page of its own.
+
+These statements are never changed: what a later version needs is a step of its own in `STEPS`.
+"""
 
 
 def _make_first(db: sqlite3.Connection) -> None:
@@ -159,6 +162,8 @@ def said(path: Path) -> Iterator[None]:
         else:
             what = "it was left as it is"
         raise CheckpointError(f"{path} cannot be used ({reason}): {what}") from error
+    except UnicodeDecodeError as error:  # SQLite's own sentence quotes the damage
+        raise CheckpointError(f"{path} is damaged; it was left as it is: move it away to begin a new one") from error
     except OSError as error:
         if isinstance(error, CheckpointError):
             raise

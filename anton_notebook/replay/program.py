@@ -31,7 +31,7 @@ POLL = 0.05
 
 
 class FromRecording:
-    """Decides what a program's requests are answered with. `divergence` is set where it asked what the recording does not hold."""
+    """Decides what a program's requests are answered with. `failure` is set where the recording does not hold the answer."""
 
     def __init__(self, checkpoint: Any, matcher: Matcher, copy: Copy, recorded_path: str, fresh: bool) -> None:
         self.matcher = matcher
@@ -43,23 +43,23 @@ class FromRecording:
         self.changed = False
         self.applied: list[str] = []
         self.steps = 0
-        self.divergence: ReplayDivergence | None = None
+        self.failure: ReplayError | None = None
         self._lock = threading.Lock()
 
     def decide(self, api: str, body: Body) -> Decision:
         """See `gateway.server.Answerer`."""
         with self._lock:
             step, self.steps = self.steps, self.steps + 1
-            if self.divergence is not None:
-                return Decision(body, refuse=str(self.divergence))
+            if self.failure is not None:
+                return Decision(body, refuse=str(self.failure))
             mapped = each_text(body, self.to_original)
             request = request_of(api, mapped)
             hit = self.matcher.take(request)
             if hit is None:
                 if self.changed:
                     return self._live(mapped, "the recording holds no such request; it follows from the change", None)
-                self.divergence = self._diverged(step, request)
-                return Decision(body, refuse=str(self.divergence))
+                self.failure = self._diverged(step, request)
+                return Decision(body, refuse=str(self.failure))
             call, values = hit
             name = call.span.span_id
             if name in self.prompts or name in self.fresh:
@@ -89,9 +89,15 @@ class FromRecording:
         )
 
     def _reuse(self, api: str, body: Body, mapped: Body, call: Recorded, values: Mapping[str, str]) -> Decision:
-        answer = (
-            call.body if call.body is not None and call.api == api else answer_of(api, call.response, call.span.span_id)
-        )
+        said = call.response
+        if call.body is None and not (said.text or said.tool_calls or call.span.error):
+            self.failure = ReplayError(
+                f"the recording holds no answer of span {call.span.span_id!r} ({call.span.agent}): the arguments of the tools "
+                "that it asked for were not recorded, so the program cannot be answered from it; "
+                "record it with `anton-notebook record`"
+            )
+            return Decision(body, refuse=str(self.failure))
+        answer = call.body if call.body is not None and call.api == api else answer_of(api, said, call.span.span_id)
         answer = each_text(answer, lambda text: _put(text, values)) if values else answer
         status = 200
         if call.span.error:
@@ -200,8 +206,8 @@ def first_call_of(checkpoint: Any) -> str:
 
 
 def _raise(answerer: FromRecording, code: int, output: str) -> None:
-    if answerer.divergence is not None:
-        raise answerer.divergence
+    if answerer.failure is not None:
+        raise answerer.failure
     missed = [name for name in [*answerer.prompts, *answerer.fresh] if name not in answerer.applied]
     if missed and not answerer.changed:
         tail = f"; the last that it printed: {output[-300:]!r}" if output else ""
@@ -243,9 +249,9 @@ def _run(
                 break
             except subprocess.TimeoutExpired:
                 late = until is not None and time.monotonic() > until
-                if answerer.divergence is not None or late:
+                if answerer.failure is not None or late:
                     _end(process)
-                if late and answerer.divergence is None:
+                if late and answerer.failure is None:
                     raise ReplayError(f"the program took longer than timeout={timeout} s and was ended") from None
     except BaseException:
         _end(process)
