@@ -12,6 +12,7 @@ from anton_notebook.compare import similarity
 from anton_notebook.replay.dependence import Order
 from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.values import Changed, grams, is_word, short_values, whole_values
+from anton_notebook.request import text_of
 from anton_notebook.span import LLM, TOOL
 
 ALIKE = 0.8
@@ -111,6 +112,19 @@ def retried(node: Node, order: Order, unsettled: Sequence[Node]) -> str | None:
     return None
 
 
+def looped(node: Node, order: Order, text: str) -> str | None:
+    """A turn count that would change: the same words go on in several turns, so an answer may decide how many there are."""
+    if node.previous is None or not text.strip():
+        return None
+    turns = [n for n in order.nodes if n.previous is not None and n.agent == node.agent and n is not node]
+    for other in turns:
+        if other.conversation == node.conversation and other.request is not None:
+            words = text_of(other.request.messages[-1].get("content"))
+            if words and text.endswith(words):
+                return "its agent goes on with the same words in several turns, and an answer that changed may end that"
+    return None
+
+
 def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str) -> str | None:
     """A prompt that waited for answers and holds no value of them: a count or a status may stand in it."""
     if node.kind != LLM:
@@ -124,27 +138,13 @@ def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str) -> str
             if order.may_rest(other, previous):
                 return f"its agent waited for {other.title}, which changed, and the prompt holds no value of it"
             continue
-        beside = _beside(other, node, order)
-        if beside and not any(holds(text, one) for one in [other, *beside]):
-            return f"it joins {len(beside) + 1} answers, {other.title} among them, and holds no value of them"
+        return f"nobody took up what {other.title} said, which changed, and this holds no value of it that would tell"
     return None
 
 
 def holds(text: str, other: Node) -> bool:
     """Whether a text repeats a value of an answer."""
     return any(value in text for value in whole_values(other.answer))
-
-
-def _beside(other: Node, node: Node, order: Order) -> list[Node]:
-    """Further answers that nobody else took up before the call."""
-    found: list[Node] = []
-    for one in reversed(order.nodes[: node.place]):
-        if len(found) >= 20:
-            break
-        answers = one.kind == LLM and one is not other and one.answered and order.may_rest(node, one)
-        if answers and not order.may_rest(other, one) and not _consumed(one, node, order):
-            found.append(one)
-    return found
 
 
 def _consumed(other: Node, node: Node, order: Order) -> bool:

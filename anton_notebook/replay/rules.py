@@ -44,6 +44,13 @@ class Settled:
     why: str = ""
     assumed: bool = False
 
+    @property
+    def said(self) -> str:
+        """All that it says now."""
+        if self.response is None:
+            return self.result or ""
+        return "\n".join([self.response.text, *strings([call.get("arguments") for call in self.response.tool_calls])])
+
 
 Known = Mapping[int, Settled]
 """By place: what became of the nodes that are no plain `reused`."""
@@ -99,6 +106,8 @@ class Rules:
         news = node.request.messages[first:]
         text = "\n".join(strings(news)) if node.previous is not None else node.asks
         self._guard(node, due, text)
+        if any(one.state == CHANGED and one.node is node.previous for one in due):
+            self._stop(guards.looped(node, self.order, text))
         change = self._substitution(node, due, made, text)
         rest: list[str] = []
         messages += [_deep(message, change, rest) for message in news]
@@ -113,10 +122,9 @@ class Rules:
             tools = _deep(tools, change, rest)
         made.request = replace(node.request, messages=messages, system=system, tools=tools)
         left = "\n".join(rest)
-        new = "\n".join([*strings(messages), *strings(system)])
         for one in due:
             if one.state == CHANGED and one.node is not node.previous and not self._linked(node, one.node):
-                self._stop(guards.piece_left(left, one.node, one.changed, new, self._fixed(one.node)))
+                self._stop(guards.piece_left(left, one.node, one.changed, one.said, self._fixed(one.node)))
         return made
 
     def arguments(self, node: Node, known: Known) -> Any:
@@ -128,7 +136,7 @@ class Rules:
         out = _deep(node.arguments, self._substitution(node, due, made, node.asks), rest)
         for one in due:
             if one.state == CHANGED:
-                self._stop(guards.piece_left("\n".join(rest), one.node, one.changed, "", self._fixed(one.node)))
+                self._stop(guards.piece_left("\n".join(rest), one.node, one.changed, one.said, self._fixed(one.node)))
         return out
 
     # -- inner

@@ -175,6 +175,10 @@ def _pair(old: str, new: str, out: Changed, *, lines: bool = True) -> None:
         out.short.update(line.strip() for line in rows if 0 < len(line.strip()) < LEAST)
         return
     moved = set(now) & set(rows)
+    if not moved:  # nothing stayed by which they could be paired
+        out.loose.update(line.strip() for line in rows if len(line.strip()) >= LEAST)
+        out.short.update(line.strip() for line in rows if 0 < len(line.strip()) < LEAST)
+        return
     for line, later in zip(rows, now, strict=True):
         if (
             line == later
