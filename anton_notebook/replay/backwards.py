@@ -9,7 +9,8 @@ from typing import Any
 from anton_notebook.errors import AntonNotebookError
 from anton_notebook.replay.dependence import Order
 from anton_notebook.replay.recorded import Node, Recording, strings
-from anton_notebook.replay.rules import CHANGED, SAME, Known, Rules, Settled, Unreached, equal
+from anton_notebook.replay.rules import Rules, equal
+from anton_notebook.replay.settled import CHANGED, SAME, Known, Settled, Unreached
 from anton_notebook.replay.values import LEAST, difference
 from anton_notebook.request import Request
 from anton_notebook.span import LLM

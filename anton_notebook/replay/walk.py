@@ -14,7 +14,8 @@ from typing import Any, Protocol
 from anton_notebook.replay.backwards import Backwards
 from anton_notebook.replay.dependence import Order, asked_by, silent
 from anton_notebook.replay.recorded import Node, Recording, as_text
-from anton_notebook.replay.rules import CHANGED, SAME, UNKNOWN, Rebuilt, Rules, Settled, Unreached, equal
+from anton_notebook.replay.rules import Rules, equal
+from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Rebuilt, Settled, Unreached
 from anton_notebook.replay.values import Changed, difference, plain_difference
 from anton_notebook.request import Request, Response
 from anton_notebook.span import LLM

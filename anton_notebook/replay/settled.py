@@ -1,0 +1,65 @@
+"""Inner: what is known of the calls of a replay, and what a rule has made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from anton_notebook.replay.recorded import Node, strings
+from anton_notebook.replay.values import Changed
+from anton_notebook.request import Request, Response
+
+SAME, CHANGED, UNKNOWN = "same", "changed", "unknown"
+
+
+class Unreached(Exception):
+    """No rule reaches this call; the text says why."""
+
+
+@dataclass
+class Settled:
+    """What became of a node. `base` is the request that the program makes, before a change of the caller's.
+
+    `state`: its answer is the `same` as recorded, `changed`, or `unknown` (then `why`). `assumed`: the recorded answer is taken,
+    though it may be another.
+    """
+
+    node: Node
+    state: str = SAME
+    base: Request | None = None
+    response: Response | None = None
+    result: str | None = None
+    changed: Changed = field(default_factory=Changed)
+    why: str = ""
+    assumed: bool = False
+
+    @property
+    def said(self) -> str:
+        """All that it says now."""
+        if self.response is None:
+            return self.result or ""
+        return "\n".join([self.response.text, *strings([call.get("arguments") for call in self.response.tool_calls])])
+
+
+Known = Mapping[int, Settled]
+"""By place: what became of the nodes that are no plain `reused`."""
+
+
+@dataclass
+class Rebuilt:
+    """A request that the rules made. `used` counts what was put in, by the node that it came from."""
+
+    request: Request
+    used: dict[int, int] = field(default_factory=dict)
+    turns: int = 0
+    results: int = 0
+
+    def sentence(self, nodes: list[Node]) -> str:
+        said = [f"the new answer of {nodes[place].title}" for place in sorted(self.used) if self.used[place] < 0]
+        for place in sorted(self.used):
+            if self.used[place] > 0:
+                many = self.used[place]
+                said.append(f"{many} value{'s' if many > 1 else ''} of {nodes[place].title}")
+        if self.results:
+            said.append(f"{self.results} new result{'s' if self.results > 1 else ''} of tools")
+        return ", ".join(said)
