@@ -99,6 +99,84 @@ const branch = query.has("branch")
       provenance: i < run.length * 0.35 ? 1 : i < run.length * 0.6 ? 2 : i < run.length * 0.85 ? 3 : 4,
     }))
   : [];
+kernel.answers.conversation = (args) => {
+  const asked = kernel.spans[Number(args.row)] as (typeof run)[number];
+  const calls = run.flatMap((span, row) => (span.kind === "llm" && span.agent === asked.agent ? [row] : []));
+  const offset = Number(args.offset);
+  const said = (part: string, role: string, words: string) => ({
+    part,
+    role,
+    kind: "text",
+    text: words,
+    chars: words.length,
+  });
+  const shown = calls.slice(offset, offset + 12).map((row, i) => ({
+    row,
+    said: [
+      ...(offset + i === 0 ? [said("system", "system", `You are a specialist agent. ${text.repeat(4)}`)] : []),
+      said(`messages/${i}`, i % 2 ? "tool" : "user", i % 2 ? "exit code 0, 14 passed" : text),
+      said(
+        "response",
+        "assistant",
+        `I shall add a cache layer with a TTL and cover it with tests. ${text.repeat(i % 3)}`,
+      ),
+    ],
+    tools: run.flatMap((span, at) => (span.parent === row && span.kind === "tool" ? [at] : [])),
+    problem: null,
+  }));
+  const end = offset + shown.length;
+  return { agent: asked.agent, calls: shown, offset, total: calls.length, next: end < calls.length ? end : null };
+};
+kernel.answers.compare = () => {
+  const side = (row: number, provenance: string) => {
+    const span = run[row] as (typeof run)[number];
+    const name = span.kind === "llm" ? span.model : span.name;
+    const status = ["running", "ok", "error"][span.status];
+    return {
+      row,
+      kind: span.kind,
+      agent: span.agent,
+      name,
+      status,
+      duration_ms: span.duration,
+      cost_usd: span.kind === "llm" ? 0.012 : null,
+      provenance,
+      reason: "",
+    };
+  };
+  const origins = ["reused", "reused", "reused", "reused", "executed", "inferred", "stale"];
+  const pairs = run.slice(0, 40).map((_, row) => ({
+    left: row === 7 ? null : side(row, ""),
+    right: row === 9 ? null : side(row, origins[Math.min(row, 6)] as string),
+    differs:
+      row === 7
+        ? ["added"]
+        : row === 9
+          ? ["missing"]
+          : row < 4
+            ? []
+            : row % 3 === 0
+              ? ["messages", "response"]
+              : row % 3 === 1
+                ? ["response"]
+                : [],
+  }));
+  return {
+    pairs,
+    offset: 0,
+    total: pairs.length,
+    differing: pairs.filter((pair) => pair.differs.length).length,
+    parts: 4,
+    unread: 0,
+  };
+};
+kernel.answers.difference = () => ({
+  stretches: [
+    ["equal", "I shall add a cache ", ""],
+    ["replace", "layer with a TTL", "that is written through"],
+    ["equal", " and cover it with tests.", ""],
+  ],
+});
 kernel.show(["Add a cache layer to all modules", ...(branch.length > 0 ? ["replay"] : [])]);
 const root = document.getElementById("cell") as HTMLElement;
 const connection = kernel.connect();
@@ -115,6 +193,19 @@ if (query.has("live")) {
   for (const span of branch) kernel.put({ ...span, parent: span.parent === null ? null : span.parent + run.length });
   if (run.length > 0) kernel.runs = [figures(run, "Add a cache layer to all modules")];
   if (branch.length > 0) kernel.runs.push(figures(branch, "replay", "replay", "Add a cache layer to all modules"));
+  if (query.has("branch")) {
+    const [first] = kernel.runs as (typeof kernel.runs)[number][];
+    kernel.runs = [
+      first!,
+      {
+        ...first!,
+        trace_id: "branch",
+        name: "Replay: shorter prompt",
+        origin: "replay",
+        original_trace_id: first!.trace_id,
+      },
+    ];
+  }
   if (query.has("phases")) {
     const { start, end } = kernel.runs[0] as { start: number; end: number };
     const at = (share: number): number => start + (end - start) * share;

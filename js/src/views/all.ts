@@ -1,5 +1,7 @@
 /** The views by name; each is made when it is first looked at. */
 import type { Bench, View, ViewName } from "../workbench/view";
+import { CompareView } from "./compare/compare";
+import { ConversationView } from "./conversation/conversation";
 import { GraphView } from "./graph/graph";
 import { TimelineView } from "./timeline/timeline";
 import { TreeView } from "./tree/tree";
@@ -8,5 +10,6 @@ export function makeView(name: ViewName, bench: Bench): View {
   if (name === "graph") return new GraphView(bench);
   if (name === "timeline") return new TimelineView(bench);
   if (name === "tree") return new TreeView(bench);
-  throw new Error(`there is no view ${name}`);
+  if (name === "conversation") return new ConversationView(bench);
+  return new CompareView(bench);
 }

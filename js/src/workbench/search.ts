@@ -1,9 +1,12 @@
-/** Search over names, at once, in the page. */
+/** Search: over names at once in the page, and in texts where that is asked. */
 import { h } from "../ui/dom";
 import { count } from "../view/words";
+import { BodySearch } from "./bodies";
 import type { Bench } from "./view";
 
 const PAUSE_MS = 120;
+/** Before a search in texts, which reads files, somebody has stopped typing. */
+const LONG_PAUSE_MS = 500;
 
 export class Search {
   private readonly input = h("input.an-search", {
@@ -14,19 +17,35 @@ export class Search {
     spellcheck: "false",
   }) as HTMLInputElement;
   private readonly said = h("span.an-found", { role: "status" });
-  readonly element = h("div.an-searching", { role: "search" }, this.input, this.said);
+  private readonly texts = h("button.an-texts", {
+    type: "button",
+    "aria-pressed": "false",
+    title: "Search in messages, answers, parameters and results too: the kernel reads the files",
+    onclick: () => this.toggle(),
+  });
+  private readonly halt = h("button", { type: "button", hidden: true, onclick: () => this.cease() }, "Stop");
+  readonly element = h("div.an-searching", { role: "search" }, this.input, this.texts, this.said, this.halt);
+  private readonly bodies: BodySearch;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private inTexts = false;
+  private progress = "";
 
   constructor(private readonly bench: Bench) {
+    this.texts.textContent = "in texts";
+    this.bodies = new BodySearch(bench, (rows, said, over) => {
+      this.progress = said;
+      this.halt.toggleAttribute("hidden", over);
+      bench.state.search(this.input.value.trim(), rows);
+      this.update();
+    });
     this.input.addEventListener("input", () => {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.look(), PAUSE_MS);
     });
     this.input.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") {
-        this.look();
-        this.next(event.shiftKey ? -1 : 1);
-      }
+      if (event.key !== "Enter") return;
+      if (this.bench.state.wanted !== this.input.value.trim()) this.look();
+      this.next(event.shiftKey ? -1 : 1);
     });
   }
 
@@ -42,16 +61,39 @@ export class Search {
   }
   close(): void {
     clearTimeout(this.timer);
+    this.bodies.stop();
   }
   update(): void {
     const { state } = this.bench;
-    const text = state.wanted === "" ? "" : state.litCount === 0 ? "none" : count(state.litCount);
+    const names = state.wanted === "" ? "" : state.litCount === 0 ? "none" : `${count(state.litCount)} found`;
+    const text = [names, state.wanted === "" ? "" : this.progress].filter(Boolean).join(" · ");
     if (this.said.textContent !== text) this.said.textContent = text;
   }
 
+  private toggle(): void {
+    this.inTexts = !this.inTexts;
+    this.texts.setAttribute("aria-pressed", String(this.inTexts));
+    this.look();
+  }
+  private cease(): void {
+    this.bodies.stop();
+    this.halt.setAttribute("hidden", "");
+    this.progress = `${this.progress.replace(/, .*$/, "")}, stopped`;
+    this.update();
+  }
   private look(): void {
     clearTimeout(this.timer);
-    this.bench.state.search(this.input.value.trim());
+    this.bodies.stop();
+    this.halt.setAttribute("hidden", "");
+    this.progress = "";
+    const text = this.input.value.trim();
+    this.bench.state.search(text);
+    this.update();
+    if (!this.inTexts || text === "") return;
+    this.timer = setTimeout(() => {
+      this.halt.removeAttribute("hidden");
+      void this.bodies.start(text);
+    }, LONG_PAUSE_MS);
   }
 
   /** The next one found in order of arrival, after the one that is selected. */

@@ -1,5 +1,6 @@
 /** The tools that every view has: search, filters, colours. */
 import type { Delta } from "../model";
+import { Filters } from "./filters";
 import { addLooks } from "./looks";
 import { Search } from "./search";
 import type { Part } from "./state";
@@ -17,13 +18,19 @@ export interface Finding {
 
 export function addTools(bench: Bench, tools: Tools): Finding {
   const search = new Search(bench);
+  const filters = new Filters(bench);
+  const update = (): void => {
+    search.update();
+    filters.update();
+  };
   const offLooks = addLooks(bench, tools);
+  tools.first({ element: filters.element });
   tools.first({ element: search.element });
   return {
     focus: () => search.focus(),
-    escape: () => search.escape(),
-    told: () => search.update(),
-    changed: () => search.update(),
+    escape: () => filters.shut() || search.escape(),
+    told: update,
+    changed: update,
     close: () => {
       search.close();
       offLooks();

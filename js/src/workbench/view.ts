@@ -5,7 +5,7 @@ import type { Theme } from "../theme";
 import type { Part, State } from "./state";
 
 export type ViewName = "graph" | "timeline" | "tree" | "conversation" | "compare";
-export const VIEWS: readonly ViewName[] = ["graph", "timeline", "tree"];
+export const VIEWS: readonly ViewName[] = ["graph", "timeline", "tree", "conversation", "compare"];
 
 export const TITLES: Record<ViewName, string> = {
   graph: "Graph",
@@ -36,6 +36,8 @@ export interface Bench {
   selectMany(slots: readonly number[]): void;
   /** Puts the focus into the details. */
   open(): void;
+  /** Shows a span's details that need not be on the screen, by its row in the kernel. */
+  peek(row: number, title: string, kind: string): void;
   escape(): void;
   keys(): void;
   fail(part: string, error: unknown): void;

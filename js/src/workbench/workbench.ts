@@ -98,6 +98,11 @@ export class Workbench implements Bench {
     this.state.select(slots[0]!, rows);
     this.ask("select_many", { epoch: this.model.epoch, rows: packRows(rows) });
   }
+  peek(row: number, title: string, kind: string): void {
+    const slot = this.model.slotOf(row);
+    if (slot >= 0) this.select(slot);
+    else this.panels.show("details", row, title, kind);
+  }
   open(): void {
     this.panels.focus();
   }
