@@ -230,6 +230,8 @@ class Saver:
         self._saved, self._when = self._store.revision, time.monotonic()
         try:
             save()
+        except ConnectionError:
+            return  # the page has gone, and its state with it
         except Exception:
             log.warning("the graph could not be saved", exc_info=True)
         self.look()

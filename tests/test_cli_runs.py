@@ -114,3 +114,24 @@ def test_a_shell_completes_commands_and_options() -> None:
     assert done.stdout.split() == ["export", "--prompt-file"], done.stderr
     assert "bashcompinit" in ran("completion", "zsh").stdout
     assert "__fish_use_subcommand" in ran("completion", "fish").stdout
+
+
+def test_a_run_is_planned_and_forked_from_a_span_and_its_checkpoints_are_listed(
+    folder: Path, server: LlmServer
+) -> None:
+    (folder / "prompt.txt").write_text("Say goodbye.")
+    words = ("replay", "s1", "--path", str(folder / "traces"), "--prompt-file", str(folder / "prompt.txt"))
+    planned = ran(*words, "--plan", **server.environment())
+    assert planned.returncode == 0, planned.stderr
+    assert "executed" in planned.stdout
+    before = len(server.calls)
+    done = ran(*words, "--json", **server.environment())
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(one) for one in done.stdout.splitlines()]
+    assert [(row["span_id"], row["provenance"]) for row in rows if row["span_id"] == "s1"] == [("s1", "executed")]
+    assert len(server.calls) == before + 1
+    assert "copies values" in done.stderr
+    listed = ran("checkpoints", str(folder / "traces"), "--json")
+    assert [json.loads(one)["span_id"] for one in listed.stdout.splitlines()] == ["s1", "s1"]
+    wrong = ran("replay", "s7", "--path", str(folder / "traces"))
+    assert (wrong.returncode, "no span and no checkpoint 's7'" in wrong.stderr) == (1, True)

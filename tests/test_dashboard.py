@@ -20,6 +20,7 @@ from anton_notebook.dashboard import Dashboard
 from anton_notebook.errors import TraceNotFound
 from anton_notebook.protocol import frame
 from tests.conftest import ROOT
+from tests.servers.llm_server import LlmServer
 
 WHEN = "2026-11-23T01:18:0{}.000000Z"
 
@@ -306,3 +307,39 @@ def test_a_frame_is_packed_as_the_page_unpacks_it() -> None:
     packed = frame({"type": "x"}, [bytes([1, 2, 3]), b"\4"])
     assert packed.hex() == "0c0000007b2274797065223a2278227d0000000003000000010203000100000004"
     assert packed.hex() in (ROOT / "js" / "src" / "dashboard" / "dashboard.test.ts").read_text()
+
+
+def test_a_call_is_made_again_and_a_run_forked_where_that_was_allowed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LlmServer() as model:
+        for name, value in model.environment().items():
+            monkeypatch.setenv(name, value)
+        made = Served(folder, allow_replay=True, budget=2.0)
+        try:
+            status, value, _ = made.ask("POST", "/api/execute/llm", {"span_id": "a", "prompt": "Say goodbye."})
+            assert status == 200, value
+            assert (value["original"], value["new"]) == ("Hello.", "All good.")
+            assert value["diff"]
+            assert value["new_span_id"]
+            status, value, _ = made.ask("POST", "/api/replay/a", {"prompt": "Say goodbye."})
+            assert status == 200, value
+            assert value["original_trace_id"] == "run-1"
+            assert value["new_trace_id"] in value["comparison_url"]
+            assert {row["provenance"] for row in value["rows"]} <= {"reused", "executed", "inferred", "stale"}
+            for body, words in (
+                ({"span_id": "a", "promt": "x"}, "prompt"),
+                ({"span_id": "t"}, "no LLM call"),
+                ({"span_id": "zz"}, "no span"),
+                ({"span_id": "a", "n": 0}, "from 1 to 100"),
+                ({}, "span_id"),
+            ):
+                status, value, _ = made.ask("POST", "/api/execute/llm", body)
+                assert status in (400, 404)
+                assert words in value["error"]["message"]
+            status, value, _ = made.ask("POST", "/api/replay/a", {"prompts": [1]})
+            assert status == 400
+            assert made.ask("POST", "/api/execute/llm", b"{")[0] == 400
+            assert made.ask("POST", "/api/execute/llm", b"{}", Content_Type="text/plain")[0] == 415
+        finally:
+            made.close()

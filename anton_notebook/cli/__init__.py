@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from anton_notebook import __version__
-from anton_notebook.cli import completion, dashboard, demo, export, record, rerun, summary
+from anton_notebook.cli import checkpoints, completion, dashboard, demo, export, record, replay, rerun, summary
 from anton_notebook.errors import AntonNotebookError
 
 COMMANDS = {
@@ -17,6 +17,8 @@ COMMANDS = {
     "export": export,
     "record": record,
     "rerun": rerun,
+    "checkpoints": checkpoints,
+    "replay": replay,
     "completion": completion,
 }
 

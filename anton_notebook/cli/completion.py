@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 HELP = "print a script that makes a shell complete the commands and their options"
-EXAMPLE = 'eval "$(anton-notebook completion bash)"'
+EXAMPLE = "anton-notebook completion bash"
 
 _BASH = """\
 _anton_notebook() {{

@@ -45,10 +45,10 @@ def run(options: argparse.Namespace) -> int:
     """0 where an answer came, 1 where none did."""
     write = _writer(options.out)
     given: dict[str, Any] = {"n": options.n, "baseline": options.baseline, "provider": options.provider}
-    prompts = [*options.prompt, *(_text(name) for name in options.prompt_file)]
+    prompts = [*options.prompt, *(text_of(name) for name in options.prompt_file)]
     given["prompt"] = (prompts if len(prompts) > 1 else prompts[0]) if prompts else None
     given["model"] = (options.model if len(options.model) > 1 else options.model[0]) if options.model else None
-    given["system"] = _text(options.system_file) if options.system_file is not None else None
+    given["system"] = text_of(options.system_file) if options.system_file is not None else None
     with read_traces(options.path) as traces:
         span = traces.span(options.span, options.trace)
         expected = quote(span, **given)
@@ -111,7 +111,8 @@ def _writer(name: str | None) -> Any:
     return write
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file's text, or standard input's for `-`; ends the command where it cannot be read."""
     try:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

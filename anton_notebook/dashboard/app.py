@@ -90,6 +90,7 @@ class Dashboard:
                 (r"/api/stats", handlers.StatsHandler, all_given),
                 (r"/api/costs", handlers.CostsHandler, all_given),
                 (r"/api/execute/llm", handlers.ExecuteHandler, all_given),
+                (r"/api/replay/([^/]+)", handlers.ReplayHandler, all_given),
                 (r"/ws/page", sockets.PageSocket, all_given),
                 (r"/ws/trace/([^/]+)", sockets.TraceSocket, all_given),
             ],

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from anton_notebook.api import Span, Traces
 from anton_notebook.dashboard import records
@@ -189,6 +189,43 @@ class ExecuteHandler(Api):
                 "rows": rows,
             }
         )
+
+
+class ReplayHandler(Api):
+    """`POST /api/replay/{span_id}`: the run again from this span on. Only with `--allow-replay`."""
+
+    async def post(self, span_id: str) -> None:
+        if not self.dashboard.allow_replay:
+            raise Refused(403, "replays are off: start the dashboard with --allow-replay", "NotAllowed")
+        body, name = self.body(), unquote(span_id)
+        trace_id = _word(body, "trace_id") or self.get_query_argument("trace_id", None)
+        unknown = set(body) - {"trace_id", "prompts", "prompt", "fresh"}
+        if unknown:
+            raise Refused(400, f"{min(unknown)!r} is no argument; there are trace_id, prompts, prompt, fresh")
+        prompts = dict(body.get("prompts") or {}) if isinstance(body.get("prompts") or {}, dict) else None
+        if prompts is None or not all(isinstance(text, str) for text in prompts.values()):
+            raise Refused(400, "prompts must be an object of span ids and texts")
+        if _word(body, "prompt") is not None:
+            prompts[name] = str(body["prompt"])
+        fresh = body.get("fresh", not prompts)
+        if not isinstance(fresh, bool):
+            raise Refused(400, "fresh must be true or false")
+
+        def work() -> dict[str, Any]:
+            from anton_notebook.checkpoints import checkpoint
+            from anton_notebook.replay import replay
+
+            point = checkpoint(self.span(name, trace_id), prompts=prompts)
+            frame = replay(point, fresh=fresh, budget=self.dashboard.budget, progress=False)
+            old, new = str(frame.attrs["original_trace_id"]), str(frame.attrs["new_trace_id"])
+            return {
+                "original_trace_id": old,
+                "new_trace_id": new,
+                "comparison_url": f"{self.gate.address}/#trace={quote(old, safe='')}&compare={quote(new, safe='')}",
+                "rows": records.rows_of(frame),
+            }
+
+        self.answer(await self.aside(work))
 
 
 class Nothing(Api):
