@@ -248,6 +248,35 @@ def test_dragging_the_ground_pans_and_the_wheel_zooms(harness: Opener) -> None:
     assert find(page, "orchestrator") == pytest.approx(moved, abs=12)
 
 
+def test_a_double_click_folds_a_node_and_the_space_key_opens_it_again(harness: Opener) -> None:
+    page = harness(spans=30).page
+    agent = find(page, "agent")
+    page.mouse.dblclick(*agent)
+    page.wait_for_function("kernel.traits.get('_folded')?.length === 1")
+    (row,) = page.evaluate("kernel.traits.get('_folded')")
+    assert page.evaluate("(row) => kernel.spans[row].kind", row) == "agent"
+    page.mouse.move(2, 2)
+    page.locator(".an-stage").press(" ")
+    page.wait_for_function("kernel.traits.get('_folded').length === 0")
+
+
+def test_the_minimap_is_there_when_zoomed_in_and_leads_elsewhere(harness: Opener) -> None:
+    page = harness(spans=300).page
+    small = page.locator(".an-map")
+    assert not small.is_visible()
+    page.mouse.move(500, 300)
+    for _ in range(2):
+        page.mouse.wheel(0, -500)
+    small.wait_for()
+    before = page.evaluate("Array.from(pixels().data.slice(0, 400000)).join()")
+    box = small.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 20, box["y"] + 12)
+    page.wait_for_timeout(200)
+    assert page.evaluate("Array.from(pixels().data.slice(0, 400000)).join()") != before
+    assert int(page.evaluate("Number(kernel.traits.get('_selected_row'))")) == -1
+
+
 def test_a_run_grows_before_the_eyes_and_rests_when_it_is_over(harness: Opener, browser: Browser, address: str) -> None:
     live = Harness(browser, address, spans=12, live=True)
     try:

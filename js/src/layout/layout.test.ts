@@ -253,6 +253,15 @@ describe("a run that grows", () => {
     }
   });
 
+  it("leaves a dragged node in the hand while others still settle", async () => {
+    const { layout } = await laidOut([call({}), call({ start: START + 1 }), call({ start: START + 2 })]);
+    const settle = (): boolean => layout.settle([0, 1, 2]);
+    for (let i = 0; i < 5; i++) settle();
+    layout.pin(1, 40, 60);
+    for (let i = 0; i < 400 && settle(); i++) expect([layout.x[1], layout.y[1]]).toEqual([40, 60]);
+    expect(settle()).toBe(false);
+  });
+
   it("moves a span whose agent or start turns out to be another, and that one alone", async () => {
     const spans = [call({}), call({ start: START + 5_000 }), call({ agent: "tester", start: START + 100 })];
     const { kernel, layout, flush } = await laidOut(spans);

@@ -49,6 +49,7 @@ export class Settler {
     this.begun = true;
     const { simulation } = this;
     if (simulation === null || this.resting) return false;
+    for (const body of simulation.nodes()) if (this.layout.pinned(body.slot)) this.hold(body);
     simulation.tick();
     for (const body of simulation.nodes()) {
       if (body.fx !== undefined && body.fx !== null) continue;
@@ -66,6 +67,11 @@ export class Settler {
     return false;
   }
 
+  /** A node in somebody's hand stays in it. */
+  private hold(body: Body): void {
+    body.fx = body.x = this.layout.x[body.slot]! * this.press();
+    body.fy = body.y = this.layout.y[body.slot]!;
+  }
   private press(): number {
     return PRESSED / Math.max(this.layout.unit, 1e-6);
   }
@@ -88,10 +94,7 @@ export class Settler {
         body = { slot, x: layout.x[slot]! * press, y: layout.y[slot]!, homeX, homeY };
         this.bodies.set(slot, body);
       }
-      if (layout.pinned(slot)) {
-        body.fx = body.x = layout.x[slot]! * press;
-        body.fy = body.y = layout.y[slot]!;
-      }
+      if (layout.pinned(slot)) this.hold(body);
       (body.fx === undefined || body.fx === null ? loose : fixed).push(body);
     }
     this.resting = loose.length === 0;

@@ -24,6 +24,7 @@ export class Hand {
   private grabbed = -1;
   private from: { x: number; y: number } | null = null;
   private dragging = false;
+  private hold = { x: 0, y: 0 };
   private clicked = { slot: -1, at: 0, x: 0, y: 0 };
   private readonly undo: (() => void)[] = [];
 
@@ -79,6 +80,12 @@ export class Hand {
     const place = this.place(event);
     this.from = place;
     this.grabbed = this.at(place.x, place.y);
+    // where in the node it was taken: there it stays in the hand
+    this.hold = { x: 0, y: 0 };
+    if (this.grabbed >= 0) {
+      const { camera, layout, grabbed } = this;
+      this.hold = { x: camera.x(layout.x[grabbed]!) - place.x, y: camera.y(layout.y[grabbed]!) - place.y };
+    }
     this.dragging = false;
     if (this.grabbed >= 0) this.stage.setPointerCapture(event.pointerId);
   }
@@ -97,7 +104,7 @@ export class Hand {
     this.dragging ||= far && this.picture.near;
     if (!this.dragging) return;
     this.camera.following = false;
-    this.layout.pin(this.grabbed, this.camera.worldX(x), this.camera.worldY(y));
+    this.layout.pin(this.grabbed, this.camera.worldX(x + this.hold.x), this.camera.worldY(y + this.hold.y));
     this.wishes.moved();
   }
 
