@@ -21,6 +21,7 @@ from anton_notebook.brushing import Brushing
 from anton_notebook.bundle import bundled
 from anton_notebook.details import details, piece, span_of
 from anton_notebook.errors import AmbiguousSpan, near
+from anton_notebook.forking import Forks
 from anton_notebook.picture import figures
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.rerun import Budget
@@ -106,6 +107,8 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
             self._stream.choose(trace_id)
             self._tries = Tries(self.traces, lambda: self.allow_rerun, lambda: self.budget, bundled)
             self._ends.append(self._tries.close)
+            self._forks = Forks(self.traces, lambda: self.allow_replay, lambda: self._tries.budget)
+            self._ends.append(self._forks.close)
             self._asking = Asking(self.traces, self._codes)
             self._ends.append(self._asking.close)
             ops: dict[str, commands.Op] = {
@@ -119,6 +122,7 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
                     self.traces, self._row(args), commands.text(args, "part"), commands.number(args, "offset")
                 ),
                 **self._tries.ops(),
+                **self._forks.ops(),
                 **self._asking.ops(),
                 **self._brushing_ops(),
             }

@@ -66,9 +66,10 @@ HOUSE = {
     "conversation": Room("span store api details errors"),
     "asking": Room("span store api details conversation finding aligning compare widget errors"),
     "details": Room("span store pricing api errors"),
+    "forking": Room("span api details llm checkpoints rerun replay tables errors"),
     "trying": Room("span api details llm request rerun tables errors"),
     "widget": Room(
-        "protocol store api bundle watching finding aligning asking details trying sources.live rerun replay picture redact errors",
+        "protocol store api bundle watching finding aligning asking details trying forking sources.live rerun replay picture redact errors",
         "anywidget ipywidgets traitlets IPython",
     ),
     "dashboard": Room("widget bundle protocol api errors span tables checkpoints rerun replay", "tornado comm pandas"),

@@ -33,7 +33,7 @@ class Branch:
         self.recording = recording
         self.trace_id = str(uuid.uuid4())
         self.trouble: str | None = None
-        self._folder, self._checkpoint = folder, checkpoint_id
+        self._folder, self.checkpoint_id = folder, checkpoint_id
         self._out: writer.TraceWriter | None = None
         self._late: dict[int, int] = {}
         self._ends: dict[int, int] = {}
@@ -177,7 +177,7 @@ class Branch:
                 mark = {
                     "origin": "replay",
                     "original_trace_id": self.recording.trace_id,
-                    "checkpoint_id": self._checkpoint,
+                    "checkpoint_id": self.checkpoint_id,
                 }
                 self._out = writer.create(self._folder, "branch", {k: v for k, v in mark.items() if v is not None})
             self._out.write({k: v for k, v in line.items() if v is not None or k == "parent_id"}, running=running)

@@ -45,6 +45,11 @@ class Senders:
         self._given = provider
         self._known: dict[str, Any] = {}
 
+    @property
+    def known(self) -> list[Any]:
+        """The providers that were needed so far."""
+        return list(self._known.values()) if self._given is None or isinstance(self._given, str) else [self._given]
+
     def variant(self, node: Node, request: Request) -> Variant:
         """The call as it goes out. Raises `UnknownProvider`, `TranslationError`, `NotRerunnable`."""
         whom = self._given

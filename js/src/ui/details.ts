@@ -1,5 +1,6 @@
 /** The panel beside the picture: everything about the selected span. */
 import type { Connection } from "../connection";
+import { ForkPanel, type Light } from "../forking/panel";
 import type { Body, Details, TextPiece } from "../protocol";
 import { TryPanel } from "../trying/panel";
 import { count, moment, money, span } from "../view/words";
@@ -16,11 +17,13 @@ export class DetailsPanel {
   });
   private wanted = 0;
   private trying: TryPanel | null = null;
+  private forking: ForkPanel | null = null;
 
   constructor(
     private readonly connection: Connection,
     private readonly epoch: () => string,
     private readonly closed: () => void,
+    private readonly light: Light = () => undefined,
   ) {}
 
   get open(): boolean {
@@ -72,6 +75,9 @@ export class DetailsPanel {
       open.addEventListener("click", () => this.tryIt(d));
       put(actions, open);
     }
+    const again = h("button.an-fork-open", { type: "button" }, "Rerun from here");
+    again.addEventListener("click", () => this.fork(d));
+    put(actions, again);
     put(
       actions,
       copyButton("Copy the Python that fetches this span", () => d.python, "Copy as Python"),
@@ -84,6 +90,12 @@ export class DetailsPanel {
     this.trying ??= new TryPanel(this.connection, this.epoch);
     this.element.parentElement?.append(this.trying.element);
     void this.trying.show(d.row, titleOf(d));
+  }
+
+  private fork(d: Details): void {
+    this.forking ??= new ForkPanel(this.connection, this.epoch, this.light);
+    this.element.parentElement?.append(this.forking.element);
+    void this.forking.show(d.row, titleOf(d));
   }
 
   private facts(d: Details): HTMLElement {

@@ -56,6 +56,7 @@ export class Workbench implements Bench {
         connection,
         () => model.epoch,
         () => this.shown?.focus.focus(),
+        (rows) => (rows === null ? this.takeRows() : this.state.highlight(rows)),
       ),
     );
     this.root.append(this.toolbar.element, this.banners.element, main, this.foot, this.voice.element);
