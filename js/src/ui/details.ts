@@ -160,7 +160,8 @@ export class DetailsPanel {
         whole = piece.next_offset === null || piece.text.length === 0;
       }
     };
-    summary.append(copyButton(`Copy ${body.label}`, () => rest().then(() => text)));
+    // beside the fold's line and not in it, where a screen reader would not find it
+    const copy = copyButton(`Copy ${body.label}`, () => rest().then(() => text));
     block.append(summary);
     const parsed = body.kind === "json" && whole ? parse(text) : undefined;
     block.append(parsed === undefined ? pre : jsonTree(parsed));
@@ -182,7 +183,7 @@ export class DetailsPanel {
       });
       block.append(more);
     }
-    return block;
+    return h("div.an-body-of", {}, block, copy);
   }
 }
 

@@ -31,7 +31,11 @@ export function swap(element: HTMLElement, ...children: Child[]): void {
 
 /** Copies, where the page may; says so on the button either way. */
 export function copyButton(label: string, text: () => string | Promise<string>, word = "Copy"): HTMLElement {
-  const button = h("button.an-copy", { type: "button", title: label, "aria-label": label }, word);
+  const button = h(
+    "button.an-copy",
+    { type: "button", title: label, "aria-label": label.includes(word) ? label : word },
+    word,
+  );
   button.addEventListener("click", async (event) => {
     event.preventDefault(); // in a fold's line it must not fold
     try {

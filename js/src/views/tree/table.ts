@@ -22,8 +22,10 @@ export class Table {
 
   /** Everything anew: sums, order, what is folded away and what the filter leaves. */
   build(folded: ReadonlySet<number>, kept: Uint8Array | null, by: Column | null, down: boolean): void {
-    const all = this.order(by, down);
-    this.sum(all);
+    // sums first: they are what some columns are sorted by
+    const plain = this.order(null, down);
+    this.sum(plain);
+    const all = by === null ? plain : this.order(by, down);
     const shows = kept === null ? null : this.withParents(all, kept);
     const { model } = this;
     this.slots = new Int32Array(all.length);
