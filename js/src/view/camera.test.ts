@@ -38,6 +38,18 @@ function drag(fromX: number, toX: number, fromY = 100, toY = 100): void {
 }
 
 describe("the camera", () => {
+  it("brings nothing into view before the first picture, which shows everything", () => {
+    const one = camera();
+    one.reveal(90_000, 90_000);
+    expect(one.following).toBe(true);
+    one.fit(BOUNDS);
+    const before = [one.tx, one.ty];
+    while (one.step());
+    expect([one.tx, one.ty]).toEqual(before);
+    one.reveal(90_000, 90_000);
+    expect(one.following).toBe(false);
+  });
+
   it("fits the whole between its margins, never above natural size", () => {
     const one = camera();
     one.fit(BOUNDS);

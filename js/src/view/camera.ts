@@ -27,6 +27,7 @@ export class Camera {
   top = 22;
   /** True until the user takes the picture in hand; then it no longer follows the run. */
   following = true;
+  private fitted = false;
   private target: { kx: number; ky: number; tx: number; ty: number } | null = null;
   private last = zoomIdentity;
   private readonly behavior: ZoomBehavior<HTMLElement, unknown>;
@@ -67,6 +68,7 @@ export class Camera {
 
   /** The whole picture, never larger than its natural size; with `least`, no smaller than that and its right end in view. */
   fit(bounds: Bounds, least = 0, smooth = false): void {
+    this.fitted = true;
     const w = Math.max(1, bounds.x1 - bounds.x0);
     const h = Math.max(1, bounds.y1 - bounds.y0);
     const left = Math.min(MARGIN.left, this.width * MOST_LEFT);
@@ -84,6 +86,8 @@ export class Camera {
 
   /** Brings a place into view without zooming. */
   reveal(worldX: number, worldY: number): void {
+    // before the first picture there is nothing to move in: that one shows everything
+    if (!this.fitted) return;
     const [x, y] = [this.x(worldX), this.y(worldY)];
     const inside = x > 40 && x < this.width - 40 && y > 40 && y < this.height - 40;
     if (inside) return;
