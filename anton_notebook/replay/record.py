@@ -35,7 +35,6 @@ class Branch:
         self.trouble: str | None = None
         self._folder, self.checkpoint_id = folder, checkpoint_id
         self._out: writer.TraceWriter | None = None
-        self._late: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         spans = [*(node.span for node in recording.nodes), *recording.others]
         self._ids = {span.span_id: str(uuid.uuid5(uuid.UUID(self.trace_id), span.span_id)) for span in spans}
@@ -44,23 +43,13 @@ class Branch:
         """Its id in the branch."""
         return self._ids[node.span_id]
 
-    def begin(self, node: Node, request: Request | None, arguments: Any, provenance: str, late: int) -> None:
-        """A call goes out: its line says that it runs."""
-        self._late[node.place] = late
-        line = self._head(node, late)
-        line |= _asked(node, request, arguments)
-        line["anton_notebook"] = self._mark(node.span, provenance, None, node.record)
-        self._write(line, running=True)
-
     def end(self, verdict: Verdict, late: int, row: Mapping[str, Any]) -> None:
         """A call is settled. `late`: microseconds by which it starts later than in the recording."""
         node = verdict.node
-        late = self._late.get(node.place, late)
         line = self._head(node, late)
         line |= _asked(node, verdict.request, verdict.arguments)
         line |= self._told(verdict, row)
         took = line.get("duration_ms")
-        self._late[node.place] = late
         if node.start is not None and took is not None:
             self._ends[node.place] = node.start + late + round(took * 1000)
         mark = self._mark(node.span, verdict.provenance, verdict.reason, node.record)

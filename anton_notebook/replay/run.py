@@ -113,7 +113,6 @@ class Sending:
             if found is not None:
                 return Told(found.response, extra=self._asked(variant, found.duration_ms / 1000, 0, cached=True))
             await self._enter(variant.provider)
-            self._branch.begin(node, variant.request, None, provenance, self._late(node))
             outcome = await llm.ask(variant.provider, variant.sent, self._policy, purse)
             asked = self._asked(variant, outcome.seconds, outcome.attempts, cached=False)
             if outcome.error is None and outcome.response is not None:
@@ -121,7 +120,6 @@ class Sending:
             return Told(outcome.response, None, outcome.error, asked)
 
     async def call(self, node: Node, arguments: Any, provenance: str) -> Told:
-        self._branch.begin(node, None, arguments, provenance, self._late(node))
         clock = time.perf_counter()
         try:
             fn = self._tools[node.name]
