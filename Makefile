@@ -24,8 +24,9 @@ help:
 demo: install
 	$(BIN)/anton-notebook demo $(ARGS)
 
+# Two workers, a file of tests each at a time.
 test: install chromium
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 docs: install
 	$(BIN)/python examples/build_docs.py build/docs
