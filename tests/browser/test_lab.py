@@ -194,3 +194,31 @@ def test_a_restarted_kernel_leaves_the_last_picture_and_no_error(notebook: Opene
     assert book.page.evaluate("document.querySelector('.anton').__painted") == 3
     book.run_cell(0)
     book.painted(4)
+
+
+def test_many_spans_selected_lit_and_kept_cross_both_ways_and_the_view_is_a_trait(
+    notebook: Opener, traces: Path
+) -> None:
+    book = started(notebook, traces)
+    page = book.page
+    book.do("graph.view = 'timeline'")
+    page.wait_for_selector(".anton[data-view=timeline]")
+    stage = page.locator(".an-stage:visible").bounding_box()
+    assert stage is not None
+    page.mouse.move(stage["x"] + 2, stage["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + 12)
+    page.mouse.move(stage["x"] + stage["width"] - 4, stage["y"] + 12)
+    page.mouse.up()
+    book.until(lambda: len(book.ask("graph.selected_span_ids")) == 3, "a brushed selection in Python")
+    assert book.ask("len(graph.selected_df)") == 3
+    page.locator(".an-stage:visible").focus()
+    page.keyboard.press("3")
+    book.until(lambda: book.ask("graph.view") == "tree", "the view in Python")
+    assert page.locator(".an-space .an-row.an-chosen").count() == 3
+    book.do("graph.highlight(['s2'])")
+    page.wait_for_function("document.querySelectorAll('.an-row.an-faint').length === 2")
+    book.do("graph.highlight(None); graph.filter(graph.traces.spans_df().query(\"span_id == 's1'\"))")
+    page.wait_for_function("document.querySelectorAll('.an-space .an-row:not([hidden])').length === 2")
+    book.do("graph.filter(None); graph.selected_span_ids = ['s1', 's2']")
+    page.wait_for_function("document.querySelectorAll('.an-row.an-chosen').length === 2")
