@@ -283,7 +283,8 @@ def max_output(provider: str, model: str) -> int | None:
 @lru_cache(1024)
 def nearest(model: str, limit: int = 3) -> list[str]:
     """The known names that are most like this one, best first; for the sentence that says a price is unknown."""
-    return difflib.get_close_matches(library.plain(model).rpartition("/")[2], library.names(), limit, 0.6)
+    word = library.plain(model[:300]).rpartition("/")[2]
+    return difflib.get_close_matches(word, library.names(), limit, 0.6) if len(word) <= 100 else []
 
 
 def _rule(

@@ -37,6 +37,7 @@ COLUMNS = (
 )
 KEY = "anton_notebook"
 """Where in a table's `attrs` it says what it is."""
+NEAREST = 50  # models of unknown price for which known names like theirs are looked for: each takes some milliseconds
 
 Table = Mapping[str, Any]
 
@@ -177,17 +178,17 @@ def finished(part: Part, by: Sequence[str], sort: str) -> pd.DataFrame:
         "total_saved_usd": part.total["saved_usd"] / PICO,
         "unpriced_calls": part.total["unpriced_calls"],
         "unpriced": [
-            {"provider": provider, "model": model, "calls": calls, **_why_unpriced(provider, model)}
-            for (provider, model), calls in sorted(part.unpriced.items())
+            {"provider": provider, "model": model, "calls": calls, **_why_unpriced(provider, model, number < NEAREST)}
+            for number, ((provider, model), calls) in enumerate(sorted(part.unpriced.items()))
         ],
     }
     return table
 
 
-def _why_unpriced(provider: str, model: str) -> dict[str, Any]:
+def _why_unpriced(provider: str, model: str, guess: bool) -> dict[str, Any]:
     if pricing.price_of(provider, model) is not None:
         return {"reason": "tokens unknown", "nearest": []}
-    return {"reason": "price unknown", "nearest": pricing.nearest(model)}
+    return {"reason": "price unknown", "nearest": pricing.nearest(model) if guess else []}
 
 
 def _tidy(column: pd.Series[Any]) -> pd.Series[Any]:
