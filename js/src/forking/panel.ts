@@ -113,6 +113,7 @@ export class ForkPanel {
 
   private later(): void {
     clearTimeout(this.timer);
+    this.fork = null;
     this.go.disabled = true;
     this.timer = setTimeout(() => void this.plan(), PAUSE_MS);
   }
@@ -169,7 +170,7 @@ export class ForkPanel {
   /** Everything that the replay touches is lit, or one of the four alone. */
   private lights(word: Word | null): void {
     const rows = this.planned?.rows;
-    if (rows === undefined) return;
+    if (rows === undefined || this.fork !== null) return; // once it has run, the branch is what is looked at
     const wanted = word === null ? [...rows.executed, ...rows.inferred, ...rows.stale] : rows[word];
     this.light(wanted.length === 0 ? null : Int32Array.from(wanted));
   }
