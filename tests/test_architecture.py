@@ -279,7 +279,7 @@ def sins(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", files(PACKAGE, ".py"), ids=module_of)
-def test_no_python_file_does_what_must_not_ship(path: Path) -> None:
+def test_X12_no_python_file_does_what_must_not_ship(path: Path) -> None:
     assert sins(path.read_text()) == []
 
 
@@ -305,7 +305,7 @@ def test_each_sin_in_python_is_caught(source: str) -> None:
     assert len(sins(source)) == 1
 
 
-def test_no_script_writes_markup_or_runs_text() -> None:
+def test_X12_no_script_writes_markup_or_runs_text() -> None:
     for path in files(SCRIPTS, ".ts"):
         if not path.name.endswith(".test.ts"):
             found = [line for line in path.read_text().splitlines() if SCRIPT_RULE.search(line)]

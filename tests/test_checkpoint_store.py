@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> Store:
 
 
 @given(values)
-def test_every_value_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+def test_R13_every_value_comes_back_equal(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     store = Store(tmp_path_factory.mktemp("s") / "c.db")
     store.put("t", "1", value)
     found = store.get("t")
@@ -262,7 +262,7 @@ def kills(store: Store, rounds: int) -> tuple[int, int, int]:
     return acknowledged, middle, rounds
 
 
-def test_a_process_killed_at_any_moment_leaves_every_acknowledged_document_whole(store: Store) -> None:
+def test_R11_a_process_killed_at_any_moment_leaves_every_acknowledged_document_whole(store: Store) -> None:
     acknowledged, middle, rounds = kills(store, 20)
     print(f"{acknowledged} acknowledged saves, {middle} of {rounds} kills in the middle of a write")
     assert middle >= rounds // 3
@@ -431,7 +431,7 @@ def test_a_foreign_or_damaged_file_is_left_as_it_is(store: Store, content: bytes
     assert store.path.read_bytes() == before
 
 
-def test_a_flipped_byte_is_never_shown_as_data(store: Store, request: pytest.FixtureRequest) -> None:
+def test_R12_a_flipped_byte_is_never_shown_as_data(store: Store, request: pytest.FixtureRequest) -> None:
     bodies = {f"{i:02}": {"i": i, "talk": [{"content": f"{j} " + "y" * 300} for j in range(i)]} for i in range(12)}
     for name, body in bodies.items():
         store.put("t", name, body, metadata={"name": name})

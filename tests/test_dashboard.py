@@ -129,7 +129,7 @@ def served(folder: Path) -> Iterator[Served]:
     made.close()
 
 
-def test_every_door_is_shut_to_strangers(served: Served) -> None:
+def test_X6_every_door_is_shut_to_strangers(served: Served) -> None:
     port, other = served.port, served.port + 1
     hosts = [
         "evil.com", f"evil.com:{port}", f"localhost.evil.com:{port}", f"0.0.0.0:{port}", f"127.0.0.1.:{port}",

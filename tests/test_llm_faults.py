@@ -57,7 +57,7 @@ def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("provider", ["anthropic", "openai"])
-def test_every_fault_is_told_in_its_row_and_the_sweep_goes_on(
+def test_R1_every_fault_is_told_in_its_row_and_the_sweep_goes_on(
     provider: str, server: LlmServer, transport: None
 ) -> None:
     assert len(FAULTS) >= 25
@@ -170,7 +170,7 @@ def test_a_missing_key_names_its_variable_and_the_others_go_on(
 
 
 @pytest.mark.parametrize("key", ["sk-ant-canary\n", "sk-canary-\u00e9", "sk canary", "sk-\x00canary"])
-def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(
+def test_R4_a_key_that_cannot_be_sent_is_refused_and_not_shown(
     key: str, server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "\x00" not in key:
@@ -239,7 +239,7 @@ def test_tokens_tools_and_reason_come_through_the_stream(provider: str, monkeypa
     assert (row["output_tokens"], row["cached_tokens"]) == (7, 60)
 
 
-def test_cancelling_ends_an_attempt_within_a_second(server: LlmServer) -> None:
+def test_R2_cancelling_ends_an_attempt_within_a_second(server: LlmServer) -> None:
     async def cancelled(model: str) -> float:
         task = asyncio.create_task(arerun(ask("openai"), model=model, provider="openai", retries=9, progress=False))
         await asyncio.sleep(1.5)

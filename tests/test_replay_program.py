@@ -155,7 +155,7 @@ def test_the_program_runs_in_the_copy_and_may_keep_it(recorded: tuple[Path, LlmS
     subprocess.run(["git", "worktree", "remove", "--force", str(copy)], cwd=where, check=True)
 
 
-def test_a_request_that_differs_before_the_change_stops_it_and_says_where(recorded: tuple[Path, LlmServer]) -> None:
+def test_R6_a_request_that_differs_before_the_change_stops_it_and_says_where(recorded: tuple[Path, LlmServer]) -> None:
     where, server = recorded
     with anb.read_traces(where) as traces:
         last = calls(traces, "orchestrator")[1]

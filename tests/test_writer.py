@@ -188,7 +188,7 @@ def _many(folder: str, number: int, barrier: Any) -> None:
             out.write({"trace_id": f"p{number}", "span_id": f"p{number}-{i}", "messages": "x" * (i * 97 % 9000)})
 
 
-def test_twenty_processes_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
+def test_R10_twenty_processes_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(20)
     workers = [context.Process(target=_many, args=(str(tmp_path), n, barrier)) for n in range(20)]

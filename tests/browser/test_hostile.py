@@ -160,7 +160,7 @@ def test_a_view_that_writes_markup_is_caught_thousands_of_times(context: Browser
     assert not tripped
 
 
-def test_X1_no_payload_runs_in_any_place_of_the_dashboard(
+def test_X1_X2_X3_no_payload_runs_in_any_place_of_the_dashboard(
     tmp_path: Path, context: BrowserContext, payloads: list[str]
 ) -> None:
     folder = tmp_path / ".modular-agents" / "traces"
@@ -268,7 +268,7 @@ def test_X1_no_payload_runs_in_any_place_of_the_dashboard(
         command.close()
 
 
-def test_X2_no_payload_runs_in_a_saved_page_or_a_still_picture(
+def test_X1_no_payload_runs_in_a_saved_page_or_a_still_picture(
     tmp_path: Path, context: BrowserContext, payloads: list[str]
 ) -> None:
     put(tmp_path / "main.jsonl", *run_of_many(payloads))

@@ -103,7 +103,7 @@ def test_a_reload_while_a_cell_runs_shows_everything_when_jupyterlab_is_answered
     book.painted(5, patience=10)
 
 
-def test_two_views_and_a_second_tab_show_the_same(notebook: Opener, traces: Path) -> None:
+def test_W4_two_views_and_a_second_tab_show_the_same(notebook: Opener, traces: Path) -> None:
     book = started(notebook, traces, "graph")
     book.run_cell(1)
     book.page.wait_for_function("document.querySelectorAll('.anton').length === 2")
@@ -172,7 +172,7 @@ def test_running_a_cell_again_closes_its_former_graph(notebook: Opener, traces: 
     )
 
 
-def test_a_flood_of_prints_loses_nothing_in_the_end(notebook: Opener, traces: Path) -> None:
+def test_W2_a_flood_of_prints_loses_nothing_in_the_end(notebook: Opener, traces: Path) -> None:
     flood = (
         "import time\nend = time.time() + 6\nwhile time.time() < end:\n    print('x' * 100_000)\n    time.sleep(0.01)"
     )
@@ -185,7 +185,7 @@ def test_a_flood_of_prints_loses_nothing_in_the_end(notebook: Opener, traces: Pa
     book.painted(303, patience=30)
 
 
-def test_a_restarted_kernel_leaves_the_last_picture_and_no_error(notebook: Opener, traces: Path) -> None:
+def test_W5_a_restarted_kernel_leaves_the_last_picture_and_no_error(notebook: Opener, traces: Path) -> None:
     book = started(notebook, traces)
     book.page.evaluate(f"{KERNEL}.restart()")
     book.idle()

@@ -96,7 +96,7 @@ def test_nbconvert_keeps_the_picture(lab: Lab, executed: Callable[[bool], str]) 
     assert "5 spans" in html
 
 
-def test_a_page_of_its_own_opens_from_disk_without_a_network(tmp_path: Path, browser: Browser) -> None:
+def test_W11_a_page_of_its_own_opens_from_disk_without_a_network(tmp_path: Path, browser: Browser) -> None:
     (tmp_path / "a.jsonl").write_bytes(
         b"".join(
             line(f"s{i}", parent_id="s0" if i else None, response="<img src=x onerror=alert(1)>") for i in range(5)

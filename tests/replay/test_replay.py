@@ -131,7 +131,7 @@ def test_a_prompt_before_the_point_or_of_a_tool_is_refused_by_name(tmp_path: Pat
         anb.checkpoint(calls[-1], {calls[0].span_id: "x"})
 
 
-def test_a_tool_is_never_run_without_a_function(tmp_path: Path) -> None:
+def test_R7_a_tool_is_never_run_without_a_function(tmp_path: Path) -> None:
     runs = (execute(anton(random.Random(seed)), model, TOOLS) for seed in range(50))
     made = next(run for run in runs if any(one.kind == "tool" for one in run.values()))
     record(made, tmp_path / ".modular-agents" / "traces")

@@ -23,7 +23,7 @@ def test_nothing_is_wrong_on_programs_that_only_copy(seed: int) -> None:
 @pytest.mark.parametrize("family", [name for name in ALL if name != "copying"])
 @settings(max_examples=6)
 @given(seed=SEEDS)
-def test_executed_and_reused_are_never_wrong(family: str, seed: int) -> None:
+def test_R8_executed_and_reused_are_never_wrong(family: str, seed: int) -> None:
     found = judged(family, seed)
     assert not found.wrong["executed"], found.errors
     assert not found.wrong["reused"], found.errors

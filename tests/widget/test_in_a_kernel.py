@@ -52,7 +52,7 @@ def test_close_ends_its_threads(saved: nbformat.NotebookNode) -> None:
     assert saved.metadata["closing"] == "[]\n"
 
 
-def test_the_saved_notebook_holds_no_text_of_a_span(saved: nbformat.NotebookNode) -> None:
+def test_W9_the_saved_notebook_holds_no_text_of_a_span(saved: nbformat.NotebookNode) -> None:
     text = json.dumps(saved)
     assert CANARY not in text
     states = saved.metadata.widgets["application/vnd.jupyter.widget-state+json"].state.values()
