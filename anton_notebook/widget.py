@@ -132,10 +132,10 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
             super().__init__(trace_id=trace_id, _commands=channel, **looks)
             self.on_msg(lambda widget, content, buffers: commands.answer(self, content, ops))  # hosts with one comm
             self.comm.on_close(lambda message: self.close())
-            if self.traces.live is not None:
-                self._ends.append(self.traces.live.subscribe(self._on_live))
             self._ends.append(commands.one_a_cell(self))
             self._ends.append(self._start_saving(save_bodies, save_limit, redact))
+            if self.traces.live is not None:  # last: it may be called at once
+                self._ends.append(self.traces.live.subscribe(self._on_live))
         except BaseException:
             self.close()
             raise

@@ -35,6 +35,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     # The browser's driver keeps an event loop running in this thread; what wants a loop of its own goes before it.
     items.sort(key=lambda item: "browser" in item.path.parts)
     if config.getoption("--nightly"):
+        for item in items:
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(3000))
         return
     late = [item for item in items if item.get_closest_marker("nightly")]
     if late:

@@ -74,7 +74,7 @@ with create(Path(sys.argv[1]), "branch", {"origin": "replay", "original_trace_id
 def test_R9_killed_while_a_branch_is_written_the_original_is_untouched_and_the_branch_a_prefix(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    rounds = 1000 if request.config.getoption("--nightly") else 12
+    rounds = 300 if request.config.getoption("--nightly") else 12
     original, dice, spans = tmp_path / "t.jsonl", random.Random(5), 0
     original.write_bytes(line("s"))
     before = hashlib.sha256(original.read_bytes()).hexdigest()
