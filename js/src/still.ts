@@ -2,24 +2,34 @@
 
 const OUTPUT = ".jp-OutputArea-child";
 const STILL = ".anton-still";
+/** A view may be made before it is put into its page. */
+const TRIES = 20;
+const PAUSE = 100;
 
 /** Hides the picture in the output after this one, in JupyterLab and Notebook 7. Returns the way to show it again. */
 export function hideStill(el: Element): () => void {
-  const own = el.closest(OUTPUT);
-  const area = own?.parentElement;
-  if (!own || !area) return () => {};
   const hidden = new Set<HTMLElement>();
-  const look = (): void => {
+  let watcher: MutationObserver | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = (own: Element): void => {
     const next = own.nextElementSibling;
     if (!(next instanceof HTMLElement) || !next.querySelector(STILL) || next.style.display === "none") return;
     next.style.display = "none";
     hidden.add(next);
   };
-  look();
-  const watcher = new MutationObserver(look);
-  watcher.observe(area, { childList: true, subtree: true });
+  const begin = (left: number): void => {
+    const own = el.closest(OUTPUT);
+    const area = own?.parentElement;
+    if (own && area) {
+      look(own);
+      watcher = new MutationObserver(() => look(own));
+      watcher.observe(area, { childList: true, subtree: true });
+    } else if (left > 0) timer = setTimeout(() => begin(left - 1), PAUSE);
+  };
+  begin(TRIES);
   return () => {
-    watcher.disconnect();
+    clearTimeout(timer);
+    watcher?.disconnect();
     for (const one of hidden) one.style.display = "";
   };
 }
