@@ -80,6 +80,15 @@ def test_a_fork_grows_beside_its_original_and_can_be_compared(
     assert {mark["original_trace_id"] for mark in ended} == {"run-1"}
     page.wait_for_function("document.querySelector('.an-fork-quote')?.textContent.includes('answers differ')")
     assert original.read_bytes() == before
+    book.do("graph.view = 'compare'")
+    page.wait_for_selector(".an-parting")
+    said = {
+        one: page.locator(".an-pairs .an-origin", has_text=one).count() for one in ("executed", "inferred", "stale")
+    }
+    assert said == {"executed": 1, "inferred": 3, "stale": 1}
+    page.locator(".an-pairs .an-chip").first.click()  # how it differs, word by word
+    page.wait_for_selector(".an-words del, .an-words ins")
+    shoot(page, "compare")
 
 
 def shoot(page: object, name: str) -> None:
