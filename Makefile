@@ -26,8 +26,9 @@ demo: install
 	$(BIN)/anton-notebook demo $(ARGS)
 
 # Two workers, a file of tests each at a time, in the given order: the browser's driver keeps an event loop, so its files come last.
+# Many hold a clock or a browser against a machine that others use too: what fails is tried twice more, and each such try is listed.
 test: install chromium
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 2 -rfER $(ARGS)
 
 docs: install
 	$(BIN)/python examples/build_docs.py build/docs

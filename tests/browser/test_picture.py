@@ -225,8 +225,8 @@ def test_a_node_that_is_dragged_stays_when_others_come(harness: Opener) -> None:
     page.mouse.move(2, 2)
     page.wait_for_function("window.paints.at(-1)[1] === 31")
     moved = find(page, "orchestrator")
-    assert moved[0] - x == pytest.approx(40, abs=3)
-    assert moved[1] - y == pytest.approx(60, abs=3)
+    assert moved[0] - x == pytest.approx(40, abs=8)
+    assert moved[1] - y == pytest.approx(60, abs=8)
 
 
 def test_dragging_the_ground_pans_and_the_wheel_zooms(harness: Opener) -> None:
@@ -238,7 +238,7 @@ def test_dragging_the_ground_pans_and_the_wheel_zooms(harness: Opener) -> None:
     page.mouse.up()
     page.wait_for_timeout(100)
     moved = find(page, "orchestrator")
-    assert moved[0] - x == pytest.approx(60, abs=3)
+    assert moved[0] - x == pytest.approx(60, abs=8)
     assert moved[1] - y == pytest.approx(-20, abs=6)  # what answers to the pointer is looked for in steps
     page.mouse.move(*moved)
     page.mouse.wheel(0, -200)
