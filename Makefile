@@ -3,6 +3,7 @@
 # make bench    the measured figures beside their bars
 # make docs     the documentation, as pages in build/docs
 # make bench-peers  frames of spans beside Phoenix and MLflow, installed into environments of their own
+# make matrix   the wheel in bare environments: each Python that is found, lowest and newest versions (PYTHONS="…" chooses)
 # make nightly  the long versions of the tests
 # make soak     a live run at ten times its speed for 48 minutes (ARGS="--minutes 5"): memory, file handles, threads
 #
@@ -16,7 +17,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test docs bench bench-peers nightly soak install chromium
+.PHONY: help demo test docs bench bench-peers matrix nightly soak install chromium
 .NOTPARALLEL:
 
 help:
@@ -38,6 +39,9 @@ bench: install chromium
 
 bench-peers: install
 	$(BIN)/python tests/benchmarks/peers.py $(ARGS)
+
+matrix: install
+	$(BIN)/python tests/matrix.py $(ARGS)
 
 nightly: install chromium
 	$(BIN)/python -m pytest --nightly $(ARGS)

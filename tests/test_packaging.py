@@ -131,3 +131,17 @@ def test_a_missing_bundle_is_an_error_that_says_what_to_run(unpacked: Path, bare
     assert "npm ci --prefix js && npm run build --prefix js" in done.stderr
     assert "Node.js 20" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.nightly
+def test_the_wheel_does_its_work_in_a_bare_environment_with_the_lowest_versions(built: Path, tmp_path: Path) -> None:
+    from tests import matrix
+
+    try:
+        uv = matrix.resolver(tmp_path)
+    except matrix.Failed as error:
+        pytest.skip(f"uv cannot be had: {error}")
+    (wheel,) = built.glob("*.whl")
+    cell = matrix.tried(sys.executable, "lowest", wheel, uv, tmp_path)
+    assert not cell.failed, cell.failed
+    assert len(cell.steps) == 12
