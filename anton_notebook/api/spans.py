@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from anton_notebook.api.html import card
 from anton_notebook.errors import NotRerunnable
 from anton_notebook.request import Request, Response
+from anton_notebook.shown import card
 from anton_notebook.span import LLM, NAT, Flag
 from anton_notebook.store import RunFigures, TraceInfo
 from anton_notebook.tables.asked import Names, Since, named
@@ -252,6 +252,16 @@ class Trace:
     ) -> pd.DataFrame:
         """The rows of `Traces.tool_calls_df` that are this run's."""
         return self._traces.tool_calls_df(self.trace_id, columns=columns, kind=kind, since=since, strict=strict)
+
+    def line(self) -> list[str]:
+        """Inner: the run as a line of the list of runs."""
+        run, start = self.figures, _when(self.figures["start"]) if self.figures["start"] is not None else None
+        tokens = (run["input_tokens"] or 0) + (run["output_tokens"] or 0)
+        cost = "" if run["cost_usd"] is None else f"{'≥ ' if run['unpriced_calls'] else ''}${run['cost_usd']:,.4f}"
+        return [
+            self.name or "–", self.status, "" if start is None else f"{start:%Y-%m-%d %H:%M:%S}", f"{run['spans']:,}",
+            f"{run['llm_calls'] + run['tool_calls']:,}", f"{run['errors']:,}", f"{tokens:,}", cost, self.trace_id,
+        ]  # fmt: skip
 
     def _repr_html_(self) -> str:
         run, least = self.figures, "≥ " if self.figures["unpriced_calls"] else ""

@@ -16,6 +16,7 @@ from anton_notebook.api.frames import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
 from anton_notebook.errors import TraceNotFound, near
 from anton_notebook.redact import Redactor
+from anton_notebook.shown import grid
 from anton_notebook.sources import Reader
 from anton_notebook.sources.export import export
 from anton_notebook.sources.live import Live, follow
@@ -24,6 +25,7 @@ from anton_notebook.tables import SpansFrame
 from anton_notebook.tables.own import OwnValues
 
 PathLike = str | os.PathLike[str]
+LISTED = 12
 __all__ = ["EXPERIMENTS", "PathLike", "Traces", "open_traces", "read_traces"]
 
 
@@ -133,6 +135,17 @@ class Traces(Frames):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _repr_html_(self) -> str:
+        with self.store.lock:
+            runs = sorted(self, key=lambda one: (one.figures["start"] or 0, one.trace_id), reverse=True)
+            rows = [one.line() for one in runs[:LISTED]]
+        more = [f"{len(runs) - LISTED:,} more: runs_df()"] if len(runs) > LISTED else []
+        said = self.reader.problems.sentence()
+        more += [f"{said}: problems_df()"] if said else []
+        title = ", ".join(self.reader.paths)
+        heads = ["run", "status", "started", "spans", "calls", "errors", "tokens", "cost", "trace_id"]
+        return grid(title, f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}", heads, rows, "; ".join(more))
 
     def __repr__(self) -> str:
         said = self.reader.problems.sentence()

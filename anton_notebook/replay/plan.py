@@ -17,11 +17,15 @@ from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.values import LEAST
 from anton_notebook.replay.walk import Told, Verdict
 from anton_notebook.request import Request, Response
+from anton_notebook.shown import grid
 
 CAUTION = (
     "From a trace alone, a replay shows what would follow if the program only copies values; calls marked inferred rest on "
     "that, and the trace cannot prove it."
 )
+
+
+LISTED = 30
 
 
 class Guesses:
@@ -92,6 +96,17 @@ class ReplayPlan:
     def count(self, provenance: str) -> int:
         """How many calls are planned to be this."""
         return sum(found == provenance for found in self.provenance.values())
+
+    def _repr_html_(self) -> str:
+        rows = [(v.node.agent, v.node.name, v.provenance, v.reason) for v in self.verdicts]
+        more = [f"{len(rows) - LISTED:,} more: plan.provenance, plan.reasons"] if len(rows) > LISTED else []
+        return grid(
+            "What a replay would do",
+            "plan",
+            ["agent", "call", "provenance", "reason"],
+            rows[:LISTED],
+            "; ".join([str(self), *more]),
+        )
 
     def __str__(self) -> str:
         said = ", ".join(f"{self.count(word)} {word}" for word in ("reused", "executed", "inferred", "stale"))

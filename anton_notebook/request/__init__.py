@@ -32,6 +32,7 @@ from anton_notebook.request.words import (
     tool_calls_in,
     with_text,
 )
+from anton_notebook.shown import card
 
 __all__ = [
     "ANTHROPIC",
@@ -91,6 +92,19 @@ class Request:
     tools: list[Any] | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = field(default=(), compare=False)
+
+    def _repr_html_(self) -> str:
+        names = [
+            tool.get("name") or (tool.get("function") or {}).get("name")
+            for tool in self.tools or []
+            if isinstance(tool, dict)
+        ]
+        facts = {
+            "provider": self.provider, "system": self.system_text, "messages": f"{len(self.messages):,}", "prompt": self.prompt,
+            "tools": ", ".join(str(name) for name in names), "missing": ", ".join(self.missing),
+            "parameters": ", ".join(f"{name}={value!r}" for name, value in self.parameters.items()),
+        }  # fmt: skip
+        return card(self.model, "request", facts)
 
     def __hash__(self) -> int:
         return hash(self.key())

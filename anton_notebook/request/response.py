@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from anton_notebook.request.words import as_text, ends_with_answer, text_of, tool_calls_in
+from anton_notebook.shown import card
 
 
 class Usage(NamedTuple):
@@ -38,6 +39,13 @@ class Response:
     finish_reason: str | None = None
     model: str | None = None
     raw: Any = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        calls = ", ".join(f"{call.get('name')}({call.get('arguments')})" for call in self.tool_calls)
+        counts = {name.removesuffix("_tokens"): n for name, n in self.usage._asdict().items() if n is not None}
+        tokens = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items())
+        facts = {"text": self.text, "tool calls": calls, "tokens": tokens, "finished by": self.finish_reason}
+        return card(self.model or "an answer", "response", facts)
 
     def __post_init__(self) -> None:
         usage: Any = self.usage

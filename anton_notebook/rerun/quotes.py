@@ -6,7 +6,6 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 
 from anton_notebook import pricing
 from anton_notebook.errors import BudgetError
@@ -14,6 +13,7 @@ from anton_notebook.request import Usage
 from anton_notebook.rerun.answers import Answers
 from anton_notebook.rerun.budget import PICO, cost_of, worst_case
 from anton_notebook.rerun.variants import Call, Plan
+from anton_notebook.shown import card
 
 BYTES_A_TOKEN = 4.0
 TOKENS_A_SECOND = 50.0
@@ -53,7 +53,18 @@ class Quote:
         return f"{self.calls} calls{kept}, {tokens}, {money}, about {self.seconds:,.0f} s{unknown}"
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(str(self))}</p>"
+        unknown = "unknown"
+        low, high = (f"${n:,.4f}" if not math.isnan(n) else unknown for n in (self.cost_low_usd, self.cost_high_usd))
+        most = "" if self.output_tokens_high is None else f", at most {self.output_tokens_high:,}"
+        facts = {
+            "calls": f"{self.calls:,}"
+            + (f" ({self.cached_calls:,} more are kept already)" if self.cached_calls else ""),
+            "tokens": f"about {self.input_tokens:,} in, {self.output_tokens_low:,} out{most}",
+            "cost": low if low == high else f"{low}, at most {high} for one attempt each",
+            "time": f"about {self.seconds:,.0f} s",
+            "no price known": ", ".join(self.unpriced_models) and f"{', '.join(self.unpriced_models)}: anb.set_price",
+        }
+        return card("What it would take", "quote", facts)
 
 
 def quoted(plan: Plan, *, concurrency: int = 8, cache: bool = True) -> Quote:
