@@ -167,8 +167,9 @@ export class CompareView implements View {
     };
     const parts =
       answer.parts < 0 ? "They do not part" : `They part at pair ${count(answer.parts + 1)} of ${count(answer.total)}`;
-    const differ = `${count(answer.differing)} differ`;
-    const more = answer.unread > 0 ? `; the texts of ${count(answer.unread)} pairs were not read` : "";
+    const differ = `${count(answer.differing)} ${answer.differing === 1 ? "differs" : "differ"}`;
+    const unread = `${count(answer.unread)} ${answer.unread === 1 ? "pair" : "pairs"}`;
+    const more = answer.unread > 0 ? `; the texts of ${unread} were not read` : "";
     this.said.textContent = `${parts}; ${differ}${more}. Left ${figure(left)}; right ${figure(right)}.`;
   }
 
