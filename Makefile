@@ -4,8 +4,9 @@
 # make docs     the documentation, as pages in build/docs
 # make bench-peers  frames of spans beside Phoenix and MLflow, installed into environments of their own
 # make matrix   the wheel in bare environments: each Python that is found, lowest and newest versions (PYTHONS="…" chooses)
-# make nightly  the long versions of the tests
-# make soak     a live run at ten times its speed for 48 minutes (ARGS="--minutes 5"): memory, file handles, threads
+# make nightly  the long versions of the tests, an hour of models that fail, 48 minutes of a live run: a good hour (ARGS="--minutes 5")
+# make release-check  the same with the numbers of a release: half a million sequences, ten thousand kills, eight hours
+# make soak     a live run at ten times its speed for 48 minutes (ARGS="--minutes 5"): memory, file handles, threads, the page's heap
 #
 # Each does all it needs: a virtual environment, the dependencies, the bundle. PYTHON=python3.12 picks another Python.
 PYTHON ?= python3
@@ -17,7 +18,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test docs bench bench-peers matrix nightly soak install chromium
+.PHONY: help demo test docs bench bench-peers matrix nightly release-check soak install chromium
 .NOTPARALLEL:
 
 help:
@@ -44,9 +45,12 @@ matrix: install
 	$(BIN)/python tests/matrix.py $(ARGS)
 
 nightly: install chromium
-	$(BIN)/python -m pytest --nightly $(ARGS)
+	$(BIN)/python tests/nightly.py $(ARGS)
 
-soak: install
+release-check: install chromium
+	$(BIN)/python tests/nightly.py --release $(ARGS)
+
+soak: install chromium
 	$(BIN)/python tests/soak.py $(ARGS)
 
 install: $(BIN)/python

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests import scale
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -25,10 +28,14 @@ if hasattr(time, "tzset"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--nightly", action="store_true", help="run the long versions too, with many more examples")
+    parser.addoption("--release", action="store_true", help="the longest versions: as before a release; with --nightly")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("nightly" if config.getoption("--nightly") else "change")
+    scale.choose(
+        "release" if config.getoption("--release") else "nightly" if config.getoption("--nightly") else "change"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -37,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--nightly"):
         for item in items:
             if not item.get_closest_marker("timeout"):
-                item.add_marker(pytest.mark.timeout(3000))
+                item.add_marker(pytest.mark.timeout(36_000 if config.getoption("--release") else 3600))
         return
     late = [item for item in items if item.get_closest_marker("nightly")]
     if late:
@@ -49,6 +56,23 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     required = os.environ.get("ANTON_NOTEBOOK_REQUIRE") or "nothing"
     have = f"browser: {find_chromium() or 'none'}, corpus: {find_corpus() or 'none'}"
     return [f"Python {sys.version.split()[0]}, {have}, required: {required}"]
+
+
+COUNTED = re.compile(
+    r"::test_(?:[TGWRX]\d+|P_\d+)_|::test_every_naughty|::test_a_view_that_writes_markup|::test_langgraphs"
+)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the tests of faults counted: how many kills, sequences, payloads, and what came of them."""
+    said = {}
+    for report in terminalreporter.stats.get("passed", []):
+        if COUNTED.search(report.nodeid) and (text := report.capstdout.strip()):
+            said[report.nodeid.rpartition("::")[2]] = text.splitlines()[-4:]
+    if said:
+        terminalreporter.section("counts")
+        for name, lines in sorted(said.items()):
+            terminalreporter.write_line(f"{name}: {'; '.join(lines)}"[:600])
 
 
 def find_corpus() -> Path | None:

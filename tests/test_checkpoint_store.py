@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from anton_notebook.checkpoints import Store, Write, file
 from anton_notebook.errors import CheckpointError, NewerSchema
+from tests.scale import many
 
 leaves = (
     st.none()
@@ -269,9 +270,8 @@ def test_R11_a_process_killed_at_any_moment_leaves_every_acknowledged_document_w
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(3000)
-def test_a_process_killed_three_hundred_times(store: Store) -> None:
-    acknowledged, middle, rounds = kills(store, 300)
+def test_R11_a_process_killed_a_thousand_times(store: Store) -> None:
+    acknowledged, middle, rounds = kills(store, many(0, 1000, 10_000))
     print(f"{acknowledged} acknowledged saves, {middle} of {rounds} kills in the middle of a write")
     assert middle >= rounds // 2
 
@@ -438,7 +438,7 @@ def test_R12_a_flipped_byte_is_never_shown_as_data(store: Store, request: pytest
     whole = store.path.read_bytes()
     dice = random.Random(3)
     refused = 0
-    for _ in range(1000 if request.config.getoption("--nightly") else 150):
+    for _ in range(many(150, 1000)):
         changed = bytearray(whole)
         changed[dice.randrange(len(changed))] ^= 1 << dice.randrange(8)
         store.path.write_bytes(changed)

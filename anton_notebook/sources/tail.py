@@ -6,6 +6,8 @@ name, read from its start under a new *generation*. A line counts from its newli
 
 from __future__ import annotations
 
+import errno
+import gc
 import os
 import stat
 import time
@@ -80,6 +82,11 @@ class Tail:
             os.close(self._fd)
             self._fd = -1
 
+    def __del__(self) -> None:
+        """What was read and dropped without `close()` keeps no file open."""
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+
     @property
     def waiting(self) -> int:
         """Bytes behind the last newline."""
@@ -145,7 +152,7 @@ class Tail:
             self.close()
             yield from self._restart(None)
         if self._fd < 0:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = _open(self.path)
             opened = os.fstat(self._fd)
             if not stat.S_ISREG(opened.st_mode):
                 self.close()
@@ -235,3 +242,14 @@ class Tail:
 
     def _too_long(self, size: int, number: int, offset: int) -> Notice:
         return Notice(f"a line of {size} bytes is over the limit of {self.limit} and was skipped", number, offset)
+
+
+def _open(path: str) -> int:
+    """Opens a file to be read. Where too many are open, those go first that nobody holds any more."""
+    how = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, how)
+    except OSError as error:
+        if error.errno != errno.EMFILE or not gc.collect():
+            raise
+        return os.open(path, how)

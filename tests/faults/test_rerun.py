@@ -25,6 +25,7 @@ from anton_notebook.rerun import Budget, Sweep, plan
 from tests import test_checkpoint_store as checkpoint_store
 from tests.conftest import ROOT
 from tests.pages import line
+from tests.scale import many
 from tests.test_budget import Shop, asked
 
 PROMPTS: dict[str, dict[str, Any]] = {
@@ -64,35 +65,48 @@ BRANCH = """
 import sys, os
 from pathlib import Path
 from anton_notebook.sources.writer import create
-os.write(1, b"on\\n")
-with create(Path(sys.argv[1]), "branch", {"origin": "replay", "original_trace_id": "run-1"}) as out:
-    for number in range(10**9):
-        out.write({"trace_id": "new", "span_id": f"b{number}", "timestamp": "2026-01-01T00:00:00Z", "response": "y" * 3000})
+for line in sys.stdin:
+    child = os.fork()
+    if child:
+        os.write(1, b"%d\\n" % child)
+        os.waitpid(child, 0)
+        os.write(1, b"end\\n")
+        continue
+    with create(Path(sys.argv[1]), "branch", {"origin": "replay", "original_trace_id": "run-1"}) as out:
+        for number in range(10**9):
+            out.write({"trace_id": "new", "span_id": f"b{number}", "timestamp": "2026-01-01T00:00:00Z", "response": "y" * 3000})
 """
 
 
 def test_R9_killed_while_a_branch_is_written_the_original_is_untouched_and_the_branch_a_prefix(
-    tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path,
 ) -> None:
-    rounds = 300 if request.config.getoption("--nightly") else 12
-    original, dice, spans = tmp_path / "t.jsonl", random.Random(5), 0
+    rounds = many(30, 1000)
+    original, dice, spans, torn = tmp_path / "t.jsonl", random.Random(5), 0, 0
     original.write_bytes(line("s"))
     before = hashlib.sha256(original.read_bytes()).hexdigest()
+    command = [sys.executable, "-c", BRANCH, str(tmp_path)]
+    writers = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
+    assert writers.stdin is not None and writers.stdout is not None
     for _ in range(rounds):
-        writer = subprocess.Popen([sys.executable, "-c", BRANCH, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT)
-        assert writer.stdout is not None and writer.stdout.readline() == b"on\n"
+        writers.stdin.write(b"go\n")
+        writers.stdin.flush()
+        child = int(writers.stdout.readline())
         time.sleep(dice.random() * 0.03)
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
-    for path in tmp_path.glob("branch_*.jsonl"):
-        whole = path.read_bytes().split(b"\n")[:-1]
-        assert [json.loads(one)["span_id"] for one in whole] == [f"b{i}" for i in range(len(whole))]
-        spans += len(whole)
+        os.kill(child, signal.SIGKILL)
+        assert writers.stdout.readline() == b"end\n"
+        for path in tmp_path.glob("branch_*.jsonl"):
+            *whole, rest = path.read_bytes().split(b"\n")
+            assert [json.loads(one)["span_id"] for one in whole] == [f"b{i}" for i in range(len(whole))]
+            spans, torn = spans + len(whole), torn + bool(rest)
+            path.unlink()
+    writers.stdin.close()
+    writers.stdout.close()
+    assert writers.wait(30) == 0
     assert hashlib.sha256(original.read_bytes()).hexdigest() == before
     with anb.read_traces(original) as traces:
         assert traces.span("s").response.text == "Done."
-    print(f"{rounds} kills, {spans} whole lines, the original untouched")
+    print(f"{rounds} kills, {spans} whole lines, {torn} cut in the middle, the original untouched")
     assert spans > 0
 
 
