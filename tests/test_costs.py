@@ -17,6 +17,7 @@ from anton_notebook import pricing
 from anton_notebook.tables.costs import COLUMNS, KEY, costs, finished
 from anton_notebook.tables.groups import grouped
 from anton_notebook.tables.parts import combined, part_of
+from anton_notebook.tables.quantiles import quantiles
 
 SONNET = {"provider": "claude", "model": "claude-sonnet-4-20250514"}
 MINI = {"provider": "openai", "model": "gpt-4o-mini"}
@@ -358,6 +359,21 @@ def test_keys_of_more_values_than_fit_into_one_number_group_all_the_same() -> No
     assert len(set(group.tolist())) == 3
     for column, key in zip(codes, keys, strict=True):
         assert [-1 if math.isnan(value) else int(value) for value in key.iloc[group]] == column.tolist()
+
+
+@pytest.mark.parametrize("groups", [1, 3, 40, 40_000])
+def test_quantiles_of_many_and_of_large_groups_are_those_of_pandas(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    rows = 4_000
+    group = np.where(rng.random(rows) < 0.3, 0, rng.integers(0, groups, rows))
+    tools = rng.random(rows) < 0.5
+    took = np.round(rng.exponential(100, rows), 3)
+    p50, p95 = quantiles((group * 2 + tools, took), groups, (0.5, 0.95))
+    calls = set(group[~tools])
+    of = pd.DataFrame({"group": group, "took": took})[~tools | ~np.isin(group, list(calls))].groupby("group")["took"]
+    expected = of.quantile([0.5, 0.95]).unstack().reindex(range(groups))
+    np.testing.assert_allclose(p50, expected[0.5], rtol=1e-12)
+    np.testing.assert_allclose(p95, expected[0.95], rtol=1e-12)
 
 
 def test_the_columns_used_here_are_those_of_the_contract() -> None:

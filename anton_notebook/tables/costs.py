@@ -14,8 +14,8 @@ import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.span import Float64
-from anton_notebook.tables.groups import Codes
 from anton_notebook.tables.parts import COUNTED, HALF, MONEY, PICO, TOKENS, Part, combined, part_of
+from anton_notebook.tables.quantiles import quantiles
 
 COLUMNS = (
     "calls",
@@ -146,7 +146,7 @@ def finished(part: Part, by: Sequence[str], sort: str) -> pd.DataFrame:
     cost = np.where((sums["cost_usd:known"] == 0) & (sums["calls"] > 0), np.nan, pico / PICO)
     runs = np.bincount(part.runs[0], minlength=count)
     share = pico / whole if whole else np.full(count, np.nan)
-    p50, p95 = _quantiles(part.durations, count, (0.5, 0.95))
+    p50, p95 = quantiles(part.durations, count, (0.5, 0.95))
     data: dict[str, Any] = {name: _tidy(column).array for name, column in zip(by, part.keys, strict=True)}
     figures = {
         "runs": runs.astype(np.int64),
@@ -204,28 +204,3 @@ def _sortable(column: pd.Series[Any]) -> pd.Series[Any]:
 
 def _or_nan(sums: Mapping[str, Float64], name: str) -> Float64:
     return np.where(sums[f"{name}:known"] > 0, (sums[f"{name}:hi"] * HALF + sums[f"{name}:lo"]) / PICO, np.nan)
-
-
-def _quantiles(durations: tuple[Codes, Float64], count: int, at: Sequence[float]) -> list[Float64]:
-    """Quantiles of each group's calls to models (even numbers), or of its tools (odd numbers) where there is none."""
-    group, values = durations
-    small = group.astype(np.uint16) if count < 1 << 15 else group  # a radix sort, several times faster
-    order = np.argsort(small, kind="stable") if count < 1 << 15 else np.lexsort((values, group))
-    values = values[order]
-    edges = np.searchsorted(small[order], np.arange(2 * count + 1).astype(small.dtype))
-    use = np.where(edges[1::2] > edges[:-1:2], np.arange(0, 2 * count, 2), np.arange(1, 2 * count, 2))
-    first, size = edges[use], edges[use + 1] - edges[use]
-    if count < 1 << 15:
-        for a, n in zip(first.tolist(), size.tolist(), strict=True):
-            if n > 1:
-                values[a : a + n].partition(sorted({min(int((n - 1) * q) + i, n - 1) for q in at for i in (0, 1)}))
-    if not len(values):
-        return [np.full(count, np.nan) for _ in at]
-    found = []
-    for q in at:
-        place = np.maximum(size - 1, 0) * q
-        low = np.floor(place).astype(np.intp)
-        a = values[np.minimum(first + low, len(values) - 1)]
-        b = values[np.minimum(first + np.minimum(low + 1, np.maximum(size - 1, 0)), len(values) - 1)]
-        found.append(np.where(size > 0, a + (b - a) * (place - low), np.nan))
-    return found
