@@ -41,6 +41,8 @@ def scan(
     together are read in stretches of about that size, everything else under the path in one piece. `tz` as for
     `read_traces`. Prices are those of now in this process, but in a dataset those of the day it was written.
 
+    At an address of fsspec the traces alone are read, and not what lies beside them: their runs have no phases.
+
     Every partition holds whole runs. `anb.costs(scan(...), by="agent")` is what it is on pandas, to the cent. Columns of one's
     own are there if they are functions of the frame. Raises `ArchiveError` without Dask (`pip install
     'anton-notebook[archive]'`), and what `read_traces` raises.
@@ -126,7 +128,7 @@ def _local(places: list[str], zone: tzinfo | None, blocksize: int, prices: Price
     plan = scanned.plan(paths)
     if sum(size for _, size in plan.apart) <= blocksize:
         return _frame([_delayed(scanned.whole)(paths, (), zone, None, prices)])
-    parts = _in_stretches([(path, path, size) for path, size in plan.apart], None, zone, blocksize, prices)
+    parts = _in_stretches([(path, path, size) for path, size in plan.apart], None, zone, blocksize, prices, paths)
     if plan.more:
         skip = [path for path, _ in plan.apart]
         parts.append(_delayed(scanned.whole)(paths, skip, zone, None, prices))
@@ -183,9 +185,17 @@ def _fetched(files: Any, rest: list[tuple[str, str]], zone: tzinfo | None, price
 
 
 def _in_stretches(
-    listed: list[tuple[str, str, int]], files: Any, zone: tzinfo | None, blocksize: int, prices: Prices
+    listed: list[tuple[str, str, int]],
+    files: Any,
+    zone: tzinfo | None,
+    blocksize: int,
+    prices: Prices,
+    paths: Sequence[str] = (),
 ) -> list[Any]:
-    """Delayed frames, each of whole runs: files are cut into stretches, their light fields put into buckets by run."""
+    """Delayed frames, each of whole runs: files are cut into stretches, their light fields put into buckets by run.
+
+    `paths`: beside which anton's own files may lie, on this machine.
+    """
     blocks: list[list[Stretch]] = [[]]
     counts: dict[int, list[Any]] = {}
     room = blocksize
@@ -211,7 +221,7 @@ def _in_stretches(
         before = counts[first.order][: first.start // blocksize] if first.start else []
         made.append(read(files, block, before, zone, buckets, {s.path: names[s.path] for s in block}))
     join = _delayed(_joined)
-    return [join([lights[number] for lights in made], prices) for number in range(buckets)]
+    return [join([lights[number] for lights in made], prices, paths, zone) for number in range(buckets)]
 
 
 def _counted(files: Any, stretch: Stretch) -> int:
@@ -233,8 +243,8 @@ def _lights(
     return parts
 
 
-def _joined(parts: list[list[Light]], prices: Prices) -> pd.DataFrame:
-    return scanned.joined([light for part in parts for light in part], prices)
+def _joined(parts: list[list[Light]], prices: Prices, paths: Sequence[str], zone: tzinfo | None) -> pd.DataFrame:
+    return scanned.joined([light for part in parts for light in part], prices, paths, zone)
 
 
 def _opened(files: Any, path: str) -> Any:

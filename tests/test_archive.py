@@ -70,8 +70,8 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["trace_id", "span_id"], key=lambda c: c.astype(str)).reset_index(drop=True)
 
 
-def same_costs(lazy: Any, traces: Any) -> None:
-    for by in BYS:
+def same_costs(lazy: Any, traces: Any, phases: bool = True) -> None:
+    for by in BYS if phases else [by for by in BYS if by != "phase"]:
         pd.testing.assert_frame_equal(
             anb.costs(lazy, by=by, sort="key"), anb.costs(traces, by=by, sort="key"), check_exact=True
         )
@@ -158,7 +158,7 @@ def test_any_address_that_fsspec_knows(corpus: Path, tmp_path: Path) -> None:
     memory.put(str(corpus / "anton-proxy" / "proxy_traces.db"), "/proxy/proxy_traces.db")
     lazy = anb.scan("memory://proxy/proxy_traces.db")
     assert lazy["source"].compute(scheduler="sync").dropna().unique().tolist() == ["memory:///proxy/proxy_traces.db"]
-    same_costs(lazy, anb.read_traces(corpus / "anton-proxy" / "proxy_traces.db"))
+    same_costs(lazy, anb.read_traces(corpus / "anton-proxy" / "proxy_traces.db"), phases=False)
     traces.to_parquet(tmp_path / "archive")
     memory.put(str(tmp_path / "archive"), "/archive", recursive=True)
     same(ordered(anb.scan("memory://archive").compute(scheduler="sync")), ordered(traces.spans_df()))
@@ -192,6 +192,33 @@ def test_prices_that_were_set_hold_where_the_pieces_are_read(tmp_path: Path) -> 
     lazy = anb.scan(tmp_path, blocksize=10_000)
     anb.reset_prices()
     assert anb.costs(lazy, by="model").attrs["anton_notebook"]["unpriced"] == []  # those of the moment of scan
+
+
+def test_phases_of_runs_are_in_archives_and_follow_what_is_said_of_them(tmp_path: Path) -> None:
+    traces, archive = tmp_path / ".modular-agents" / "traces", tmp_path / "archive"
+    traces.mkdir(parents=True)
+    (traces / "t.jsonl").write_text("\n".join(lines_of(6)) + "\n")
+
+    def checkpoint(phase: int, at: str) -> None:
+        told = {"task_id": "run2", "checkpoint_id": f"phase{phase}_0", "timestamp": at, "phase_index": phase}
+        path = tmp_path / ".modular-agents" / "checkpoints" / "run2" / f"checkpoint_{phase}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**told, "total_phases": 2, "task_description": ""}))
+
+    checkpoint(0, "2026-01-03T02:08:00")
+    read = anb.read_traces(tmp_path, tz="UTC")
+    first = anb.costs(read, by="phase", sort="key")
+    assert first["phase"].dropna().tolist() == ["phase 1 of 2"]
+    read.to_parquet(archive)
+    before = parts(archive)
+    checkpoint(1, "2026-01-03T02:15:00")
+    read = anb.read_traces(tmp_path, tz="UTC")
+    both = anb.costs(read, by="phase", sort="key")
+    assert both["phase"].dropna().tolist() == ["phase 1 of 2", "phase 2 of 2"]
+    assert read.to_parquet(archive) == (read.spans_df()["trace_id"] == "run2").sum()
+    assert len(before.items() & parts(archive).items()) == len(before) - 1 and read.to_parquet(archive) == 0
+    for lazy in (anb.scan(archive), anb.scan(tmp_path, tz="UTC"), anb.scan(tmp_path, tz="UTC", blocksize=10_000)):
+        pd.testing.assert_frame_equal(anb.costs(lazy, by="phase", sort="key"), both, check_exact=True)
 
 
 def test_columns_of_ones_own_are_scanned_too(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from spans_by_hand import DAY, SPANS, spans
 
 from anton_notebook import pricing
-from anton_notebook.tables.costs import COLUMNS, KEY, costs, finished
+from anton_notebook.span import NAT
+from anton_notebook.tables.costs import COLUMNS, EMPTY, costs, finished
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.groups import grouped
 from anton_notebook.tables.parts import combined, part_of
+from anton_notebook.tables.phases import with_phases
 from anton_notebook.tables.quantiles import quantiles
 
 SONNET = {"provider": "claude", "model": "claude-sonnet-4-20250514"}
@@ -162,10 +165,18 @@ def test_costs_by_hour_in_order_of_time() -> None:
     assert table["cost_usd"].tolist() == pytest.approx([6.66, 0.6])
 
 
-def test_a_phase_begins_when_the_orchestrator_is_asked_again_after_others() -> None:
-    table = costs(run(), by="phase", sort="key")
-    assert table["phase"].tolist() == [0, 1]
-    assert table["cost_usd"].tolist() == pytest.approx([6.66, 0.6])
+def test_a_phase_is_what_the_source_says_and_missing_where_it_says_nothing() -> None:
+    frame, at = run(), int(DAY.timestamp() * 1e6)
+    first = (at, at + 6_000_000, "phase 1 of 2", "ok")
+    phases = {"run-1": [first, (at + 3_600_000_000, NAT, "phase 2 of 2", "running")], "other": [first]}
+    told = with_phases(frame.copy(), phases)
+    table = costs(told, by="phase")
+    assert table["phase"].tolist()[:2] == ["phase 1 of 2", "phase 2 of 2"] and pd.isna(table["phase"].iloc[2])
+    assert table["cost_usd"].tolist() == pytest.approx([6.21, 0.6, 0.45])
+    none = costs(frame, by="phase")
+    assert none["phase"].isna().all() and none["cost_usd"].tolist() == pytest.approx([7.26])
+    kept = told[told["kind"] == "llm"][["trace_id", *EMPTY.columns.drop("trace_id")]].sort_values("start").copy()
+    assert costs(kept, by="phase")["cost_usd"].tolist() == table["cost_usd"].tolist()
 
 
 def test_a_column_of_ones_own_groups_too() -> None:

@@ -89,6 +89,14 @@ def test_the_corpus_s_phases_marks_and_words(corpus: Path) -> None:
             (a, b, *first), (c, d, *second) = run["phases"]
             assert (first, second) == (["phase 1 of 2", "ok"], ["phase 2 of 2", "ok"])
             assert run["start"] <= a < b == c < d <= run["end"] and [at for at, _ in run["marks"]] == [b, d]
+        spans, table = traces.spans_df(kind="llm"), anb.costs(traces, by=["run", "phase"], sort="key")
+        starts = (spans["start"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(microseconds=1)
+        for run in runs:
+            mine = table[table["run"] == run["trace_id"]].set_index("phase")["calls"]
+            assert mine.sum() == run["llm_calls"] and mine.index.notna().sum() == len(run["phases"])
+            for begin, end, phase, _ in run["phases"]:
+                inside = (spans["trace_id"] == run["trace_id"]) & (starts >= begin) & (starts < (end or 2**62))
+                assert mine[phase] == inside.sum() > 0
     by_name = {run["name"]: run for run in runs}
     assert by_name["Please answer in badjson only"]["status"] == "error"
     assert by_name["Please answer in badjson only"]["progress"] == "failed"

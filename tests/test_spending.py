@@ -10,7 +10,8 @@ import pytest
 from spans_by_hand import DAY, messages, spans
 
 from anton_notebook import pricing
-from anton_notebook.tables.costs import EMPTY, KEY
+from anton_notebook.tables.costs import EMPTY
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.ledger import context_ledger
 from anton_notebook.tables.spending import cheapest, cost_timeline, price_check
 

@@ -29,6 +29,7 @@ from anton_notebook.tables import (
     runs_frame,
 )
 from anton_notebook.tables.asked import Names, Since
+from anton_notebook.tables.declared import KEY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from anton_notebook.api.traces import Traces
 
 EXPERIMENTS = ("rerun", "replay")
-KEY = "anton_notebook"
 
 
 class Frames:

@@ -13,7 +13,8 @@ from anton_notebook import pricing
 from anton_notebook.api.traces import Traces
 from anton_notebook.pricing import Prices
 from anton_notebook.sources import Reader, recognise
-from anton_notebook.sources.stretch import Light, Stretch, has_ids, join, newlines, read
+from anton_notebook.sources.beside import Beside
+from anton_notebook.sources.stretch import Light, Stretch, has_ids, join, newlines, read, unreported
 from anton_notebook.store import Store
 from anton_notebook.tables import SpansFrame
 
@@ -76,10 +77,15 @@ def whole(
     return frame
 
 
-def joined(lights: Sequence[Light], prices: Prices) -> pd.DataFrame:
-    """The frame of the runs whose lights these are."""
+def joined(
+    lights: Sequence[Light], prices: Prices, paths: Sequence[str] = (), zone: tzinfo | None = None
+) -> pd.DataFrame:
+    """The frame of the runs whose lights these are, with what anton's own files under `paths` say of them."""
     store = Store(prices.cost_array, prices.cost)
     join(lights, store)
+    beside = Beside(paths, store, unreported, zone, False)
+    beside.read(())
+    beside.join(dict, (), True)
     return SpansFrame(store, prices.cost_sources).frame()
 
 

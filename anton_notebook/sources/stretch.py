@@ -94,10 +94,10 @@ def newlines(file: BinaryIO, start: int, stop: int) -> int:
 def read(file: BinaryIO, stretch: Stretch, before: int, zone: tzinfo | None, buckets: int) -> list[list[Light]]:
     """The lights of a stretch by bucket of run; `before` lines end ahead of its start."""
     store, roots = _Gathering(), list[tuple[str, str]]()
-    batch = Batch(store, _unreported, zone, lambda *root: roots.append(root))
+    batch = Batch(store, unreported, zone, lambda *root: roots.append(root))
     legacy = _WithIds(store)
     legacy.path = stretch.path
-    source = JsonlFile(stretch.path, store, _unreported, legacy, zone, batch)
+    source = JsonlFile(stretch.path, store, unreported, legacy, zone, batch)
     offset, number = stretch.start, before + 1
     file.seek(max(offset - 1, 0))
     if offset:
@@ -132,7 +132,7 @@ def _readable(begins: Int64, ends: Int64) -> Iterator[tuple[int, int]]:
         one = at + 1
 
 
-def _unreported(problem: Problem) -> None:
+def unreported(problem: Problem) -> None:
     """Problems are those of `read_traces`; a stretch of an archive gives its spans alone."""
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.span import Float64
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.parts import COUNTED, HALF, MONEY, PICO, TOKENS, Part, combined, part_of
 from anton_notebook.tables.quantiles import quantiles
 
@@ -35,8 +36,6 @@ COLUMNS = (
     "errors",
     "retries",
 )
-KEY = "anton_notebook"
-"""Where in a table's `attrs` it says what it is."""
 NEAREST = 50  # models of unknown price for which known names like theirs are looked for: each takes some milliseconds
 
 Table = Mapping[str, Any]
@@ -54,10 +53,10 @@ def costs(
     """What was spent, grouped `by` any columns of `spans_df` or `run`, `tool`, `hour`, `day`, `phase`; dearest first.
 
     `x` is anything with `spans_df()`, or a spans frame of pandas or Dask (whose partitions hold whole runs, as those of
-    `anb.scan` do). With `subagents` an agent has what the
-    agents under it spent too, so that its groups overlap. Reruns and replays are left out unless `experiments`.
-    `prices` (as for `set_price`: `{model: {"input": ..., "output": ...}}`, US dollars per million tokens) prices every
-    call anew.
+    `anb.scan` do). With `subagents` an agent has what the agents under it spent too, so that its groups overlap. Reruns and
+    replays are left out unless `experiments`. `prices` (as for `set_price`: `{model: {"input": ..., "output": ...}}`, US
+    dollars per million tokens) prices every call anew. A `phase` is one that anton's checkpoints and progress file tell of
+    the run, by when a span began; where they tell none it is missing.
 
     Columns: those of `by` (missing where a span has none, so that every grouping has the same total), `calls` to
     models, `tool_calls`, `runs`, tokens, `cost_usd` (`NaN` where no call of the group is priced), its `share` and

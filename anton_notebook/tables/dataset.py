@@ -26,6 +26,7 @@ from anton_notebook.span import NAT
 from anton_notebook.tables.columns import SPANS
 from anton_notebook.tables.declared import DTYPES
 from anton_notebook.tables.groups import micros
+from anton_notebook.tables.phases import of_text, phases_of, text_of, with_phases
 
 LIST = "_anton_notebook.json"
 LOCK = "_anton_notebook.lock"
@@ -33,6 +34,8 @@ VERSION = 1
 MOST_PARTS = 32
 UNKNOWN = "unknown"
 NAMES = tuple(column.name for column in SPANS)
+PLACED = ("day", "project", "phases")
+"""What goes with a row while it is brought to its place: its partition, and the phases of its run as text."""
 CATEGORIES = tuple(column.name for column in SPANS if column.kind == "category")
 _DAY = 86_400_000_000
 
@@ -122,15 +125,18 @@ def conformed(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataF
         else:
             dtype: Any = text if column.kind == "text" else DTYPES[column.kind]
             made[column.name] = values.astype(dtype).array
-    result = pd.DataFrame(made, index=pd.RangeIndex(len(frame)))
+    result = with_phases(pd.DataFrame(made, index=pd.RangeIndex(len(frame))), phases_of(frame))
     return result if columns is None else result[columns]
 
 
 def joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
     """The rows of several parts, in the order of `spans_df()`."""
     names = [name for name in CATEGORIES if name in frames[0].columns]
+    phases: dict[str, Any] = {}
     whole = pd.concat([frame.astype(dict.fromkeys(names, object)) for frame in frames], ignore_index=True)
-    return conformed(whole, list(whole.columns))
+    for frame in frames:
+        phases |= phases_of(frame)
+    return with_phases(conformed(whole, list(whole.columns)), phases)
 
 
 def _categorical(values: pd.Series[Any], text: Any) -> pd.Categorical:
@@ -156,7 +162,9 @@ def _placed(frame: pd.DataFrame, home: str) -> pd.DataFrame:
     source[run[from_file]] = files[from_file]
     names = {path: project_of(os.path.dirname(path) if path else home) for path in set(source.tolist())}
     projects = np.array([names[path] for path in source.tolist()], object)
-    return frame.assign(day=days[run], project=projects[run])
+    phases = phases_of(frame)
+    texts = np.array([text_of(phases, trace_id) for trace_id in frame["trace_id"].cat.categories], object)
+    return frame.assign(day=days[run], project=projects[run], phases=texts[run])
 
 
 def _touched(parts: list[Part], traces: set[Any], days: set[Any]) -> list[Part]:
@@ -173,9 +181,11 @@ def _read(folder: Path, parts: list[Part]) -> pd.DataFrame:
     frames = []
     for part in parts:
         frame = conformed(pd.read_parquet(folder / part.file, columns=list(NAMES)))
-        frames.append(frame.assign(day=part.day, project=part.project, file=part.file))
+        phases = phases_of(frame)
+        texts = [text_of(phases, trace_id) for trace_id in frame["trace_id"]]
+        frames.append(frame.assign(day=part.day, project=part.project, phases=texts, file=part.file))
     if not frames:
-        return pd.DataFrame(columns=[*NAMES, "day", "project", "file"])
+        return pd.DataFrame(columns=[*NAMES, *PLACED, "file"])
     return pd.concat([frame.astype(dict.fromkeys(CATEGORIES, object)) for frame in frames], ignore_index=True)
 
 
@@ -212,7 +222,7 @@ def _places(frame: pd.DataFrame) -> pd.MultiIndex:
 def _prints(frame: pd.DataFrame) -> npt.NDArray[Any]:
     """A number for each row that changes with anything in it, its partition included."""
     plain: dict[str, Any] = {}
-    for name in [*NAMES, "day", "project"]:
+    for name in [*NAMES, *PLACED]:
         values = frame[name]
         if name in CATEGORIES or values.dtype == object or isinstance(values.dtype, pd.StringDtype):
             texts = values.astype(object)
@@ -233,7 +243,8 @@ def _write(folder: Path, project: str, frame: pd.DataFrame) -> list[Part]:
         name = f"day={day}/project={project}/part-{digest}.parquet"
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        table = conformed(rows.drop(columns=["day", "project"]).astype(dict.fromkeys(CATEGORIES, "category")))
+        table = conformed(rows.drop(columns=list(PLACED)).astype(dict.fromkeys(CATEGORIES, "category")))
+        with_phases(table, of_text(dict(zip(rows["trace_id"], rows["phases"], strict=True))))
         held = _held(path)
         try:
             table.to_parquet(held, index=False)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 RECORD = "recorded"
 TREE = "worked out from the tree"
 PRICES = "recomputed from prices"
+KEY = "anton_notebook"
+"""Where in a frame's `attrs` it says what it is."""
 
 
 class Field(NamedTuple):

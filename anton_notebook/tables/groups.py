@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from anton_notebook.errors import near
-from anton_notebook.span import AGENT, LLM, NAT, ORCHESTRATOR, TOOL, Bool, Float64, Int64
+from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, TOOL, Bool, Float64, Int64
+from anton_notebook.tables.phases import phases_of
 
 Codes = npt.NDArray[np.intp]
 WIDE = 1 << 22
@@ -89,30 +90,26 @@ def _runs(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
 
 
 def _phases(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
-    """Phases of a run, from 0: a new one begins when the orchestrator is asked again after another agent has been."""
-    trace, _ = _runs(frame)
-    agents, names = factorized(frame["agent"])
-    leading = (
-        agents == names.get_indexer(pd.Index(["orchestrator"]))[0]
-        if "orchestrator" in names
-        else np.zeros(len(frame), bool)
-    )
-    heads = equals(frame, "kind", ORCHESTRATOR)
-    pairs = trace * (len(names) + 1) + agents
-    leading |= np.isin(pairs, np.unique(pairs[heads]))
-    calls = equals(frame, "kind", LLM)
-    order = np.lexsort((micros(frame), trace))
-    asked = order[calls[order]]
-    lead, run = leading[asked], trace[asked]
-    begins = np.zeros(len(asked), bool)
-    begins[1:] = lead[1:] & ~lead[:-1] & (run[1:] == run[:-1])
-    steps = np.zeros(len(frame), np.int64)
-    steps[asked] = begins
-    total = np.cumsum(steps[order])
-    firsts = np.searchsorted(trace[order], trace[order], side="left")
-    phase = np.empty(len(frame), np.intp)
-    phase[order] = total - np.append(0, total)[firsts]
-    return phase, pd.Index(np.arange(phase.max(initial=-1) + 1))
+    """The phase in which each row began, by name; missing (-1) where nothing tells one."""
+    known = phases_of(frame)
+    trace, labels = factorized(frame["trace_id"])
+    codes = np.full(len(frame), -1)
+    names: dict[str, int] = {}
+    having = [code for code, label in enumerate(labels) if label in known]
+    if having:
+        start = micros(frame)
+        order = np.argsort(trace, kind="stable")
+        firsts, lasts = (np.searchsorted(trace[order], having, side=side) for side in ("left", "right"))
+        for code, first, last in zip(having, firsts.tolist(), lasts.tolist(), strict=True):
+            rows = order[first:last]
+            phases = sorted(known[labels[code]], key=lambda phase: phase[0])
+            begins = np.array([phase[0] for phase in phases])
+            ends = np.array([np.iinfo(np.int64).max if phase[1] == NAT else phase[1] for phase in phases])
+            called = np.array([names.setdefault(phase[2], len(names)) for phase in phases])
+            at = np.searchsorted(begins, start[rows], side="right") - 1
+            inside = (at >= 0) & (start[rows] != NAT) & (start[rows] < ends[at])
+            codes[rows[inside]] = called[at[inside]]
+    return codes, pd.Index(list(names), dtype="str")
 
 
 DERIVED: dict[str, Callable[[pd.DataFrame], tuple[Codes, pd.Index[Any]]]] = {

@@ -16,7 +16,8 @@ import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.span import LLM, Float64
-from anton_notebook.tables.costs import KEY, spans_of
+from anton_notebook.tables.costs import spans_of
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.groups import Codes, equals, factorized, micros
 from anton_notebook.tables.spending import split_tokens
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from anton_notebook.errors import near
 from anton_notebook.span import LLM, TOOL
-from anton_notebook.tables.costs import KEY
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.summary import duration, one_line, usd
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from anton_notebook.store.columns import grown
 from anton_notebook.store.figures import depths, levels, pico
 from anton_notebook.tables.buffers import Array, Buffer
 from anton_notebook.tables.columns import SPANS, SUMS, Context, CostSource
+from anton_notebook.tables.phases import told
 
 _UNSEEN = np.uint8(Flag.DEAD | Flag.PENDING)
 _MANY = 4096
@@ -57,7 +58,8 @@ class SpansFrame:
                 self._frame = None
                 self._update()
                 arrays = {column.name: held.array() for column, held in self._columns}
-                self._frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(self._order.size))
+                frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(self._order.size))
+                self._frame = told(frame, self._store.traces)
             return self._frame.copy(deep=False)
 
     def row_numbers(self) -> Int32:

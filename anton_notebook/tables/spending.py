@@ -10,7 +10,8 @@ import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.span import LLM, NAT, Float64, Int64
-from anton_notebook.tables.costs import KEY, spans_of
+from anton_notebook.tables.costs import spans_of
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.groups import Codes, equals, factorized, floats, micros
 from anton_notebook.tables.parts import PICO, TOKENS, classes, repriced
 

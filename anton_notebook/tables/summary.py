@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from anton_notebook.tables.asked import Since
-from anton_notebook.tables.costs import KEY, costs
+from anton_notebook.tables.costs import costs
+from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.parts import TOKENS
 
 RUNS = 15
