@@ -268,3 +268,17 @@ def test_a_run_without_any_file_says_nothing(proxy: Proxy) -> None:
     proxy.call([system("api"), user("Task: x")])
     figures = anb.read_traces(proxy.path)["task-1"].figures
     assert (figures["progress"], figures["phases"], figures["marks"]) == ("", [], [])
+
+
+def test_files_of_anton_s_that_lack_their_lists_are_read_as_if_they_were_empty(proxy: Proxy, tmp_path: Path) -> None:
+    run_of(proxy)
+    progress(tmp_path)
+    folder = tmp_path / ".modular-agents"
+    path = folder / "checkpoints" / "0a1b2c3d" / "checkpoint_phase0_00000000.json"
+    path.parent.mkdir(parents=True)
+    said = {"task_id": "0a1b2c3d", "checkpoint_id": "phase0_00000000", "timestamp": local(3.5), "total_phases": 2}
+    path.write_text(json.dumps(said))
+    (folder / "knowledge.json").write_text('{"root_path": "/x"}')
+    traces = anb.read_traces(tmp_path)
+    assert [name for _, name in traces["task-1"].figures["marks"]] == ["checkpoint phase0_00000000"]
+    assert all(span.module is None for span in traces["task-1"].spans)

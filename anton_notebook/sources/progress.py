@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,7 +52,7 @@ class Checkpoint(msgspec.Struct, gc=False):
     phase_index: int = 0
     total_phases: int = 0
     task_description: str = ""
-    completed_subtasks: list[Subtask] = field(default_factory=list)
+    completed_subtasks: list[Subtask] = []
 
 
 class Module(msgspec.Struct, gc=False):
@@ -62,14 +62,14 @@ class Module(msgspec.Struct, gc=False):
     path: str = ""
     purpose: str = ""
     language: str = ""
-    dependencies: list[str] = field(default_factory=list)
+    dependencies: list[str] = []
 
 
 class Knowledge(msgspec.Struct, gc=False):
     """`knowledge.json`: what anton knows of the repository."""
 
     root_path: str = ""
-    modules: list[Module] = field(default_factory=list)
+    modules: list[Module] = []
 
 
 @dataclass(slots=True)
