@@ -68,7 +68,7 @@ export class Workbench implements Bench {
     this.paintTheme();
     this.takeView();
     this.takeSelection();
-    this.told(EVERYTHING_NEW);
+    this.told(EVERYTHING_NEW, this.model.size === 0);
   }
 
   close(): void {
@@ -221,10 +221,11 @@ export class Workbench implements Bench {
     if (known !== undefined || this.model.size > 0) this.voice.say(`${name} view`);
   }
 
-  private told(delta: Delta): void {
+  /** `view`: whether the view has to be told too; one that was just made has been. */
+  private told(delta: Delta, view = true): void {
     this.state.told(delta);
     if (delta.reset) this.takeSelection();
-    this.guard("picture", () => this.shown?.told(delta));
+    if (view) this.guard("picture", () => this.shown?.told(delta));
     this.guard("toolbar", () => this.toolbar.update());
     this.guard("search", () => this.finding.told(delta));
     this.say();

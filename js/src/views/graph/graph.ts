@@ -43,6 +43,8 @@ export class GraphView implements View {
   private trace = "";
   /** What of the time the other views look at, as long as this one has not moved by itself. */
   private looked = "";
+  /** A view is told of everything when it has just been made, with all in its place. */
+  private built = true;
 
   constructor(private readonly bench: Bench) {
     const { model, connection, state } = bench;
@@ -109,12 +111,13 @@ export class GraphView implements View {
     this.trace = model.shown[0] ?? "";
     this.layout.now = Date.now();
     if (delta.reset) {
-      this.layout.relayout({ mode: this.mode(), now: Date.now() });
+      if (!this.built) this.layout.relayout({ mode: this.mode(), now: Date.now() });
       this.picture.forget();
     } else {
       this.layout.update(delta);
       this.picture.welcome(delta, performance.now());
     }
+    this.built = false;
     if (delta.reset && other) this.fitted = false;
     if (this.camera.following) this.follow();
     this.empty.textContent = instead(model);

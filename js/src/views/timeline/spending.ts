@@ -18,15 +18,18 @@ export class Spending {
   build(model: Model): void {
     const { cost, start, duration, alive, size, classes, strings, shown } = model;
     const own = classes.map((codes) => strings[codes?.[0] ?? 0] === shown[0]);
-    const slots: number[] = [];
+    const slots = new Uint32Array(Math.min(size, CALLS));
+    let n = 0;
     let origin = Number.POSITIVE_INFINITY;
-    for (let slot = 0; slot < size && slots.length < CALLS; slot++) {
+    for (let slot = 0; slot < size && n < CALLS; slot++) {
       if (!(cost[slot]! > 0) || alive[slot] === 0 || !own[model.cls[slot]!] || Number.isNaN(start[slot]!)) continue;
-      slots.push(slot);
+      slots[n++] = slot;
       if (start[slot]! < origin) origin = start[slot]!;
     }
     const endOf = (slot: number): number => start[slot]! + (duration[slot]! || 0) - origin;
-    const keys = Float64Array.from(slots, (slot, i) => Math.max(0, Math.round(endOf(slot))) * CALLS + i).sort();
+    const keys = new Float64Array(n);
+    for (let i = 0; i < n; i++) keys[i] = Math.max(0, Math.round(endOf(slots[i]!))) * CALLS + i;
+    keys.sort();
     this.origin = origin;
     this.ends = new Float64Array(keys.length);
     this.sums = new Float64Array(keys.length);

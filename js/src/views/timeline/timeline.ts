@@ -50,6 +50,8 @@ export class TimelineView implements View {
   private shown = false;
   private summedAt = 0;
   private looked = "";
+  /** A view is told of everything when it has just been made, with all in its place. */
+  private built = true;
 
   constructor(private readonly bench: Bench) {
     const { model, connection } = bench;
@@ -106,13 +108,14 @@ export class TimelineView implements View {
     const { model } = this.bench;
     this.layout.now = Date.now();
     if (delta.reset) {
-      this.layout.relayout({ mode: "time", now: Date.now() });
+      if (!this.built) this.layout.relayout({ mode: "time", now: Date.now() });
       this.encoding.take(true);
       this.summedAt = 0;
     } else {
       this.layout.update(delta);
       this.encoding.take(false);
     }
+    this.built = false;
     this.lines.build();
     const now = performance.now();
     if (model.size < 20_000 || now - this.summedAt > FRESH_MS || this.summedAt === 0) {
