@@ -46,6 +46,12 @@ def scan(
     Every partition holds whole runs. `anb.costs(scan(...), by="agent")` is what it is on pandas, to the cent. Columns of one's
     own are there if they are functions of the frame. Raises `ArchiveError` without Dask (`pip install
     'anton-notebook[archive]'`), and what `read_traces` raises.
+
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp()); _ = (folder / "t.jsonl").write_text(
+    ...     '{"timestamp": "2026-01-01T00:00:00Z", "agent_name": "a", "trace_id": "t", "span_id": "s", "model": "m"}\\n')
+    >>> scan(folder).agent.compute().tolist()
+    ['a', 'a']
     """
     if blocksize < LEAST:
         raise ValueError(f"blocksize={blocksize} is less than {LEAST:,} bytes; a stretch is to hold many lines")

@@ -62,6 +62,11 @@ def test_every_python_block_runs(tmp_path: Path) -> None:
     ],
 )
 def test_every_command_is_one(line: str) -> None:
+    checked_command(line)
+
+
+def checked_command(line: str) -> None:
+    """Fails where there is no such command, or it has no such option."""
     words = line.replace('"', "").replace("'", "").split()
     assert words[1] in COMMANDS
     options = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line.split(" -- ")[0]))

@@ -54,6 +54,11 @@ def show_diff(df: pd.DataFrame, *, limit: int = MOST) -> SideBySide:
     """The answers of a `rerun` (or `replay`) frame beside the originals, differences marked.
 
     Raises ValueError where the frame has no `original` and `response` (or `replayed`).
+
+    >>> import pandas as pd
+    >>> show_diff(pd.DataFrame({"variant": [1], "repeat": [1], "original": ["Hello"], "response": ["Hello"]}))
+    variant 1, repeat 1
+    (no difference)
     """
     names = {"replayed": "response"} if "response" not in df.columns else {}
     shown = df.rename(columns=names)

@@ -190,7 +190,11 @@ def set_price(
 
 
 def reset_prices() -> None:
-    """Forgets everything that `set_price` has set."""
+    """Forgets everything that `set_price` has set.
+
+    >>> set_price("my-local-model", input=0, output=0)
+    >>> reset_prices()
+    """
     _become(lambda old: Prices())
 
 

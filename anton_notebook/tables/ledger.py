@@ -40,6 +40,13 @@ def context_ledger(
     what dropping it after its first turn would have saved), `missed_cache_calls` and `missed_cache_usd`: turns in
     which it stood in an unchanged beginning of the conversation, so that it might have come from the prompt cache, and
     did not; and what that cost more. Costs are `NaN` without a price.
+
+    >>> import anton_notebook as anb, pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp()); _ = (folder / "t.jsonl").write_text(
+    ...     '{"timestamp": "2026-01-01T00:00:00Z", "agent_name": "a", "trace_id": "t", "span_id": "s", "span_type": "llm_call", '
+    ...     '"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "response": "Yes?"}\\n')
+    >>> context_ledger(anb.read_traces(folder))[["role", "excerpt", "calls"]].values.tolist()
+    [['user', 'Hi', 1]]
     """
     spans = spans_of(run)
     texts = run.messages_df() if messages is None else messages

@@ -81,7 +81,11 @@ def add_column(name: str, make: Make, dtype: str = "object", meaning: str = "", 
 
 
 def remove_column(name: str, *, frame: str = "spans") -> None:
-    """Takes a column of one's own away again; `UnknownColumn` (a KeyError) where there is none."""
+    """Takes a column of one's own away again; `UnknownColumn` (a KeyError) where there is none.
+
+    >>> add_column("cheap", lambda spans: spans["cost_usd"] < 0.01, "bool")
+    >>> remove_column("cheap")
+    """
     _fields(frame)
     with _lock:
         kept = tuple(column for column in _added.get(frame, ()) if column.name != name)

@@ -24,6 +24,10 @@ def cost_timeline(run: Any, *, experiments: bool = True, prices: PricesLike = No
     Columns: `time` (the end; the start where that is unknown), `trace_id`, `span_id`, `agent`, `model`, `cost_usd` and
     `tokens` of the call, `cumulated_cost_usd`, `cumulated_tokens`, `agent_cumulated_usd` (of its agent) and
     `unpriced_calls` so far: while that is not 0, the sums are lower bounds. Calls without a time come last.
+
+    >>> import anton_notebook.tables.costs as c
+    >>> cost_timeline(c.EMPTY)["cumulated_cost_usd"].tolist()
+    []
     """
     frame = spans_of(run, experiments)
     cost = floats(frame, "cost_usd") if prices is None else repriced(frame, pricing.Prices.of(prices))
@@ -127,6 +131,10 @@ def price_check(x: Any, *, experiments: bool = False, tolerance: float = 0.005) 
     Columns: `provider`, `model`, `calls`, `recorded_usd`, `cost_usd` (both over the calls that have both),
     `difference_usd` (recorded less recomputed), `ratio`, `differing_calls` (by more than `tolerance` of the cost),
     `source` (of the price) and `reason`.
+
+    >>> import anton_notebook.tables.costs as c
+    >>> price_check(c.EMPTY)[["model", "difference_usd", "reason"]].empty
+    True
     """
     frame = spans_of(x, experiments)
     rows = np.flatnonzero(equals(frame, "kind", LLM) & ~equals(frame, "status", "running"))

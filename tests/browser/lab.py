@@ -90,9 +90,10 @@ class Lab:
 
 @contextmanager
 def chromium_browser(executable: str) -> Iterator[Browser]:
-    """The browser of the machine, headless."""
+    """The browser of the machine; `HEADED=300` shows it, with 300 ms between two actions."""
+    slow = int(os.environ.get("HEADED") or 0)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS, headless=not slow, slow_mo=slow)
         try:
             yield browser
         finally:
