@@ -58,7 +58,7 @@ def replay(
     on_stale: str = "stop",
     command: Sequence[str] | None = None,
     workdir: Any = None,
-    normalize: Sequence[Any] = (),
+    normalize: Sequence[Any] | None = None,
     progress: bool = True,
     cache: bool = True,
     timeout: float = 600.0,
@@ -96,7 +96,7 @@ def replay(
     if command is not None:
         module = importlib.import_module("anton_notebook.replay.program")
         found: pd.DataFrame = module.replay_program(
-            cp, command=command, workdir="copy" if workdir is None else workdir, normalize=normalize or None, fresh=fresh, **program
+            cp, command=command, workdir="copy" if workdir is None else workdir, normalize=normalize, fresh=fresh, **program
         )  # fmt: skip
         return found
     if program:

@@ -38,6 +38,7 @@ export class ForkPanel {
   private turn = 0;
   private planned: Planned | null = null;
   private fork: number | null = null;
+  private running = false;
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -75,13 +76,19 @@ export class ForkPanel {
 
   close(): void {
     if (this.element.hasAttribute("hidden")) return;
-    this.turn++;
+    if (!this.running) this.turn++;
     clearTimeout(this.timer);
     this.light(null);
     this.element.setAttribute("hidden", "");
   }
 
+  /** While a replay runs, the panel stays with it: what it has done so far, and how to stop it. */
   async show(row: number, title: string): Promise<void> {
+    if (this.running) {
+      this.element.removeAttribute("hidden");
+      this.end.focus();
+      return;
+    }
     this.turn++;
     this.row = row;
     this.planned = null;
@@ -139,7 +146,7 @@ export class ForkPanel {
     this.go.disabled = !planned.allowed || planned.problem !== null;
     const words = planned.quote === null ? "" : quoteWords(planned.quote, planned.left_usd);
     if (planned.problem !== null) this.say(planned.problem, true);
-    else if (!planned.allowed) this.say(`${words}. ${planned.how_to_allow}`, true);
+    else if (!planned.allowed) this.say([words, planned.how_to_allow].filter(Boolean).join(". "), true);
     else this.say(`${words}, if the new answers have the shape of the old ones`, false);
     this.lights(null);
   }
@@ -176,8 +183,9 @@ export class ForkPanel {
   }
 
   private async run(): Promise<void> {
-    this.go.disabled = true;
-    const turn = this.turn;
+    clearTimeout(this.timer);
+    const turn = ++this.turn;
+    this.busy(true);
     try {
       const started = await this.connection.request<{ fork: number; trace_id: string }>("fork_run", this.args());
       if (turn !== this.turn) return;
@@ -188,7 +196,18 @@ export class ForkPanel {
       await this.watch(turn);
     } catch (error) {
       if (turn === this.turn) this.say(said(error), true);
+    } finally {
+      this.busy(false);
     }
+  }
+
+  /** What is running cannot be edited, so that what stands here is what is being asked. */
+  private busy(running: boolean): void {
+    this.running = running;
+    this.go.disabled = running;
+    this.edit.readOnly = running;
+    this.anew.disabled = running;
+    if (!running) this.end.setAttribute("hidden", "");
   }
 
   private async watch(turn: number): Promise<void> {
@@ -197,9 +216,7 @@ export class ForkPanel {
       if (turn !== this.turn) return;
       this.say(progress(seen), seen.state === "failed" || seen.failed > 0);
       if (seen.state !== "running") {
-        this.end.setAttribute("hidden", "");
         this.look.removeAttribute("hidden");
-        this.go.disabled = false;
         return;
       }
       await new Promise((wait) => setTimeout(wait, EVERY_MS));
