@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -14,16 +15,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.servers.llm_server import LlmServer
 from tests.test_dashboard import line, put
 
 
 class Command:
     """`anton-notebook dashboard` as users start it."""
 
-    def __init__(self, path: Path, *options: str) -> None:
+    def __init__(self, path: Path, *options: str, **environ: str) -> None:
         self.started = time.perf_counter()
         command = [sys.executable, "-m", "anton_notebook.cli", "dashboard", "--path", str(path), "--no-browser"]
-        self.process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, text=True, env=os.environ | environ
+        )
         assert self.process.stdout is not None
         self.url = ""
         for said in self.process.stdout:
@@ -87,7 +91,8 @@ def test_a_live_run_grows_in_two_tabs_from_one_reader(folder: Path, context: Bro
         first.wait_for_selector(".ad-table td")
         assert "api" in first.locator(".ad-table:visible").inner_text()
         first.locator(".ad-tabs button", has_text="Experiments").click()
-        assert "Nothing was tried yet" in first.locator("section.ad-page:visible").inner_text()
+        said_of_tries = first.locator("section.ad-page:visible").inner_text()
+        assert "Nothing was tried yet" in said_of_tries and "No run was forked yet" in said_of_tries
         first.reload()
         spans(first, 3)
         assert said == said_too == []
@@ -143,3 +148,27 @@ def test_only_a_flag_lets_scripts_of_the_page_replay(folder: Path, context: Brow
             assert "span_id" in said
     finally:
         command.close()
+
+
+def test_a_scripts_replay_is_compared_at_the_address_that_it_is_given(folder: Path, context: BrowserContext) -> None:
+    with LlmServer() as model:
+        command = Command(folder, "--allow-replay", **model.environment())
+        try:
+            page, said = watched(context)
+            page.goto(command.url)
+            spans(page, 2)
+            ask = """body => fetch("/api/replay/a", {method: "POST", headers: {"Content-Type": "application/json"}, body})
+                .then(answer => answer.json())"""
+            value = page.evaluate(ask, json.dumps({"prompt": "Say goodbye."}))
+            assert value["original_trace_id"] == "run-1", value
+            page.wait_for_selector(".ad-try")  # the branch is in the list of runs, marked
+            page.locator(".ad-tabs button", has_text="Experiments").click()
+            page.locator(".ad-small").click()
+            page.wait_for_selector(".an-pairs .an-parting")
+            other, said_too = watched(context)
+            other.goto(value["comparison_url"])
+            other.wait_for_selector(".an-pairs .an-parting")
+            assert "executed" in other.locator(".an-pairs").inner_text()
+            assert said == said_too == []
+        finally:
+            command.close()

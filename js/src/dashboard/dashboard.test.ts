@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { Host } from "./host";
 import { type ListedRun, RunList } from "./runs";
+import { TriesPage } from "./tables";
 import { unpack, type Wire } from "./wire";
 
 /** What `anton_notebook.protocol.frame` makes of `{"type":"x"}` and the buffers 1 2 3 and 4; tests/test_dashboard.py has it too. */
@@ -116,7 +117,10 @@ describe("the list of runs", () => {
     expect(list.element.querySelector("b")).toBeNull();
     expect(list.element.querySelector(".ad-dot")?.getAttribute("aria-label")).toBe("running");
     expect(list.element.querySelector('[aria-current="true"]')?.textContent).toContain("A new one");
-    expect(list.element.querySelectorAll(".ad-facts")[1]?.textContent).toContain("$0.010");
+    const facts = [...list.element.querySelectorAll(".ad-facts")].map((one) => one.textContent);
+    expect(facts[0]).toContain("running");
+    expect(facts[2]).toContain("$0.010");
+    expect(facts[3]).toBe("3 spans · 15 tokens");
     (list.element.querySelectorAll(".ad-run")[1] as HTMLElement).click();
     (list.element.querySelector(".ad-follow") as HTMLElement).click();
     expect(picked).toEqual(["old", null]);
@@ -133,5 +137,35 @@ describe("the list of runs", () => {
     await drawn();
     expect([...list.element.querySelectorAll(".ad-run")]).toHaveLength(1);
     expect(list.element.querySelector(".ad-try")?.textContent).toBe("rerun");
+  });
+});
+
+describe("experiments and replays", () => {
+  it("are two tables; each opens its run, and is compared with its original", () => {
+    const list = new RunList(() => {});
+    const opened: unknown[] = [];
+    const page = new TriesPage(list, (one, compare) => opened.push([one.trace_id, compare]));
+    page.draw();
+    expect(page.element.textContent).toContain("Nothing was tried yet");
+    expect(page.element.textContent).toContain("No run was forked yet");
+    list.take(
+      [
+        run("a", { name: "<i>cache</i>" }),
+        run("b", { origin: "rerun", original_trace_id: "a", cost_usd: null }),
+        run("c", { origin: "replay", original_trace_id: "a", status: "error" }),
+      ],
+      3,
+    );
+    page.draw();
+    expect(page.element.querySelectorAll("table")).toHaveLength(2);
+    expect(page.element.querySelector("i")).toBeNull();
+    expect(page.element.querySelectorAll("tbody tr")[1]?.textContent).toContain("<i>cache</i>");
+    for (const button of page.element.querySelectorAll("button")) button.click();
+    expect(opened).toEqual([
+      ["b", false],
+      ["b", true],
+      ["c", false],
+      ["c", true],
+    ]);
   });
 });

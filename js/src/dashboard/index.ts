@@ -2,7 +2,7 @@
 import widget from "../index";
 import { h, put, swap } from "../ui/dom";
 import { Host, type HostModel } from "./host";
-import { isTry, type ListedRun, RunList } from "./runs";
+import { type ListedRun, RunList } from "./runs";
 import { CostsPage, TriesPage } from "./tables";
 import { type Frame, Wire } from "./wire";
 
@@ -29,7 +29,7 @@ class Dashboard {
   private readonly title = h("span.ad-title", {}, "anton_notebook");
   private readonly runs = new RunList((trace) => this.pick(trace));
   private readonly costs = new CostsPage(() => this.shown());
-  private readonly tries = new TriesPage(this.runs, (run) => this.compare(run));
+  private readonly tries = new TriesPage(this.runs, (run, compare) => this.open(run.trace_id, compare));
   private readonly tabs = new Map<Page, HTMLElement>();
   private readonly wire: Wire;
   private readonly host: Host;
@@ -95,7 +95,7 @@ class Dashboard {
     const trace = wanted.get("trace");
     if (trace !== null) this.pick(trace);
     const compare = wanted.get("compare");
-    if (compare !== null) this.ask("show", { trace_id: compare });
+    if (compare !== null) this.open(compare, true);
     this.mark();
   }
 
@@ -133,10 +133,16 @@ class Dashboard {
     else if (this.page === "costs") setTimeout(() => void this.costs.load(), 150);
   }
 
-  /** A branch is looked at beside its original. */
-  private compare(run: ListedRun): void {
-    this.pick(isTry(run) ? (run.original_trace_id ?? run.trace_id) : run.trace_id);
+  /** Shows a run in the workbench; a branch compared with its original, where that is asked for. */
+  private open(trace: string, compare: boolean): void {
+    this.pick(trace);
     this.show("workbench");
+    this.graph?.set("view", compare ? "compare" : "graph");
+    try {
+      this.graph?.save_changes();
+    } catch {
+      // said already: there is no connection
+    }
   }
 
   private ask(op: string, args: Record<string, unknown>): void {

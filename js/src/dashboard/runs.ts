@@ -111,12 +111,14 @@ export class RunList {
     const tokens = (run.input_tokens ?? 0) + (run.output_tokens ?? 0);
     const facts = [
       clock(run.start === null ? null : Date.parse(run.start)),
-      span(run.duration_ms),
+      state === "run" ? "running" : span(run.duration_ms),
+      cost,
+    ];
+    const more = [
       `${count(run.spans)} ${run.spans === 1 ? "span" : "spans"}`,
       tokens > 0 ? `${count(tokens)} tokens` : "",
-      cost,
-      run.errors > 0 ? `${run.errors} ${run.errors === 1 ? "error" : "errors"}` : "",
     ];
+    const errors = run.errors > 0 ? `${run.errors} ${run.errors === 1 ? "error" : "errors"}` : "";
     const button = h(
       "button.ad-run",
       { type: "button", "aria-current": run.trace_id === this.shown ? "true" : "false" },
@@ -124,8 +126,14 @@ export class RunList {
       h(
         "span.ad-words",
         {},
-        h("span.ad-name", {}, run.name || run.trace_id, isTry(run) ? h("span.ad-try", {}, run.origin) : null),
+        h(
+          "span.ad-first",
+          {},
+          h("span.ad-name", { title: run.name || run.trace_id }, run.name || run.trace_id),
+          isTry(run) ? h("span.ad-try", {}, run.origin) : null,
+        ),
         h("span.ad-facts", {}, facts.filter(Boolean).join(" · ")),
+        h("span.ad-facts", {}, more.filter(Boolean).join(" · "), errors ? h("span.ad-bad", {}, ` · ${errors}`) : null),
       ),
     );
     return h("li", {}, button);

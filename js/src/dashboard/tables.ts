@@ -93,50 +93,62 @@ function share(value: number | null): HTMLElement {
   return h("td.ad-share", {}, bar, `${(value * 100).toFixed(1)} %`);
 }
 
+const KINDS: [string, string, string][] = [
+  ["rerun", "Experiments", "Nothing was tried yet: open a call in the workbench and run it again with another prompt."],
+  ["replay", "Replays", "No run was forked yet: open a call in the workbench and choose “Rerun from here”."],
+];
+
+/** Experiments and replays, each a trace of its own. */
 export class TriesPage {
   readonly element = h("section.ad-page", { "aria-label": "Experiments and replays", hidden: true });
-  private readonly table = h("div.ad-table");
-  private order: ListedRun[] = [];
+  private readonly tables = h("div.ad-table");
 
   constructor(
     private readonly runs: RunList,
-    pick: (run: ListedRun) => void,
+    private readonly pick: (run: ListedRun, compare: boolean) => void,
   ) {
-    put(this.element, h("header", {}, h("h2", {}, "Experiments and replays")), this.table);
-    this.table.addEventListener("click", (event) => {
-      const row = (event.target as Element).closest("tbody tr");
-      const at = row === null ? -1 : [...(row.parentElement as Element).children].indexOf(row);
-      if (at >= 0) pick(this.order[at]!);
-    });
+    put(this.element, this.tables);
   }
 
   draw(): void {
-    this.order = this.runs.tries;
-    const rows = this.order.map((run) =>
-      h(
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.at : undefined;
+    const parts = KINDS.flatMap(([origin, title, none]) => {
+      const found = this.runs.tries.filter((run) => run.origin === origin);
+      return [h("h2", {}, title), found.length > 0 ? this.table(found) : h("p.ad-note", {}, none)];
+    });
+    swap(this.tables, ...parts);
+    if (focused !== undefined)
+      for (const one of this.tables.querySelectorAll<HTMLElement>("button"))
+        if (one.dataset.at === focused) one.focus();
+  }
+
+  private table(found: ListedRun[]): HTMLElement {
+    const button = (name: string, words: string, run: ListedRun, compare: boolean): HTMLElement => {
+      const made = h(name, { type: "button" }, words);
+      made.dataset.at = `${this.runs.tries.indexOf(run)}${compare ? "c" : "o"}`;
+      made.addEventListener("click", () => this.pick(run, compare));
+      return made;
+    };
+    const rows = found.map((run) => {
+      const original = run.original_trace_id === null ? "–" : this.runs.name(run.original_trace_id);
+      return h(
         "tr",
         {},
-        h("th", { scope: "row" }, h("button.ad-link", { type: "button" }, run.name || run.trace_id)),
-        h("td", {}, run.origin),
-        h("td", {}, run.original_trace_id === null ? "–" : this.runs.name(run.original_trace_id)),
-        h("td", {}, clock(run.start === null ? null : Date.parse(run.start))),
+        h(
+          "th",
+          { scope: "row" },
+          button("button.ad-link", clock(run.start === null ? null : Date.parse(run.start)), run, false),
+        ),
+        h("td.ad-of", { title: original }, original),
         h("td", {}, count(run.llm_calls)),
         h("td", {}, run.cost_usd === null ? "–" : money(run.cost_usd, run.unpriced_calls > 0)),
         h("td", {}, span(run.duration_ms)),
-        h("td", {}, run.status),
-      ),
-    );
-    const heads = ["name", "what", "of", "started", "calls", "cost", "took", "status"];
-    swap(
-      this.table,
-      rows.length > 0
-        ? h(
-            "table",
-            {},
-            h("thead", {}, h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)))),
-            h("tbody", {}, ...rows),
-          )
-        : h("p", {}, "Nothing was tried yet: open a call in the workbench and run it again with another prompt."),
-    );
+        h(`td${run.status === "error" ? ".ad-bad" : ""}`, {}, run.status),
+        h("td", {}, run.original_trace_id === null ? null : button("button.ad-small", "Compare", run, true)),
+      );
+    });
+    const heads = ["started", "of the run", "calls", "cost", "took", "status"];
+    const head = [...heads.map((name) => h("th", { scope: "col" }, name)), h("td", {})];
+    return h("table.ad-tries", {}, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows));
   }
 }

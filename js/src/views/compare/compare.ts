@@ -51,6 +51,8 @@ export class CompareView implements View {
   private readonly only = h("input", { type: "checkbox" }) as HTMLInputElement;
   private ids: string[] = [];
   private chosen: [string, string] | null = null;
+  /** The run that was on the screen when they were chosen. */
+  private beside = "";
   private asked = "";
   private turn = 0;
   private shown = false;
@@ -97,9 +99,11 @@ export class CompareView implements View {
 
   /** What is compared unless somebody chooses: the run on the screen with its branch, its original, or the one before it. */
   private wanted(all: Run[]): [string, string] | null {
-    if (this.chosen?.every((id) => this.ids.includes(id))) return this.chosen;
     const { model } = this.bench;
-    const own = model.runs.get(model.shown[0] ?? "");
+    const seen = model.shown[0] ?? "";
+    if (this.beside === seen && this.chosen?.every((id) => this.ids.includes(id))) return this.chosen;
+    this.beside = seen;
+    const own = model.runs.get(seen);
     if (own === undefined) return null;
     const original = own.original_trace_id;
     if (original !== null && model.runs.has(original)) return [original, own.trace_id];
