@@ -21,35 +21,41 @@ class Events:
 
     def __init__(self) -> None:
         self._rest = b""
-        self._name = ""
-        self._data: list[bytes] = []
         self.size = 0
 
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
         self.size += len(chunk)
         if self.size > LONGEST or len(self._rest) > LINE:
-            raise ValueError(f"the answer is longer than {LONGEST >> 20} MiB, or a line of it than {LINE >> 20} MiB")
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
+            raise ValueError(f"the answer is longer than {LONGEST >> 20} MiB, or an event of it than {LINE >> 20} MiB")
+        text = self._rest + chunk
+        if b"\r" in text:  # a lone one at the end may be half of a line's end
+            cut = len(text) - text.endswith(b"\r")
+            text = text[:cut].replace(b"\r\n", b"\n") + text[cut:]
+        blocks = text.split(b"\n\n")
+        self._rest = blocks.pop()
         found = []
-        for line in lines:
-            if line.endswith(b"\r"):
-                line = line.rstrip(b"\r")
-            if line.startswith(b"data: "):  # nearly all of them
-                self._data.append(line[6:])
-            elif not line:
-                if self._data:
-                    found.append((self._name, self._data[0] if len(self._data) == 1 else b"\n".join(self._data)))
-                    self._data = []
-                self._name = ""
-            else:
-                field, _, value = line.partition(b":")
-                value = value.removeprefix(b" ")
-                if field == b"data":
-                    self._data.append(value)
-                elif field == b"event":
-                    self._name = value.decode("utf-8", "replace")
+        for block in blocks:
+            head, _, rest = block.partition(b"\n")
+            if head.startswith(b"event: ") and rest.startswith(b"data: ") and b"\n" not in rest:
+                found.append((head[7:].decode("utf-8", "replace"), rest[6:]))
+            elif head.startswith(b"data: ") and not rest:
+                found.append(("", head[6:]))
+            elif (event := _event(block)) is not None:
+                found.append(event)
         return found
+
+
+def _event(block: bytes) -> tuple[str, bytes] | None:
+    """An event of any lines; None of one without data."""
+    name, data = "", []
+    for line in block.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value.decode("utf-8", "replace")
+    return (name, b"\n".join(data)) if data else None
 
 
 def decode(data: bytes) -> dict[str, Any]:

@@ -25,12 +25,14 @@ from typing import Any
 
 from anton_notebook.errors import CallFailed, MissingKey, MissingSDK
 from anton_notebook.llm.events import Events, decode
+from anton_notebook.llm.lean import lean
 from anton_notebook.request import Request, Response
 
 OnText = Callable[[str], None]
 EXCERPT = 300
 TURNED_AWAY = frozenset({429, 503, 529})
 PASSING = TURNED_AWAY | {408, 409, 500, 502, 504}
+_WHO = re.compile(r"://[^/@]*@")
 _MARKUP = re.compile(r"<[^>]{0,500}>")
 
 
@@ -113,8 +115,13 @@ class Sdk(abc.ABC):
         """What an answer depends on besides the request."""
         return f"{self.name} {self.place.rstrip('/')}"
 
+    @property
+    def shown_place(self) -> str:
+        """The address as it is told: without a name and a password that may stand in it."""
+        return _WHO.sub("://", self.place)
+
     def __repr__(self) -> str:
-        where = f"base_url={self.base_url!r}" if self.base_url else ""
+        where = f"base_url={_WHO.sub('://', self.base_url)!r}" if self.base_url else ""
         return f"{type(self).__name__}({where})"
 
     # -- clients
@@ -190,10 +197,10 @@ class Sdk(abc.ABC):
         faster = getattr(sdk, "DefaultAioHttpClient", None)
         if faster is not None:
             try:
-                return faster(follow_redirects=False)
+                return lean(faster, follow_redirects=False)
             except (RuntimeError, ImportError, TypeError):
                 pass
-        return sdk.DefaultAsyncHttpxClient(follow_redirects=False)
+        return lean(sdk.DefaultAsyncHttpxClient, follow_redirects=False)
 
     def _make(self, kind: Any, sdk: Any, **given: Any) -> Any:
         """A client of this class that does nothing unasked: no retries, no redirects, no spans of its own."""
@@ -227,7 +234,8 @@ class Sdk(abc.ABC):
             await self._read_whole(raw, kind, answer, on_text)
             return
         events = Events()
-        async for chunk in raw.iter_bytes():
+        packed = raw.headers.get("content-encoding")
+        async for chunk in raw.iter_bytes() if packed else raw.http_response.stream:
             try:
                 for name, data in events.feed(chunk):
                     if data == b"[DONE]":
@@ -268,7 +276,7 @@ class Sdk(abc.ABC):
             return
         shown = f"{kind or 'a body without a type'}: {_excerpt(text)}" if text.strip() else "an empty body"
         raise CallFailed(
-            self._scrub(f"{self.name} at {self.place} answered with {shown}; is the address right?"),
+            self._scrub(f"{self.name} at {self.shown_place} answered with {shown}; is the address right?"),
             "content",
             status=200,
         )
@@ -282,7 +290,7 @@ class Sdk(abc.ABC):
         links = _chain(error)
         inner = links[-1]
         said = self._scrub(" ".join(f"{type(inner).__name__}: {inner}"[:EXCERPT].split()).rstrip(": "))
-        where = f"{self.name} at {self.place}"
+        where = f"{self.name} at {self.shown_place}"
         if partial is not None:
             text = f"{self.name} broke the answer off ({said}); it may have been billed"
             return CallFailed(text, "cut", passing=True, partial=partial)
@@ -306,7 +314,7 @@ class Sdk(abc.ABC):
         headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
         if 300 <= status < 400:
             return CallFailed(
-                f"{self.name} at {self.place} answered with a redirect ({status}), which is not followed because the prompt "
+                f"{self.name} at {self.shown_place} answered with a redirect ({status}), which is not followed because the prompt "
                 "would go along; give the right base_url",
                 "redirect",
                 status=status,
@@ -331,6 +339,7 @@ class Sdk(abc.ABC):
     def _scrub(self, text: str) -> str:
         """The text without any key that this provider could have sent."""
         names = {*self.key_variables, self.api_key_env or ""}
+        text = _WHO.sub("://", text)
         for value in (os.environ.get(name) for name in names if name):
             if value:
                 text = text.replace(value, "(key)").replace(json.dumps(value)[1:-1], "(key)")
