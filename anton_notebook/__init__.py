@@ -9,9 +9,10 @@ from anton_notebook.api import Span, Trace, Traces, read_traces, sources
 # Functions that a module is named like are loaded at once, so that the module does not stand in their place later.
 from anton_notebook.checkpoints import Checkpoint, checkpoint, checkpoints
 from anton_notebook.errors import AntonNotebookError
+from anton_notebook.quoting import quote
 from anton_notebook.replay import replay
 from anton_notebook.request import Request, Response
-from anton_notebook.rerun import arerun, quote, rerun
+from anton_notebook.rerun import arerun, rerun
 
 if TYPE_CHECKING:
     from anton_notebook.archive import scan

@@ -53,6 +53,7 @@ HOUSE = {
     "stats": Room("request span errors"),
     "checkpoints": Room("request span store llm rerun compare stats tables sources.writer api errors"),
     "replay": Room("shown request span store llm rerun compare stats tables sources.writer errors checkpoints gateway"),
+    "quoting": Room("rerun replay checkpoints errors"),
     "gateway": Room("llm request sources.writer errors", "tornado"),
     "tracing": Room("request sources.writer sources.home errors"),
     "keeping": Room("checkpoints sources.home tables", "pandas"),

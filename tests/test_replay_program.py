@@ -99,7 +99,7 @@ def test_forked_at_a_prompt_the_change_is_sent_and_what_follows_is_live(recorded
         first, _ = calls(traces, "coder")
         cp = anb.checkpoint(first, prompts={first.span_id: "Task: write nothing at all"})
         asked = len(server.calls)
-        frame = run(recorded, cp)
+        frame = run(recorded, cp, cache=False)
         by_agent = {
             agent: list(rows["provenance"])
             for agent, rows in frame[frame["kind"] == "llm"].groupby("agent", observed=True)
@@ -123,7 +123,7 @@ def test_a_change_of_the_plan_reaches_both_agents(recorded: tuple[Path, LlmServe
     with anb.read_traces(where) as traces:
         plan = calls(traces, "orchestrator")[0]
         cp = anb.checkpoint(plan, prompts={plan.span_id: "Task: Remove the cache"})
-        frame = run(recorded, cp)
+        frame = run(recorded, cp, cache=False)
         assert set(frame[frame["kind"] == "llm"]["provenance"]) == {"executed"}
         assert "write the code for: Remove the cache" in frame.attrs["output"]
         # the answers speak of the copy to the program and of the original in the trace
@@ -140,7 +140,7 @@ def test_the_point_itself_can_be_asked_anew(recorded: tuple[Path, LlmServer]) ->
     with anb.read_traces(where) as traces:
         last = calls(traces, "orchestrator")[1]
         asked = len(server.calls)
-        frame = run(recorded, anb.checkpoint(last), fresh=True)
+        frame = run(recorded, anb.checkpoint(last), fresh=True, cache=False)
         assert len(server.calls) == asked + 1
         assert frame[frame["provenance"] == "executed"]["span_id"].tolist()[-1:] == [last.span_id]
 

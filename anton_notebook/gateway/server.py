@@ -13,10 +13,11 @@ from tornado.httputil import HTTPHeaders
 from tornado.iostream import StreamClosedError
 from tornado.web import Application, HTTPError, RequestHandler
 
-from anton_notebook.gateway.apis import Body, api_of
+from anton_notebook.gateway.apis import Body, api_of, response_of
 from anton_notebook.gateway.recorder import Exchange, Recorder
 from anton_notebook.gateway.streams import assembled, streamed
 from anton_notebook.gateway.upstream import HOPS, Receiver, Upstream
+from anton_notebook.llm import Exhausted, Gate
 
 PREFIXES = {"anthropic": "/anthropic", "openai": "/openai/v1"}
 
@@ -35,6 +36,8 @@ class Decision(NamedTuple):
     recorded: Body | None = None
     """The request as the trace is to have it, where that differs from `body`."""
     status: int = 200
+    gate: Gate | None = None
+    """Asked before the request is passed on, and told what it used."""
 
 
 class Answerer(Protocol):
@@ -151,13 +154,33 @@ class Handler(RequestHandler):
                 exchange.answer, exchange.status = decision.answer, decision.status
                 self.set_status(decision.status)
                 self._say(api, body, decision.answer, decision.answered)
-            elif decision is not None and decision.answered is not None:
-                await self._forward(upstream, path, raw, exchange, decision.answered)
+            elif decision is not None:
+                await self._paid(upstream, path, raw, exchange, decision)
             else:
                 await self._forward(upstream, path, raw, exchange)
         finally:
             exchange.ended = time.time()
             self.door.recorder.end(exchange)
+
+    async def _paid(self, upstream: Upstream, path: str, raw: bytes, exchange: Exchange, decision: Decision) -> None:
+        """Passes a request on if its gate lets it."""
+        gate = decision.gate
+        if gate is None:
+            await self._forward(upstream, path, raw, exchange, decision.answered)
+            return
+        try:
+            await gate.enter()
+        except Exhausted as end:
+            exchange.status, exchange.error = 402, f"not sent: {end}"
+            self._fail(402, str(end), "budget_error")
+            return
+        usage = None
+        try:
+            await self._forward(upstream, path, raw, exchange, decision.answered)
+            body = exchange.whole_answer() if exchange.status < 400 and exchange.error is None else {}
+            usage = response_of(exchange.api, body).usage if body else None
+        finally:
+            gate.leave(usage, True)
 
     def _say(self, api: str, asked: Body, answer: Body, answered: Callable[[Any], Any] | None) -> None:
         body = answered(answer) if answered is not None else answer

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +17,15 @@ from anton_notebook.checkpoints import Checkpoint
 from anton_notebook.errors import ReplayError, near
 from anton_notebook.replay.backwards import Backwards
 from anton_notebook.replay.dependence import Order
-from anton_notebook.replay.plan import CAUTION, Guesses, ReplayPlan
+from anton_notebook.replay.plan import CAUTION, Guesses, ReplayPlan, quote_of
 from anton_notebook.replay.record import Branch
 from anton_notebook.replay.recorded import Recording
 from anton_notebook.replay.rules import Rules
 from anton_notebook.replay.run import Senders, Sending
 from anton_notebook.replay.walk import Verdict, Walk, Wishes
-from anton_notebook.rerun import Budget, Call, Original, Plan, Quote
-from anton_notebook.rerun.budget import Purse
+from anton_notebook.rerun import Budget, Quote
 from anton_notebook.rerun.loop import run
 from anton_notebook.rerun.progress import Progress
-from anton_notebook.rerun.quotes import quoted
 from anton_notebook.span import LLM, TOOL
 from anton_notebook.tables.replays import replay_frame
 
@@ -61,7 +58,7 @@ def replay(
     normalize: Sequence[Any] | None = None,
     progress: bool = True,
     cache: bool = True,
-    timeout: float = 600.0,
+    timeout: float | None = None,
     **program: Any,
 ) -> pd.DataFrame:
     """Re-executes from a checkpoint on, and writes the result as a new trace, a branch beside the old one.
@@ -76,8 +73,10 @@ def replay(
     `match_tools="name"` keeps results of tools whose arguments were not recorded. `assume_independent`: agents or span ids that
     the caller vouches for. `on_stale="continue"` goes on from recorded values. `budget` in US dollars, `provider` and `model`
     as in `rerun`, for all calls that are made. Interrupted, what was done is returned; called again, nothing is paid twice
-    (`cache=False` asks all anew). With `command=` the program itself is run, in a copy of its
-    repository, and nothing is inferred; `workdir`, `normalize` and further arguments are those of `replay.program.replay_program`.
+    (`cache=False` asks all anew). `timeout` in seconds is that of a call (600 by default), with `command=` that of the program
+    (none by default). With `command=` the program itself is run, in a copy of its repository, and nothing is inferred; `budget`,
+    `fresh`, `cache` and `progress` hold there too, `workdir`, `normalize` and further arguments are those of
+    `replay.program.replay_program`.
 
     One row a call; `attrs`: `original_trace_id, new_trace_id, caution` and, where there is something to say, `interrupted`,
     `trace`, `cache`. Raises `ReplayError` (a ValueError) for what cannot be done, `BudgetError` and `UnknownProvider` before
@@ -94,16 +93,24 @@ def replay(
     [['executed', 'So long']]
     """
     if command is not None:
+        own = {"tools": tools, "provider": provider, "model": model, "assume_independent": assume_independent or None}
+        for name, value in own.items():
+            if value is not None:
+                raise TypeError(
+                    f"{name}= has no meaning with command=: the program itself asks its models and runs its tools"
+                )
         module = importlib.import_module("anton_notebook.replay.program")
         found: pd.DataFrame = module.replay_program(
-            cp, command=command, workdir="copy" if workdir is None else workdir, normalize=normalize, fresh=fresh, **program
+            cp, command=command, workdir="copy" if workdir is None else workdir, normalize=normalize, fresh=fresh,
+            budget=budget, cache=cache, progress=progress, timeout=timeout, **program,
         )  # fmt: skip
         return found
     if program:
         raise TypeError(f"replay() has no argument {sorted(program)[0]!r}{near(sorted(program)[0], _HOW)}")
     made = Replay(
         cp, tools=tools, fresh=fresh, budget=budget, provider=provider, model=model, concurrency=concurrency,
-        match_tools=match_tools, assume_independent=assume_independent, on_stale=on_stale, cache=cache, timeout=timeout,
+        match_tools=match_tools, assume_independent=assume_independent, on_stale=on_stale, cache=cache,
+        timeout=600.0 if timeout is None else timeout,
     )  # fmt: skip
     planned = made.plan()
     shown = Progress(planned.quote.calls + planned.quote.cached_calls, progress)
@@ -118,6 +125,18 @@ def replay(
             "answered without paying for it twice"
         )
     return made.frame()
+
+
+def quote(cp: Checkpoint, *, command: Sequence[str] | None = None, **how: Any) -> Quote:
+    """What `replay` with these arguments would take: calls, tokens, dollars (low and high), seconds. Nothing is sent.
+
+    With `command=` it is what the changed calls and all that the recording began after them would take if they went as recorded.
+    """
+    if command is None:
+        asked: Quote = plan(cp, **how).quote
+        return asked
+    made = Replay(cp, **{name: value for name, value in how.items() if name in ("fresh", "budget", "cache")})
+    return made.live_quote()
 
 
 def plan(cp: Checkpoint, **how: Any) -> ReplayPlan:
@@ -187,18 +206,26 @@ class Replay:
         guesses = Guesses()
         walk = Walk(self.recording, self.order, self.rules, self.wishes, guesses, self.backwards)
         _now(walk.run())
-        variants = [(node, self.senders.variant(node, request)) for node, request in guesses.requests]
-        quotes: list[Quote] = []
-        seen: dict[str, int] = {}
-        for node, variant in variants:
-            if self.budget is not None:
-                Purse(self.budget, variant.provider_name, variant.sent, variant.body)
-            mark = variant.fingerprint()
-            nth = seen[mark] = seen.get(mark, 0) + 1 if mark is not None else 1  # type: ignore[index]
-            one = Plan(Original.of(node.span), [variant], [Call(variant, 1, mark, nth)])
-            quotes.append(quoted(one, concurrency=self._concurrency, cache=self._cache))
+        asked = quote_of(guesses.requests, self.senders, self.budget, concurrency=self._concurrency, cache=self._cache)
         verdicts = [walk.verdicts[place] for place in sorted(walk.verdicts)]
-        return ReplayPlan(verdicts, _together(quotes), tools=[node.name for node, _ in guesses.calls])
+        return ReplayPlan(verdicts, asked, tools=[node.name for node, _ in guesses.calls])
+
+    def live_quote(self) -> Quote:
+        """What it would take where the program itself is run, and everything is live from the change on."""
+        changed = {*self.wishes.prompts, *([self.wishes.fresh] if self.wishes.fresh is not None else [])}
+        calls = [(node, node.request) for node in self.recording.nodes if node.kind == LLM and node.request is not None]
+        since = min(
+            (node.end for node, _ in calls if node.span.span_id in changed and node.end is not None), default=None
+        )
+        requests = []
+        for node, request in calls:
+            name = node.span.span_id
+            if name in changed:
+                given = self.wishes.prompts.get(name)
+                requests.append((node, request if given is None else request.with_changes(prompt=given)))
+            elif changed and (since is None or node.start is None or node.start >= since):
+                requests.append((node, request))
+        return quote_of(requests, self.senders, self.budget, concurrency=1, cache=False)
 
     async def run(self) -> None:
         """Does it. Cancelled, it keeps what is done."""
@@ -300,17 +327,3 @@ async def _done(work: Any) -> bool:
 def _one_of(name: str, value: object, possible: Sequence[str]) -> None:
     if value not in possible:
         raise ValueError(f"{name}={value!r}: {' or '.join(repr(word) for word in possible)} is possible")
-
-
-def _together(quotes: Sequence[Quote]) -> Quote:
-    """The sum of quotes."""
-    values: dict[str, Any] = {}
-    for field in fields(Quote):
-        found = [getattr(quote, field.name) for quote in quotes]
-        if field.name == "unpriced_models":
-            values[field.name] = tuple(dict.fromkeys(name for names in found for name in names))
-        elif any(value is None for value in found):
-            values[field.name] = None
-        else:
-            values[field.name] = sum(found)
-    return Quote(**values)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from anton_notebook.compare import json_in
 from anton_notebook.replay.recorded import Node
+from anton_notebook.replay.run import Senders
 from anton_notebook.replay.values import LEAST
 from anton_notebook.replay.walk import Told, Verdict
 from anton_notebook.request import Request, Response
+from anton_notebook.rerun import Budget, Call, Original, Plan, Quote
+from anton_notebook.rerun.budget import Purse
+from anton_notebook.rerun.quotes import quoted
 from anton_notebook.shown import grid
 
 CAUTION = (
@@ -112,3 +116,36 @@ class ReplayPlan:
         said = ", ".join(f"{self.count(word)} {word}" for word in ("reused", "executed", "inferred", "stale"))
         tools = f"; functions of tools= called: {', '.join(sorted(set(self.tools)))}" if self.tools else ""
         return f"{said}, if the new answers have the shape of the recorded ones; {self.quote}{tools}"
+
+
+def quote_of(
+    requests: Iterable[tuple[Node, Request]], senders: Senders, budget: Budget | None, *, concurrency: int, cache: bool
+) -> Quote:
+    """What these requests would take. Raises `BudgetError`, `UnknownProvider` and the like, as the run would before it sends."""
+    variants = [(node, senders.variant(node, request)) for node, request in requests]
+    quotes: list[Quote] = []
+    seen: dict[str, int] = {}
+    for node, variant in variants:
+        if budget is not None:
+            Purse(budget, variant.provider_name, variant.sent, variant.body)
+        mark = variant.fingerprint()
+        nth = 1
+        if mark is not None:
+            nth = seen[mark] = seen.get(mark, 0) + 1
+        one = Plan(Original.of(node.span), [variant], [Call(variant, 1, mark, nth)])
+        quotes.append(quoted(one, concurrency=concurrency, cache=cache))
+    return _together(quotes)
+
+
+def _together(quotes: list[Quote]) -> Quote:
+    """The sum of quotes."""
+    values: dict[str, Any] = {}
+    for one in fields(Quote):
+        found = [getattr(quote, one.name) for quote in quotes]
+        if one.name == "unpriced_models":
+            values[one.name] = tuple(dict.fromkeys(name for names in found for name in names))
+        elif any(value is None for value in found):
+            values[one.name] = None
+        else:
+            values[one.name] = sum(found)
+    return Quote(**values)

@@ -8,123 +8,26 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.compare import compare
 from anton_notebook.errors import AntonNotebookError, ReplayDivergence, ReplayError
 from anton_notebook.gateway import Gateway, Recorder
-from anton_notebook.gateway.apis import Body, answer_of, request_of, with_request
-from anton_notebook.gateway.server import Decision
-from anton_notebook.replay.matching import Matcher, Normalize, Recorded, each_text
-from anton_notebook.replay.workdir import Copy, copy_of, given, swapped
+from anton_notebook.replay.answering import FromRecording, paid_before
+from anton_notebook.replay.matching import Matcher, Normalize
+from anton_notebook.replay.workdir import copy_of, given, swapped
 from anton_notebook.request import Response
+from anton_notebook.rerun import Budget
+from anton_notebook.rerun.progress import Progress
 from anton_notebook.span import LLM, TOOL
 from anton_notebook.tables.replays import replay_frame
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REUSED, EXECUTED = "reused", "executed"
 POLL = 0.05
-
-
-class FromRecording:
-    """Decides what a program's requests are answered with. `failure` is set where the recording does not hold the answer."""
-
-    def __init__(self, checkpoint: Any, matcher: Matcher, copy: Copy, recorded_path: str, fresh: bool) -> None:
-        self.matcher = matcher
-        self.prompts: Mapping[str, str] = checkpoint.modified_prompts
-        self.fresh = {checkpoint.span_id} if fresh else set()
-        self.to_original = swapped(copy.path, recorded_path)
-        self.to_copy = swapped(recorded_path, copy.path)
-        self.changed_end: datetime | None = None
-        self.changed = False
-        self.applied: list[str] = []
-        self.steps = 0
-        self.failure: ReplayError | None = None
-        self._lock = threading.Lock()
-
-    def decide(self, api: str, body: Body) -> Decision:
-        """See `gateway.server.Answerer`."""
-        with self._lock:
-            step, self.steps = self.steps, self.steps + 1
-            if self.failure is not None:
-                return Decision(body, refuse=str(self.failure))
-            mapped = each_text(body, self.to_original)
-            request = request_of(api, mapped)
-            hit = self.matcher.take(request)
-            if hit is None:
-                if self.changed:
-                    return self._live(mapped, "the recording holds no such request; it follows from the change", None)
-                self.failure = self._diverged(step, request)
-                return Decision(body, refuse=str(self.failure))
-            call, values = hit
-            name = call.span.span_id
-            if name in self.prompts or name in self.fresh:
-                return self._change(api, mapped, request, call)
-            if self.changed and not self._sound(call):
-                return self._live(mapped, "as recorded, but after the change, from which on everything is live", call)
-            return self._reuse(api, body, mapped, call, values)
-
-    def _change(self, api: str, mapped: Body, request: Any, call: Recorded) -> Decision:
-        name = call.span.span_id
-        if not self.changed or (call.end and self.changed_end and call.end < self.changed_end):
-            self.changed_end = call.end
-        self.changed = True
-        self.applied.append(name)
-        if name not in self.prompts:
-            return self._live(mapped, "asked anew, as the replay was told", call)
-        changed = request.with_changes(prompt=self.prompts[name])
-        return self._live(with_request(api, mapped, changed), "its prompt was changed", call)
-
-    def _sound(self, call: Recorded) -> bool:
-        """It began before the first changed answer ended, so it cannot rest on it."""
-        return call.start is not None and self.changed_end is not None and call.start < self.changed_end
-
-    def _live(self, body: Body, reason: str, call: Recorded | None) -> Decision:
-        return Decision(
-            body, answered=lambda answer: each_text(answer, self.to_copy), mark=_mark(EXECUTED, reason, call)
-        )
-
-    def _reuse(self, api: str, body: Body, mapped: Body, call: Recorded, values: Mapping[str, str]) -> Decision:
-        said = call.response
-        if call.body is None and not (said.text or said.tool_calls or call.span.error):
-            self.failure = ReplayError(
-                f"the recording holds no answer of span {call.span.span_id!r} ({call.span.agent}): the arguments of the tools "
-                "that it asked for were not recorded, so the program cannot be answered from it; "
-                "record it with `anton-notebook record`"
-            )
-            return Decision(body, refuse=str(self.failure))
-        answer = call.body if call.body is not None and call.api == api else answer_of(api, said, call.span.span_id)
-        answer = each_text(answer, lambda text: _put(text, values)) if values else answer
-        status = 200
-        if call.span.error:
-            status = int(head) if (head := str(call.span.error).partition(":")[0]).isdigit() else 500
-            answer = {"type": "error", "error": {"type": "recorded_error", "message": str(call.span.error)}}
-        mark = _mark(REUSED, "the request equals the recorded one", call)
-        cost = call.span.cost_usd
-        mark["saved_usd"] = cost if cost == cost else 0.0
-
-        def put_back(found: Any) -> Any:
-            return each_text(found, self.to_copy)
-
-        return Decision(body, answer, answered=put_back, mark=mark, recorded=mapped, status=status)
-
-    def _diverged(self, step: int, request: Any) -> ReplayDivergence:
-        found = self.matcher.nearest(request)
-        if found is None:
-            text = (request.prompt or "")[:200]
-            said = f"request {step} of the program is one more than the recording holds, before the changed point: {text!r}"
-            return ReplayDivergence(said, step, None, request.prompt)
-        call, place, expected, actual = found
-        said = (
-            f"request {step} of the program equals none of the recording, before the changed point; nearest is span "
-            f"{call.span.span_id!r} ({call.span.agent}), which differs first at {place}: recorded {_short(expected)}, asked "
-            f"{_short(actual)}. What differs in every run can be made equal: normalize=[(regex, replacement), ...]"
-        )
-        return ReplayDivergence(said, step, expected, actual)
+INTERRUPTED = "interrupted"
 
 
 def replay_program(
@@ -138,6 +41,9 @@ def replay_program(
     recorded_path: str | os.PathLike[str] | None = None,
     upstreams: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    budget: float | Budget | None = None,
+    cache: bool = True,
+    progress: bool = False,
     timeout: float | None = None,
     keep_workdir: bool = False,
 ) -> pd.DataFrame:
@@ -147,11 +53,16 @@ def replay_program(
     there on everything is live (`executed`). `workdir`: `"copy"`, or a folder of one's own. `normalize`: names of presets
     (`"uuid"`, `"iso-time"`, `"anton-task"`; all of them by default) and (regex, replacement): what is made equal before comparing.
     `repository`: what is copied (default: what the traces lie in); `recorded_path`: how the recording calls it, where that differs.
-    `timeout` in seconds ends the program. What the program writes outside the copy is its own.
+    `budget` in US dollars holds for all that is passed on, the SDKs' own retries included: before each the worst case is set
+    aside, and what no longer fits is not sent and ends the program. Live calls that earlier replays of this run were answered are
+    not paid again (`cache=False` asks all anew), so that an interrupted replay goes on where it was. `timeout` in seconds ends
+    the program. What the program writes outside the copy is its own.
 
-    Returns the frame of `replay`; `attrs` has `original_trace_id`, `new_trace_id`, `exit_code`, `workdir`, `how`, `requests` and
-    `output` (the last of what it printed). Raises `ReplayDivergence` where it asks for something else than the recording holds
-    before the changed point, or ends before that point, and `ReplayError`.
+    Returns the frame of `replay`; `attrs` has `original_trace_id`, `new_trace_id`, `exit_code`, `workdir`, `how`, `requests`,
+    `output` (the last of what it printed) and, where Ctrl-C or the budget ended it, `interrupted` (then `exit_code` is what the
+    program left, or None). Raises `ReplayDivergence` where it asks for something else than the recording holds
+    before the changed point, or ends before that point, `BudgetError` for a model without a
+    price, and `ReplayError`.
     """
     if isinstance(command, str) or not command:
         raise TypeError("command= is a list: the program and its arguments, such as ['anton', 'task', '.', 'Fix it']")
@@ -168,20 +79,24 @@ def replay_program(
             f"trace {checkpoint.trace_id!r} holds no request of a call, so there is nothing to compare with"
         )
     point = first_call_of(checkpoint) if fresh else None
+    paid = paid_before(traces, checkpoint.trace_id, normalize) if cache else None
+    purse = budget if budget is None or isinstance(budget, Budget) else Budget(budget)
     copy = copy_of(original) if os.fspath(workdir) == "copy" else given(original, Path(workdir))
     try:
         answerer = FromRecording(
-            checkpoint, matcher, copy, os.fspath(recorded_path or original.resolve()), point is not None
-        )
-        if point is not None:
-            answerer.fresh = {point}
+            checkpoint.modified_prompts, point, matcher, copy, os.fspath(recorded_path or original.resolve()),
+            paid=paid, budget=purse,
+        )  # fmt: skip
         mark = {"origin": "replay", "original_trace_id": checkpoint.trace_id, "checkpoint_id": checkpoint.checkpoint_id}
         recorder = Recorder(home / "traces", prefix="branch", mark={k: v for k, v in mark.items() if v is not None})
+        shown = Shown(answerer, len(matcher.calls), progress)
         with Gateway(recorder, upstreams, answerer) as gateway:
             words = [swapped(copy.original, copy.path)(os.fspath(word)) for word in command]
             env = {**os.environ, **(environment or {}), **gateway.environment(), "PWD": str(copy.path)}
-            code, output = _run(words, env, copy.path, answerer, timeout)
-        _raise(answerer, code, output)
+            code, output = _run(words, env, copy.path, answerer, timeout, shown)
+        shown.tick(last=True)
+        if answerer.stopped is None:
+            _raise(answerer, code, output)
         frame = _frame(traces, trace, recorder.trace_id)
     finally:
         if not keep_workdir:
@@ -190,6 +105,13 @@ def replay_program(
         "original_trace_id": checkpoint.trace_id, "new_trace_id": recorder.trace_id, "exit_code": code, "how": copy.how,
         "workdir": str(copy.path) if keep_workdir else None, "requests": answerer.steps, "output": output,
     }  # fmt: skip
+    if purse is not None:
+        frame.attrs["spent_usd"] = purse.spent_usd
+    if answerer.stopped is not None:
+        frame.attrs["interrupted"] = (
+            f"{answerer.stopped}: the program was ended after {answerer.steps} requests; the same replay again takes up what "
+            "was answered without paying for it twice"
+        )
     if recorder.trouble:
         frame.attrs["trouble"] = recorder.trouble
     return frame
@@ -205,7 +127,25 @@ def first_call_of(checkpoint: Any) -> str:
     return str(found.span_id)
 
 
-def _raise(answerer: FromRecording, code: int, output: str) -> None:
+class Shown:
+    """How far the program is, for somebody who looks."""
+
+    def __init__(self, answerer: FromRecording, recorded: int, show: bool) -> None:
+        self._answerer = answerer
+        self._progress = Progress(recorded, show)
+
+    def tick(self, *, last: bool = False) -> None:
+        """Brings it up to date."""
+        made, shown = self._answerer, self._progress
+        costs = list(made.paid_usd)
+        known = [cost for cost in costs if cost == cost]
+        shown.done, shown.cached = made.steps, max(0, made.steps - made.live)
+        shown.total = max(shown.total, made.steps)
+        shown.cost, shown.unpriced = sum(known), len(costs) - len(known)
+        shown.show(last=last)
+
+
+def _raise(answerer: FromRecording, code: int | None, output: str) -> None:
     if answerer.failure is not None:
         raise answerer.failure
     missed = [name for name in [*answerer.prompts, *answerer.fresh] if name not in answerer.applied]
@@ -221,9 +161,12 @@ def _raise(answerer: FromRecording, code: int, output: str) -> None:
 
 
 def _run(
-    words: list[str], env: dict[str, str], where: Path, answerer: FromRecording, timeout: float | None
-) -> tuple[int, str]:
-    """Runs the program until it ends, is out of time or has diverged. Gives its exit code and the last of its output."""
+    words: list[str], env: dict[str, str], where: Path, answerer: FromRecording, timeout: float | None, shown: Shown
+) -> tuple[int | None, str]:
+    """Runs the program until it ends or has diverged, or time, money or patience are at an end.
+
+    Gives its exit code and the last of its output.
+    """
     try:
         process = subprocess.Popen(
             words, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -232,6 +175,7 @@ def _run(
     except OSError as error:
         raise ReplayError(f"command= {words[0]!r} cannot be started: {error.strerror or error}") from error
     said = bytearray()
+    code: int | None = None
 
     def listen() -> None:
         assert process.stdout is not None
@@ -248,11 +192,16 @@ def _run(
                 code = process.wait(POLL)
                 break
             except subprocess.TimeoutExpired:
+                shown.tick()
                 late = until is not None and time.monotonic() > until
-                if answerer.failure is not None or late:
+                if answerer.failure is not None or answerer.stopped is not None or late:
                     _end(process)
                 if late and answerer.failure is None:
                     raise ReplayError(f"the program took longer than timeout={timeout} s and was ended") from None
+    except KeyboardInterrupt:
+        answerer.stopped = INTERRUPTED
+        _end(process)
+        code = process.poll()
     except BaseException:
         _end(process)
         raise
@@ -319,19 +268,3 @@ def _said(span: Any | None) -> str | None:
         return None
     asked = [f"[{call['name']} {call['arguments']}]" for call in answer.tool_calls]
     return "\n".join([*([answer.text] if answer.text else []), *asked])
-
-
-def _mark(provenance: str, reason: str, call: Recorded | None) -> dict[str, Any]:
-    mark = {"provenance": provenance, "reason": reason}
-    return mark | {"original_span_id": call.span.span_id} if call is not None else mark
-
-
-def _put(text: str, values: Mapping[str, str]) -> str:
-    for old in sorted(values, key=len, reverse=True):
-        text = text.replace(old, values[old])
-    return text
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 160 else text[:157] + "..."
