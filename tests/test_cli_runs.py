@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,7 +87,9 @@ def test_rerun_asks_again_and_writes_what_came(folder: Path, server: LlmServer) 
         (("s9",), 1, "no span 's9'"),
         (("s1", "--out", "x.xlsx"), 2, ".parquet"),
         (("s1", "--prompt-file", "/no/such/file"), 2, "cannot be read"),
-        (("s1", "--budget", "-1"), 1, "budget"),
+        (("s1", "--budget", "-1"), 2, "US dollars"),
+        (("s1", "--n", "0"), 2, "1 or more"),
+        (("s1", "--model", "nobody", "--budget", "1"), 1, "set_price"),
         (("s1",), 1, "OPENAI_API_KEY"),
     ],
 )
@@ -94,14 +99,6 @@ def test_rerun_says_what_is_wrong_before_anything_is_sent(
     done = ran("rerun", *words, "--path", str(folder / "traces"))
     assert done.returncode == status, done.stderr + done.stdout
     assert said in done.stderr + done.stdout
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help_with_an_example(name: str) -> None:
-    done = ran(name, "--help")
-    assert done.returncode == 0
-    assert f"example: {COMMANDS[name].EXAMPLE}" in done.stdout
-    assert "\x1b" not in done.stdout
 
 
 def test_a_shell_completes_commands_and_options() -> None:
@@ -135,3 +132,82 @@ def test_a_run_is_planned_and_forked_from_a_span_and_its_checkpoints_are_listed(
     assert [json.loads(one)["span_id"] for one in listed.stdout.splitlines()] == ["s1", "s1"]
     wrong = ran("replay", "s7", "--path", str(folder / "traces"))
     assert (wrong.returncode, "no span and no checkpoint 's7'" in wrong.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(COMMANDS) - {"demo"})
+)  # tests/test_cli.py runs the demo, and looks at what is left of it
+def test_the_example_of_each_commands_help_does_what_it_says(name: str, folder: Path, server: LlmServer) -> None:
+    (folder / "prompt.txt").write_text("Say goodbye.")
+    (folder / "my_agents.py").write_text(
+        "import openai\nopenai.OpenAI().chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'Hi'}])\n"
+    )
+    given = {"SPAN": "s1", "/project": str(folder), "python": sys.executable}
+    program, *said = [given.get(word, word) for word in shlex.split(COMMANDS[name].EXAMPLE)]
+    assert program == "anton-notebook"
+    env = os.environ | server.environment() | {"HOME": str(folder)}
+    command = [sys.executable, "-m", "anton_notebook.cli", *said]
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        if name == "dashboard":
+            assert any("token=" in one for one in process.stdout)
+            process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=100)
+    assert process.returncode == 0, error
+    assert "\x1b" not in out + error  # neither is a terminal
+    made = {"export": "run.html", "rerun": "results.csv"}
+    assert name not in made or (folder / made[name]).exists()
+    assert name != "record" or "1 call" in error and ".jsonl" in error
+    assert out or name in ("export", "record", "dashboard")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("export", ".", "--html", "no/such/folder/x.html"), "no/such/folder/x.html"),
+        (("export", ".", "--parquet", "prompt.txt/x"), "prompt.txt"),
+        (("export", "nowhere", "--html", "x.html"), "nowhere"),
+        (("dashboard", "--path", ".", "--trace", "run-l"), "run-1"),
+        (("checkpoints", "nowhere"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_1(
+    words: tuple[str, ...], said: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder / "traces")
+    Path("prompt.txt").write_text("no folder")
+    done = ran(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(folder: Path) -> None:
+    command = f"'{sys.executable}' -m anton_notebook.cli checkpoints --json '{folder}/traces' | head -0; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("0", "")
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_the_other_shells_take_their_scripts_where_they_are_installed(shell: str, tmp_path: Path) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"no {shell} here")
+    (tmp_path / "script").write_text(ran("completion", shell).stdout)
+    code = {
+        "zsh": "autoload -U compinit; compinit -u -D; source ./script; print -r -- ${_comps[anton-notebook]}",
+        "fish": "source script; complete -C 'anton-notebook exp'; complete -C 'anton-notebook rerun --prompt-f'",
+    }[shell]
+    plain = {"zsh": "-f", "fish": "--no-config"}[shell]
+    done = subprocess.run([program, plain, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    wanted = {"zsh": "_anton_notebook", "fish": "export\n--prompt-file"}[shell]
+    assert wanted in done.stdout

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import webbrowser
+from pathlib import Path
 
-from anton_notebook.cli.show import has_display
+from anton_notebook.cli.show import dollars, has_display, whole
 from anton_notebook.dashboard import Dashboard, serve
 
 HELP = "the workbench as a web page, live, without a notebook or a kernel"
@@ -25,9 +26,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-rerun", action="store_true", help="let the page send single requests to models")
     parser.add_argument("--allow-replay", action="store_true", help="let the page replay runs; includes --allow-rerun")
     parser.add_argument(
-        "--budget", type=float, default=None, metavar="USD", help="for all that the page starts (default: 1.00)"
+        "--budget", type=dollars, default=None, metavar="USD", help="for all that the page starts (default: 1.00)"
     )
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="the port (default: a free one)")
+    parser.add_argument("--port", type=whole(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="the address to listen on (default: 127.0.0.1, this machine)"
     )
@@ -44,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def ready(made: Dashboard) -> None:
+        if not Path(options.path).expanduser().exists():
+            print(f"{options.path} is not there yet; the page shows it as soon as it is.", file=sys.stderr)
         print(f"\n  {made.url}\n\nCtrl-C ends the dashboard.", flush=True)
         if made.gate.anywhere:
             print(

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from anton_notebook.cli.jupyter import Lab, check
-from anton_notebook.cli.show import has_display
+from anton_notebook.cli.show import has_display, whole
 from anton_notebook.simulate import TRACES
 from anton_notebook.sources.writer import make_folder
 
@@ -29,7 +29,9 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--port", type=int, default=None, metavar="N", help="JupyterLab's port (default: a free one)")
+    parser.add_argument(
+        "--port", type=whole(0, 65_535), default=None, metavar="N", help="JupyterLab's port (default: a free one)"
+    )
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     parser.add_argument("--path", default=None, metavar="DIR", help="work in this folder (default: a temporary one)")
     parser.add_argument(

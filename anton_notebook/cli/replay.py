@@ -10,7 +10,7 @@ from typing import Any
 
 from anton_notebook.api import Traces, read_traces
 from anton_notebook.checkpoints import Checkpoint, checkpoint
-from anton_notebook.cli.rerun import text_of
+from anton_notebook.cli.show import dollars, text_of
 from anton_notebook.errors import CheckpointError, SpanNotFound
 from anton_notebook.replay import plan, replay
 from anton_notebook.tables.summary import Table, one_line, usd
@@ -25,10 +25,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", default=".", metavar="P", help="where its run lies (default: here)")
     parser.add_argument("--trace", default=None, metavar="T", help="its run, where several have a span of that id")
     parser.add_argument(
-        "--prompt-file", default=None, metavar="F", help="the point's new prompt (- for standard input)"
+        "--prompt-file", type=text_of, default=None, metavar="F", help="the point's new prompt (- for standard input)"
     )
     parser.add_argument("--note", default=None, metavar="TEXT", help="kept with the checkpoint")
-    parser.add_argument("--budget", type=float, default=None, metavar="USD", help="never spend more than this")
+    parser.add_argument("--budget", type=dollars, default=None, metavar="USD", help="never spend more than this")
     parser.add_argument("--provider", default=None, metavar="NAME", help="anthropic, openai, …")
     parser.add_argument("--model", default=None, metavar="M", help="another model for all calls that are made")
     parser.add_argument("--plan", action="store_true", help="only say what would be done, and what it would cost")
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _point(traces: Traces, options: argparse.Namespace) -> Checkpoint:
     """The checkpoint of that id, else one at the span of that id."""
-    prompts = {options.point: text_of(options.prompt_file)} if options.prompt_file is not None else {}
+    prompts = {options.point: options.prompt_file} if options.prompt_file is not None else {}
     try:
         span = traces.span(options.point, options.trace)
     except SpanNotFound:

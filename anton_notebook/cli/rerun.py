@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.api import read_traces
+from anton_notebook.cli.show import dollars, text_of, whole
 from anton_notebook.rerun import quote, rerun
 from anton_notebook.tables.summary import Table, duration, one_line, usd
 
@@ -27,14 +28,20 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", default=".", metavar="P", help="where its run lies (default: here)")
     parser.add_argument("--trace", default=None, metavar="T", help="its run, where several have a span of that id")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="a prompt; again for several")
-    parser.add_argument("--prompt-file", action="append", default=[], metavar="F", help="a file with a prompt, or -")
-    parser.add_argument("--system-file", default=None, metavar="F", help="a file with another system prompt")
+    parser.add_argument(
+        "--prompt-file", type=text_of, action="append", default=[], metavar="F", help="a file with a prompt, or -"
+    )
+    parser.add_argument(
+        "--system-file", type=text_of, default=None, metavar="F", help="a file with another system prompt"
+    )
     parser.add_argument("--model", action="append", default=[], metavar="M", help="a model; again for several")
     parser.add_argument("--provider", default=None, metavar="NAME", help="anthropic, openai, …")
-    parser.add_argument("--n", type=int, default=1, metavar="N", help="answers for each variant (default: 1)")
-    parser.add_argument("--baseline", type=int, default=0, metavar="K", help="ask the unchanged request K times too")
-    parser.add_argument("--budget", type=float, default=None, metavar="USD", help="never spend more than this")
-    parser.add_argument("--concurrency", type=int, default=8, metavar="N", help="calls at a time (default: 8)")
+    parser.add_argument("--n", type=whole(1), default=1, metavar="N", help="answers for each variant (default: 1)")
+    parser.add_argument(
+        "--baseline", type=whole(0), default=0, metavar="K", help="ask the unchanged request K times too"
+    )
+    parser.add_argument("--budget", type=dollars, default=None, metavar="USD", help="never spend more than this")
+    parser.add_argument("--concurrency", type=whole(1), default=8, metavar="N", help="calls at a time (default: 8)")
     parser.add_argument("--quote", action="store_true", help="only say what it would cost")
     parser.add_argument("--no-cache", action="store_true", help="ask again even where the answer is known")
     parser.add_argument("--out", default=None, metavar="FILE", help="write all columns: .csv, .json or .parquet")
@@ -45,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
     """0 where an answer came, 1 where none did."""
     write = _writer(options.out)
     given: dict[str, Any] = {"n": options.n, "baseline": options.baseline, "provider": options.provider}
-    prompts = [*options.prompt, *(text_of(name) for name in options.prompt_file)]
+    prompts = [*options.prompt, *options.prompt_file]
     given["prompt"] = (prompts if len(prompts) > 1 else prompts[0]) if prompts else None
     given["model"] = (options.model if len(options.model) > 1 else options.model[0]) if options.model else None
-    given["system"] = text_of(options.system_file) if options.system_file is not None else None
+    given["system"] = options.system_file
     with read_traces(options.path) as traces:
         span = traces.span(options.span, options.trace)
         expected = quote(span, **given)
@@ -109,14 +116,6 @@ def _writer(name: str | None) -> Any:
             frame.drop(columns=["tool_calls"]).to_parquet(name, index=False)
 
     return write
-
-
-def text_of(name: str) -> str:
-    """A file's text, or standard input's for `-`; ends the command where it cannot be read."""
-    try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SystemExit(_wrong(f"{name} cannot be read as text: {error}")) from None
 
 
 def _wrong(text: str) -> int:

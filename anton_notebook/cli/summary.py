@@ -63,10 +63,7 @@ def run(options: argparse.Namespace) -> int:
             text = summary(traces, width=_width(), since=options.since)
     encoding = sys.stdout.encoding or "utf-8"
     text = text.encode(encoding, "replace").decode(encoding)
-    try:
-        print(_coloured(text) if not options.json and _colours() else text, end="", flush=True)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(_coloured(text) if not options.json and _colours() else text, end="")
     return 0
 
 
