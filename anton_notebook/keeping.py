@@ -26,7 +26,7 @@ OURS = ("rerun", "replay")
 """Origins of what may be removed: what a `rerun` or a `replay` wrote, and can be written again. Recordings never are."""
 COLUMNS = {
     "trace_id": "text", "origin": "category", "original_trace_id": "text", "original_span_id": "text", "checkpoint_id": "text",
-    "created": "time", "modified": "time", "bytes": "count", "spans": "count", "source": "text",
+    "depth": "count", "created": "time", "modified": "time", "bytes": "count", "spans": "count", "source": "text",
 }  # fmt: skip
 CLEANED = {**COLUMNS, "removed": "flag", "reason": "text"}
 RECENT = 60.0  # seconds after its last line for which a file may still be written to
@@ -37,6 +37,7 @@ def branches(path: PathLike | Sequence[PathLike] | Any) -> pd.DataFrame:
     """One row a trace that a `rerun` or a `replay` wrote for this path, oldest first; `bytes` is its size on disk.
 
     `path` is what `read_traces` takes, or gave. `original_trace_id` is what it was made from: a branch of a branch names that one.
+    `depth` is 1 for a branch of a recorded run, 2 for a branch of that, and so on.
 
     >>> import tempfile
     >>> branches(tempfile.mkdtemp()).empty
@@ -99,10 +100,14 @@ def _found(where: Path) -> Iterator[dict[str, Any]]:
         paths = sorted(p for p in (where / "traces").iterdir() if _NAME.fullmatch(p.name))
     except OSError:
         return
-    for path in paths:
-        row = _row(path)
-        if row is not None:
-            yield row
+    rows = [row for row in map(_row, paths) if row is not None]
+    found = {row["trace_id"]: row for row in rows}
+    for row in rows:
+        row["depth"], above, seen = 1, found.get(row["original_trace_id"]), {row["trace_id"]}
+        while above is not None and above["trace_id"] not in seen:
+            seen.add(above["trace_id"])
+            row["depth"], above = row["depth"] + 1, found.get(above["original_trace_id"])
+        yield row
 
 
 def _row(path: Path) -> dict[str, Any] | None:

@@ -192,6 +192,7 @@ def test_branches_are_listed_with_their_sizes(folder: Path) -> None:
     assert set(frame.index) == {"b1", "b2", "r1"} and set(frame["spans"]) == {3}
     for _, row in frame.iterrows():
         assert row["bytes"] == Path(row["source"]).stat().st_size
+    assert frame["depth"].to_dict() == {"b1": 1, "b2": 2, "r1": 1}
     assert frame.loc["b2", "original_trace_id"] == "b1" and frame.loc["r1", "original_span_id"] == "recorded0"
     with anb.read_traces(folder) as traces:
         assert set(anb.branches(traces)["trace_id"]) == {"b1", "b2", "r1"}

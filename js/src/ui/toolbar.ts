@@ -6,6 +6,7 @@ import { clock, count, money, span } from "../view/words";
 import { type Segment, segment, Tools } from "../workbench/tools";
 import { EXPLAINED, TITLES, VIEWS, type ViewName } from "../workbench/view";
 import { h, put, swap } from "./dom";
+import { descent, indent } from "./runs";
 
 export interface ToolbarWishes {
   fit(): void;
@@ -117,10 +118,11 @@ export class Toolbar {
   }
 
   private runs(): void {
-    const runs = [...this.model.runs.values()].sort((a, b) => (b.start ?? 0) - (a.start ?? 0));
+    const tree = descent(this.model.runs.values());
+    const runs = tree.map(({ run }) => run);
     const follows = this.connection.get("trace_id") === null || this.connection.get("trace_id") === undefined;
     const shown = this.model.shown[0] ?? "";
-    const texts = runs.map((run) => runText(run));
+    const texts = tree.map(({ run, depth }) => indent(depth) + runText(run));
     const key = JSON.stringify([follows, shown, texts]);
     if (this.picker.dataset.key === String(hash(key))) return;
     this.picker.dataset.key = String(hash(key));

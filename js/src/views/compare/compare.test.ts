@@ -86,7 +86,7 @@ describe("which runs are compared", () => {
     const pickers = all("select") as HTMLSelectElement[];
     expect(pickers.map((one) => one.selectedOptions[0]?.textContent?.replace(/\d\d:\d\d:\d\d/, "T"))).toEqual([
       "first · T",
-      "branch · T · replay",
+      "└ branch · T · replay",
     ]);
   });
 

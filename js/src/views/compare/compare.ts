@@ -2,6 +2,7 @@
 import type { Delta } from "../../model";
 import type { Run } from "../../protocol";
 import { h, put, swap } from "../../ui/dom";
+import { descent, indent } from "../../ui/runs";
 import { clock, count, money, shortModel, span } from "../../view/words";
 import type { Part } from "../../workbench/state";
 import type { Bench, View } from "../../workbench/view";
@@ -114,11 +115,11 @@ export class CompareView implements View {
 
   private runs(): void {
     const { model } = this.bench;
-    const all = [...model.runs.values()].sort((a, b) => (b.start ?? 0) - (a.start ?? 0));
-    this.ids = all.map((run) => run.trace_id);
-    const pair = this.wanted(all);
+    const tree = descent(model.runs.values());
+    this.ids = tree.map(({ run }) => run.trace_id);
+    const pair = this.wanted(tree.map(({ run }) => run));
     for (const [i, select] of [this.left, this.right].entries()) {
-      swap(select, ...all.map((run, n) => h("option", { value: String(n) }, nameOf(run))));
+      swap(select, ...tree.map(({ run, depth }, n) => h("option", { value: String(n) }, indent(depth) + nameOf(run))));
       select.value = String(this.ids.indexOf(pair?.[i] ?? ""));
     }
     this.chosen = pair;
