@@ -73,11 +73,12 @@ def test_a_call_continues_the_longest_history_it_begins_with(
     try:
         finder, chosen = Turns(), list[int]()
         for i, (group, messages) in enumerate(calls):
-            turn = finder.take(group, STYLES[style](messages).encode(), i)
+            raw = STYLES[style](messages).encode()
+            turn = finder.take(group, raw, i)
             fits = expected(calls, i, chosen)
             assert turn.previous in (fits or {-1})
             known = len(calls[turn.previous][1]) if turn.previous >= 0 else 0
-            assert messages_of(turn.new)[0] == messages[known:]
+            assert messages_of(turn.new(raw))[0] == messages[known:]
             chosen.append(turn.previous)
     finally:
         turns.ROOM = before
@@ -104,7 +105,7 @@ def test_turns_of_another_group_are_not_joined() -> None:
 @given(st.lists(message, max_size=8) | st.lists(st.sampled_from(called("ls", "a") + called("cat", 'b"\\')), max_size=8))
 def test_the_quick_way_to_the_tools_finds_what_the_careful_one_finds(messages: list[Message]) -> None:
     turn = Turns().take(0, json.dumps(messages).encode(), 0)
-    quick = plain_results(turn.pieces)
+    quick = plain_results(turn.pieces, {})
     if quick is not None:
         assert [name for name, _ in quick] == [pair.name for pair in pairs(messages)]
 
@@ -113,7 +114,7 @@ def test_the_quick_way_is_taken_for_anton_s_wording() -> None:
     turn = Turns().take(
         0, json.dumps([system("api"), user("go"), *called("ls", 'a "b"'), *called("cat", "c")]).encode(), 0
     )
-    found = plain_results(turn.pieces)
+    found = plain_results(turn.pieces, {})
     assert found is not None and [name for name, _ in found] == ["ls", "cat"]
 
 

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,8 @@ QUARTER = 900_000_000
 SLACK = 120_000_000
 FARTHEST = 14 * 4 * QUARTER
 _NAMESPACE = uuid.NAMESPACE_URL.bytes
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
+_PLACES = np.array([at for at in range(36) if at not in (8, 13, 18, 23)])
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _OWN = frozenset(("messages", "response", "call_id", "trace_id", "parent_id", "agent_name", "provider", "model"))
 
@@ -35,6 +37,23 @@ def uuid5(name: str) -> str:
     """
     h = hashlib.sha1(_NAMESPACE + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
     return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
+
+
+def uuid5s(names: Sequence[str]) -> list[str]:
+    """Many of them.
+
+    >>> uuid5s(["a", "b"]) == [uuid5("a"), uuid5("b")]
+    True
+    """
+    sha1, space = hashlib.sha1, _NAMESPACE
+    digests = [sha1(space + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest() for name in names]
+    raw = np.frombuffer(b"".join(digests), np.uint8).reshape(len(names), 20)[:, :16].copy()
+    raw[:, 6] = raw[:, 6] & 0x0F | 0x50
+    raw[:, 8] = raw[:, 8] & 0x3F | 0x80
+    out = np.full((len(names), 36), ord("-"), np.uint8)
+    out[:, _PLACES] = _HEX[raw].reshape(len(names), 32)
+    whole = out.tobytes().decode("ascii")
+    return [whole[at : at + 36] for at in range(0, len(whole), 36)]
 
 
 def text(value: Any) -> str:
@@ -53,6 +72,7 @@ def texts(values: Sequence[Any]) -> list[str]:
 
 
 OPEN, ENDED, LOST = 0, 1, 2
+_DTYPES = {"starts": np.int64, "ends": np.int64, "previous": np.int32, "state": np.uint8}
 
 
 @dataclass(slots=True, eq=False)
@@ -89,7 +109,6 @@ class Calls:
         self.groups: list[Group] = []
         self.rowids = array("q")
         self.previous = array("i")
-        self.first = array("i")
         self.starts = array("q")
         self.ends = array("q")
         self.state = bytearray()
@@ -100,19 +119,16 @@ class Calls:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def add(self, span_id: str, rowid: int, group: Group, agent: str, previous: int, start: int) -> int:
-        """Takes a call; its end is unknown."""
-        number = len(self.ids)
-        self.ids.append(span_id)
-        self.rowids.append(rowid)
-        self.groups.append(group)
-        self.agents.append(agent)
-        self.previous.append(previous)
-        self.first.append(self.first[previous] if previous >= 0 else number)
-        self.starts.append(start)
-        self.ends.append(NAT)
-        self.state.append(OPEN)
-        return number
+    def fill(self) -> None:
+        """Makes room for the times of the calls that were added; they are unknown."""
+        more = len(self.ids) - len(self.state)
+        self.starts.extend([NAT] * more)
+        self.ends.extend([NAT] * more)
+        self.state.extend(bytes(more))
+
+    def at(self, column: Literal["starts", "ends", "previous", "state"]) -> Any:
+        """A column as numpy sees it; not to be kept, for nothing can be added meanwhile."""
+        return np.frombuffer(getattr(self, column), _DTYPES[column])
 
     def load(self, number: int, tool: int) -> Mapping[str, Any]:
         """The whole record of call `number`, or of the tool call `tool` (from 1) that is new in its messages."""
@@ -140,9 +156,9 @@ class Calls:
 
     def _call(self, number: int, row: dict[str, Any], messages: list[Any]) -> dict[str, Any]:
         previous, asked = self.previous[number], self.asked.get(number)
-        turn, at = 1, previous
-        while at >= 0:
-            turn, at = turn + 1, self.previous[at]
+        turn, first = 1, number
+        while self.previous[first] >= 0:
+            turn, first = turn + 1, self.previous[first]
         tokens = {"input": row.get("tokens_input"), "output": row.get("tokens_output")}
         response = row.get("response")
         record: dict[str, Any] = {
@@ -161,7 +177,7 @@ class Calls:
             "response": _plain(response),
             "finish_reason": _plain(row.get("finish_reason")),
             "error": _plain(row.get("error")),
-            "conversation_id": self.ids[self.first[number]],
+            "conversation_id": self.ids[first],
             "turn": turn,
             "continues": self.ids[previous] if previous >= 0 else None,
             "asked_by": None if asked is None else self.ids[asked],

@@ -6,6 +6,7 @@ was changed, so a pass asks for the rows after the last one and looks again at t
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from anton_notebook.sources.lines import excerpt
 from anton_notebook.sources.proxy_calls import text
 from anton_notebook.sources.proxy_runs import Keep, Runs
+from anton_notebook.sources.proxy_tasks import Tasks
 from anton_notebook.sources.sqlite_file import Refused, Row, SqliteFile
 from anton_notebook.span import Problem
 from anton_notebook.store import Store
@@ -22,19 +24,21 @@ BORN = 2.0  # seconds in which a new database may still lack its tables
 LOCKED = 5.0  # seconds after which a lock is worth a word
 PAUSE = 0.25  # seconds between two looks for calls without an answer
 COMMIT = 65_536
+ROWS = 256  # of a statement: what was read is still in the processor's cache when it is looked at
+FLUSH = 4096
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN ('llm_calls', 'traces')"
 _NAMES = "SELECT name FROM pragma_table_info('llm_calls')"
 _TRACE_NAMES = "SELECT name FROM pragma_table_info('traces')"
 _LAST = "SELECT call_id FROM llm_calls WHERE rowid = ?"
 NEW = """
-SELECT l.rowid, l.call_id, l.parent_id, l.created_at, l.provider, l.model, l.messages, l.finish_reason, l.duration_ms,
-       l.tokens_input, l.tokens_output, l.cost_usd, l.agent_name, l.error, t.task_id, t.created_at, t.task_description, l.response
-FROM llm_calls AS l LEFT JOIN traces AS t ON t.trace_id = l.trace_id WHERE l.rowid > ? ORDER BY l.rowid
+SELECT rowid, call_id, parent_id, created_at, provider, model, finish_reason, duration_ms, tokens_input, tokens_output,
+       cost_usd, agent_name, error, response, trace_id, messages
+FROM llm_calls WHERE rowid > ? ORDER BY rowid
 """
 ENDED = """
-SELECT rowid, call_id, parent_id, created_at, provider, model, NULL, finish_reason, duration_ms,
-       tokens_input, tokens_output, cost_usd, agent_name, error, NULL, NULL, NULL, response
+SELECT rowid, call_id, parent_id, created_at, provider, model, finish_reason, duration_ms, tokens_input, tokens_output,
+       cost_usd, agent_name, error, response
 FROM llm_calls WHERE (duration_ms IS NOT NULL OR error IS NOT NULL) AND rowid IN
 (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
 """
@@ -135,7 +139,9 @@ class ProxyDb:
                     self._renew()
                 except Refused as refused:
                     if refused.rows:
-                        new |= self.runs.take(refused.rows)
+                        with contextlib.suppress(Refused):
+                            new |= self._take(refused.rows)
+                        self.runs.flush()
                     if refused.soon and time.monotonic() < self._deadline:
                         time.sleep(0.01)
                         continue
@@ -174,14 +180,25 @@ class ProxyDb:
 
     def _go_on(self) -> bool:
         new, held, more = False, 0, True
-        while more:
-            rows, more = self.file.rows(NEW, (self.runs.last,))
-            if rows:
-                new |= self.runs.take(rows)
-                held += len(rows)
-            if held >= COMMIT:
-                self._store.commit()
-                held = 0
+        try:
+            while more:
+                rows, more = self.file.rows(NEW, (self.runs.last,), most=ROWS)
+                if rows:
+                    new |= self._take(rows)
+                    held += len(rows)
+                if held >= COMMIT:
+                    self.runs.flush()
+                    self._store.commit()
+                    held = 0
+        finally:
+            self.runs.flush()
+        return new
+
+    def _take(self, rows: list[Row]) -> bool:
+        tasks = self._tasks.of([row[14] for row in rows])
+        new = self.runs.take(rows, tasks)
+        if self.runs.waiting >= FLUSH:
+            self.runs.flush()
         return new
 
     def _look_again(self) -> bool:
@@ -204,6 +221,7 @@ class ProxyDb:
     # -- what may happen to the file
 
     def _begin(self) -> Runs:
+        self._tasks = Tasks(self.file)
         return Runs(self.file, self._store, self._tell_row, self._keep, self._verdicts, self._seen)
 
     def _renew(self) -> None:

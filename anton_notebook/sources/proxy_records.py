@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from anton_notebook.sources.proxy_calls import Calls, text
-from anton_notebook.sources.sqlite_file import Row
+from anton_notebook.sources.proxy_calls import ENDED, Calls, Group, text, uuid5s
 from anton_notebook.span import ERROR_KEPT, LLM, NAT, TOOL, UNKNOWN, Flag, Float64, Int32, Records, SpanClass
 from anton_notebook.store import Store
 
@@ -30,112 +29,169 @@ class ToolSpan(NamedTuple):
     among: int
 
 
+class Tools(NamedTuple):
+    """Many of them in columns."""
+
+    span_id: list[str]
+    name: list[str]
+    asker: Int32
+    shower: Int32
+    place: Int32
+    among: Int32
+
+    @classmethod
+    def of(cls, tools: Sequence[ToolSpan]) -> Tools:
+        """These in columns."""
+        ids, names, *numbers = zip(*tools, strict=True)
+        return cls(list(ids), list(names), *(np.array(column, np.int32) for column in numbers))
+
+    def spans(self) -> list[ToolSpan]:
+        """Each of these."""
+        numbers = (column.tolist() for column in self[2:])
+        return list(map(ToolSpan, self.span_id, self.name, *numbers))
+
+
+class Held:
+    """Calls and tools on their way into the store. `new`: runs and where their first call is; `odd`: tools that have ids."""
+
+    def __init__(self) -> None:
+        self.columns: list[list[Any]] = [[] for _ in range(14)]
+        self.numbers: list[int] = []
+        self.new: list[tuple[Group, int]] = []
+        self.showers: list[int] = []
+        self.counts: list[int] = []
+        self.names: list[str] = []
+        self.odd: list[ToolSpan] = []
+
+    def add(self, columns: Sequence[Sequence[Any]], shown: list[int], among: int) -> None:
+        """Takes the rows `shown` of these columns."""
+        for column, more in zip(self.columns, columns, strict=True):
+            column += more if len(shown) == among else [more[i] for i in shown]
+
+    def tools(self, calls: Calls) -> Tools:
+        """The tools that show in the messages of `showers`, `counts` of them in each."""
+        counts = np.array(self.counts, np.int32)
+        shower = np.repeat(np.array(self.showers, np.int32), counts)
+        asker = calls.at("previous")[shower]
+        place = np.arange(1, len(shower) + 1, dtype=np.int32) - np.repeat(np.cumsum(counts) - counts, counts).astype(
+            np.int32
+        )
+        ids = calls.ids
+        names = [f"{ids[number]}:tool:{k}" for number, k in zip(asker.tolist(), place.tolist(), strict=True)]
+        return Tools(uuid5s(names), self.names, asker, shower, place, np.repeat(counts, counts))
+
+
 class Classes:
     """The store's codes of what calls have in common."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: dict[tuple[Any, ...], int] = {}
+        self._calls = _Codes(self._call)
+        self._tools = _Codes(self._tool)
 
-    def call(self, agent: str, provider: Any, model: Any, finish: Any) -> int:
-        """The code of an LLM call's class."""
-        key = (agent, provider, model, finish)
-        code = self._known.get(key)
-        if code is None:
-            name = text(model)
-            cls = SpanClass(LLM, agent, name or LLM, text(provider), name, text(finish))
-            code = self._known[key] = self._store.class_code(cls)
-        return code
+    def calls(self, agents: Iterable[str], provider: Any, model: Any, finish: Any) -> Int32:
+        """The codes of LLM calls' classes."""
+        return np.array(list(map(self._calls.__getitem__, zip(agents, provider, model, finish, strict=True))), np.int32)
 
-    def tool(self, agent: str, name: str) -> int:
-        """The code of a tool call's class."""
-        code = self._known.get((agent, name))
-        if code is None:
-            code = self._known[agent, name] = self._store.class_code(SpanClass(TOOL, agent, name or TOOL))
+    def tools(self, agents: Iterable[str], names: Iterable[str]) -> Int32:
+        """The codes of tool calls' classes."""
+        return np.array(list(map(self._tools.__getitem__, zip(agents, names, strict=True))), np.int32)
+
+    def _call(self, key: tuple[Any, ...]) -> int:
+        agent, provider, model, finish = key
+        name = text(model)
+        return self._store.class_code(SpanClass(LLM, agent, name or LLM, text(provider), name, text(finish)))
+
+    def _tool(self, key: tuple[Any, ...]) -> int:
+        agent, name = key
+        return self._store.class_code(SpanClass(TOOL, agent, name or TOOL))
+
+
+class _Codes(dict[tuple[Any, ...], int]):
+    def __init__(self, make: Callable[[tuple[Any, ...]], int]) -> None:
+        self._make = make
+
+    def __missing__(self, key: tuple[Any, ...]) -> int:
+        code = self[key] = self._make(key)
         return code
 
 
 def call_records(
-    calls: Calls, classes: Classes, rows: list[Row], numbers: list[int], file: int, fault: Fault
+    calls: Calls, classes: Classes, columns: Sequence[Sequence[Any]], numbers: list[int], file: int, fault: Fault
 ) -> Records:
-    """These rows (in the columns of `proxy_db.NEW`) as spans. Those that have ended are marked so in `calls`."""
-    n = len(rows)
-    columns = list(zip(*rows, strict=True))
-    lines = columns[0]
-    duration = _amounts(columns[8], MOST_MS, lines, "duration_ms", fault)
-    failed = [None if error is None else text(error)[:ERROR_KEPT] for error in columns[13]]
-    errors = {i: error for i, error in enumerate(failed) if error}
-    ended = np.array([ms is not None or error is not None for ms, error in zip(columns[8], failed, strict=True)], bool)
+    """Rows (their columns as in `proxy_db.NEW`) as spans. Those that have ended are marked so in `calls`."""
+    n, lines = len(numbers), columns[0]
+    at = np.array(numbers, np.int32)
+    duration = _amounts(columns[7], MOST_MS, lines, "duration_ms", fault)
+    ended = np.array([ms is not None or error is not None for ms, error in zip(columns[7], columns[12], strict=True)])
     status = ended.astype(np.uint8)
-    status[list(errors)] = 2
+    errors: dict[int, str] = {}
+    if columns[12].count(None) < n:
+        errors = {i: text(error)[:ERROR_KEPT] for i, error in enumerate(columns[12]) if error}
+        status[list(errors)] = 2
     micros = np.where(np.isnan(duration), NAT, np.rint(np.nan_to_num(duration) * 1000)).astype(np.int64)
-    start = np.array([calls.starts[number] for number in numbers], np.int64)
-    for number, over, begin, took in zip(numbers, ended.tolist(), start.tolist(), micros.tolist(), strict=True):
-        if over:
-            calls.state[number] = 1
-            calls.ends[number] = NAT if NAT in (begin, took) else begin + took
-    agents = calls.agents
-    asked = calls.asked
+    start = calls.at("starts")[at]
+    calls.at("state")[at[ended]] = ENDED
+    calls.at("ends")[at[ended]] = np.where((start == NAT) | (micros == NAT), NAT, start + micros)[ended]
+    agents, asked, ids = calls.agents, calls.asked, calls.ids
+    parents: list[str | None] = [None] * n
+    if asked or columns[2].count(None) < n:
+        parents = [
+            text(parent) if parent else ids[asked[number]] if number in asked else None
+            for number, parent in zip(numbers, columns[2], strict=True)
+        ]
     return Records(
         trace=np.array([calls.groups[number].code for number in numbers], np.int32),
-        span_id=[calls.ids[number] for number in numbers],
-        parent_id=[
-            text(parent) if parent else calls.ids[asked[number]] if number in asked else None
-            for number, parent in zip(numbers, columns[2], strict=True)
-        ],
-        cls=np.array(
-            [
-                classes.call(agents[number], provider, model, finish)
-                for number, provider, model, finish in zip(numbers, columns[4], columns[5], columns[7], strict=True)
-            ],
-            np.int32,
-        ),
+        span_id=[ids[number] for number in numbers],
+        parent_id=parents,
+        cls=classes.calls([agents[number] for number in numbers], columns[4], columns[5], columns[6]),
         start=start,
         duration=micros,
         status=status,
         flags=np.zeros(n, np.uint8),
-        input=_counts(columns[9], lines, "tokens_input", fault),
-        output=_counts(columns[10], lines, "tokens_output", fault),
+        input=_counts(columns[8], lines, "tokens_input", fault),
+        output=_counts(columns[9], lines, "tokens_output", fault),
         cached=np.full(n, UNKNOWN, np.int32),
-        recorded_cost=_amounts(columns[11], 9e6, lines, "cost_usd", fault),
+        recorded_cost=_amounts(columns[10], 9e6, lines, "cost_usd", fault),
         file=np.full(n, file, np.int32),
-        offset=np.array(numbers, np.int64),
+        offset=at.astype(np.int64),
         length=np.zeros(n, np.int32),
         line=_lines(lines),
         errors=errors,
     )
 
 
-def tool_records(calls: Calls, classes: Classes, tools: list[ToolSpan], failed: set[str], file: int) -> Records:
+def tool_records(calls: Calls, classes: Classes, tools: Tools, failed: set[str], file: int) -> Records:
     """Tool calls as spans: each has its share of the time between the answer that asked for them and the next turn."""
-    n = len(tools)
-    shower = [tool.shower for tool in tools]
-    upto = np.array([calls.starts[number] for number in shower], np.int64)
-    since = np.array([calls.ends[t.asker] if t.asker >= 0 else NAT for t in tools], np.int64)
+    n = len(tools.span_id)
+    upto = calls.at("starts")[tools.shower]
+    asker, ids = tools.asker.tolist(), calls.ids
+    since = np.where(tools.asker >= 0, calls.at("ends")[tools.asker], NAT)
     since = np.where((since == NAT) | (since > upto), upto, since)
-    among = np.array([tool.among for tool in tools], np.int64)
-    place = np.array([tool.place for tool in tools], np.int64)
+    place, among = tools.place, tools.among
     gap = np.where(upto == NAT, 0, upto - since)
     begin, end = since + gap * (place - 1) // among, since + gap * place // among
+    whose = np.where(tools.asker >= 0, tools.asker, tools.shower).tolist()
+    status = np.ones(n, np.uint8)
+    if failed:
+        status[[i for i, span_id in enumerate(tools.span_id) if span_id in failed]] = 2
     return Records(
-        trace=np.array([calls.groups[number].code for number in shower], np.int32),
-        span_id=[tool.span_id for tool in tools],
-        parent_id=[calls.ids[tool.asker] if tool.asker >= 0 else None for tool in tools],
-        cls=np.array(
-            [classes.tool(calls.agents[t.asker if t.asker >= 0 else t.shower], t.name) for t in tools], np.int32
-        ),
+        trace=np.array([calls.groups[number].code for number in whose], np.int32),
+        span_id=tools.span_id,
+        parent_id=[ids[number] if number >= 0 else None for number in asker],
+        cls=classes.tools([calls.agents[number] for number in whose], tools.name),
         start=begin,
         duration=end - begin,
-        status=np.array([2 if tool.span_id in failed else 1 for tool in tools], np.uint8),
+        status=status,
         flags=np.zeros(n, np.uint8),
         input=np.full(n, UNKNOWN, np.int32),
         output=np.full(n, UNKNOWN, np.int32),
         cached=np.full(n, UNKNOWN, np.int32),
         recorded_cost=np.full(n, np.nan),
         file=np.full(n, file, np.int32),
-        offset=np.array(shower, np.int64),
-        length=np.array([tool.place for tool in tools], np.int32),
-        line=_lines([calls.rowids[number] for number in shower]),
+        offset=tools.shower.astype(np.int64),
+        length=place,
+        line=_lines([calls.rowids[number] for number in tools.shower.tolist()]),
     )
 
 
@@ -167,7 +223,8 @@ def copied(store: Store, rows: list[int], parents: list[str | None]) -> Records:
 
 
 def _lines(rowids: Sequence[int]) -> Int32:
-    return np.array([rowid if 0 < rowid <= MOST_LINE else UNKNOWN for rowid in rowids], np.int32)
+    numbers = np.array(rowids, np.int64)
+    return np.where((numbers > 0) & (numbers <= MOST_LINE), numbers, UNKNOWN).astype(np.int32)
 
 
 def _amounts(values: Sequence[Any], most: float, lines: Sequence[int], column: str, fault: Fault) -> Float64:

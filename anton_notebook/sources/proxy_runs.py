@@ -7,15 +7,18 @@ not on when they were read.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from anton_notebook.sources.conversations import ORCHESTRATOR
 from anton_notebook.sources.proxy_calls import ENDED, LOST, OPEN, Calls, Group, starts_of, text, texts, uuid5
-from anton_notebook.sources.proxy_records import Classes, ToolSpan, call_records, copied, tool_records
+from anton_notebook.sources.proxy_records import Classes, Held, Tools, ToolSpan, call_records, copied, tool_records
+from anton_notebook.sources.proxy_tasks import Task
 from anton_notebook.sources.sqlite_file import Row, SqliteFile
 from anton_notebook.sources.turns import (
+    Asked,
     Opening,
     Turn,
     Turns,
@@ -32,6 +35,7 @@ from anton_notebook.store import Store
 QUIET = 600.0  # seconds without anything new after which nothing more is expected of a run
 PATIENCE = 30.0  # seconds that an answer may be late after its agent went on without it
 NO_ANSWER = "no answer was recorded: the call was under way when its process ended"
+_NAMELESS = (None, b"unknown", b"")
 _ORCHESTRATES = b"You are the Orchestrator Agent"
 
 Keep = Callable[[str | None], bool | None]
@@ -68,57 +72,101 @@ class Runs:
         self._late: dict[int, list[ToolSpan]] = {}
         self._guessed: dict[int, list[ToolSpan]] = {}
         self._seen = seen
+        self._held = Held()
+        self._asked: Asked = {}
         self._failed: set[str] = set()
         self._offset = NAT
 
     # -- rows
 
-    def take(self, rows: list[Row]) -> bool:
-        """Takes new rows. True where one of them is shown."""
-        calls = self.calls
+    def take(self, rows: list[Row], tasks: Sequence[Task]) -> bool:
+        """Takes new rows and what is known of their tasks. True where one of them is shown. They are in the store after `flush`."""
+        calls, held, find = self.calls, self._held, self._turns.find
         columns = list(zip(*rows, strict=True))
         ids = texts(columns[1])
-        starts, offsets = starts_of(columns[3], columns[15], self._offset)
-        self._offset = int(offsets[-1])
-        began, ahead = starts.tolist(), offsets.tolist()
-        shown: list[Row] = []
-        numbers: list[int] = []
-        tools: list[ToolSpan] = []
-        now = time.monotonic()
-        for i, row in enumerate(rows):
-            raw, task = row[6], row[14]
-            self.last, self.last_id = row[0], row[1]
-            if not isinstance(raw, bytes):
+        shown: list[int] = []
+        first, now = len(held.numbers), time.monotonic()
+        for i, raw in enumerate(columns[15]):
+            task = tasks[i][0]
+            if raw.__class__ is not bytes:
                 raw = text(raw).encode("utf-8", "replace")
-            group = self._group(task, raw) if task else None
-            if group is not None and not group.kept:
-                continue
-            number = len(calls)
-            turn = self._turns.take(group.number if group is not None else 0, raw, number)
-            told = None if turn.previous >= 0 else self._opened(row, turn)
+            number, group = len(calls.ids), None
+            if task:
+                group = self._tasks.get(task)
+                if group is None or group.kept is None:
+                    group = self._group(task, raw)
+                if not group.kept:
+                    continue
+            found = find(group.number if group is not None else 0, raw, number)
+            previous, pieces = found[0], found[1]
+            row, told = rows[i], None
+            if previous < 0:
+                told = self._opened(row, Turn(*found), raw)
             if group is None:
-                group = calls.groups[turn.previous] if told is None else self._lone(ids[i], told)
-            named = text(row[12]) if row[12] not in (None, b"unknown", b"") else ""
-            agent = told.agent if told is not None else named or calls.agents[turn.previous]
-            calls.add(ids[i], row[0], group, agent, turn.previous, began[i])
+                group = calls.groups[previous] if told is None else self._lone(ids[i], told)
+            agent = told.agent if told is not None else calls.agents[previous]
+            if told is None and row[11] not in _NAMELESS:
+                agent = text(row[11])
+            calls.ids.append(ids[i])
+            calls.rowids.append(row[0])
+            calls.groups.append(group)
+            calls.agents.append(agent)
+            calls.previous.append(previous)
             if not group.kept:
                 continue
-            shown.append(row)
-            numbers.append(number)
+            if not group.arrived:
+                held.new.append((group, first + len(shown)))
+            shown.append(i)
+            held.numbers.append(number)
             group.arrived = now
-            group.newest = max(group.newest, began[i])
-            if group.offset is None:
-                group.offset = ahead[i]
-            self._facts(group, number, row, told)
-            tools += self._tools(number, turn)
-        self._put(shown, numbers)
-        waits = [tool for tool in tools if tool.asker >= 0 and calls.state[tool.asker] == OPEN]
+            if told is not None or agent == ORCHESTRATOR or (tasks[i][2] and not group.named):
+                self._facts(group, number, row, told, tasks[i])
+            results = plain_results(pieces, self._asked)
+            if results is None or (results and (previous < 0 or previous in calls.continued)):
+                held.odd += self._tools(number, Turn(*found), raw, results)
+            elif results:
+                held.showers.append(number)
+                held.counts.append(len(results))
+                trace_id = group.trace_id
+                for name, key in results:
+                    held.names.append(name)
+                    self._seen.add(hash((trace_id, agent, key)))
+            if previous >= 0:
+                calls.continued.add(previous)
+        self.last, self.last_id = rows[-1][:2]
+        calls.fill()
+        held.add([*columns[:13], [task[1] for task in tasks]], shown, len(rows))
+        return bool(shown)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for `flush`."""
+        return len(self._held.numbers)
+
+    def flush(self) -> None:
+        """Puts what was taken into the store."""
+        held, self._held = self._held, Held()
+        if not held.numbers:
+            return
+        calls = self.calls
+        starts, offsets = starts_of(held.columns[3], held.columns[13], self._offset)
+        self._offset = int(offsets[-1])
+        for group, at in held.new:
+            group.offset = int(offsets[at])
+        calls.at("starts")[held.numbers] = starts
+        self._put(held.columns, held.numbers)
+        if held.showers:
+            tools = held.tools(calls)
+            if self.lost or (calls.at("state")[tools.asker] == OPEN).any():
+                held.odd += tools.spans()
+            else:
+                self._store.put(tool_records(calls, self._classes, tools, self._failed, self.file))
+        waits = [tool for tool in held.odd if tool.asker >= 0 and calls.state[tool.asker] == OPEN]
         for tool in waits:
             self._late.setdefault(tool.asker, []).append(tool)
-        self._put_tools(
-            [tool for tool in tools if tool.asker < 0 or calls.state[tool.asker] != OPEN] if waits else tools
-        )
-        return bool(numbers)
+        if waits:
+            held.odd = [tool for tool in held.odd if tool.asker < 0 or calls.state[tool.asker] != OPEN]
+        self._put_tools(held.odd)
 
     def number(self, rowid: int) -> int:
         """The call of a row that has no answer."""
@@ -137,14 +185,15 @@ class Runs:
                 tools += self._guessed.pop(number, [])
             found = [self._store.row(calls.groups[tool.shower].code, tool.span_id) for tool in tools]
             self._store.remove(np.array(found, np.int32))
-        self._put(rows, numbers)
+        if rows:
+            self._put(list(zip(*rows, strict=True)), numbers)
         moved: list[int] = []
         for row, number in zip(rows, numbers, strict=True):
             tools += self._late.pop(number, [])
             if calls.agents[number] == ORCHESTRATOR:
                 group = calls.groups[number]
                 group.planning -= number not in late
-                moved += self._answer(group, number, row[17])
+                moved += self._answer(group, number, row[13])
                 if not group.planning:
                     group.openings.clear()
         self._put_tools(tools)
@@ -229,23 +278,24 @@ class Runs:
             self.kept += 1
             group.code = self._store.trace_code(group.trace_id)
 
-    def _opened(self, row: Row, turn: Turn) -> Opening:
-        messages, fault = messages_of(turn.new)
+    def _opened(self, row: Row, turn: Turn, raw: bytes) -> Opening:
+        new = turn.new(raw)
+        messages, fault = messages_of(new)
         if fault:
-            self._tell(row[0], fault, "messages", turn.new)
-        return opening(messages, text(row[12]))
+            self._tell(row[0], fault, "messages", new)
+        return opening(messages, text(row[11]))
 
-    def _facts(self, group: Group, number: int, row: Row, told: Opening | None) -> None:
+    def _facts(self, group: Group, number: int, row: Row, told: Opening | None, task: Task) -> None:
         """What a row says of its run: a name, and who was asked by whom."""
-        if not group.named and (row[16] or (told is not None and told.task and told.agent == ORCHESTRATOR)):
+        if not group.named and (task.description or (told is not None and told.task and told.agent == ORCHESTRATOR)):
             group.named = True
-            name = text(row[16]) or (told.task if told is not None else None) or ""
+            name = text(task.description) or (told.task if told is not None else None) or ""
             self._store.describe(group.code, name=name[:500])
         if self.calls.agents[number] == ORCHESTRATOR:
-            if row[8] is None and row[13] is None:
+            if row[7] is None and row[12] is None:
                 group.planning += 1
             else:
-                self._answer(group, number, row[17])
+                self._answer(group, number, row[13])
         elif told is not None and (group.answers or group.planning):
             keys = {hash(told.task)} if told.task else set()
             asked = _newest(group, keys, number)
@@ -270,13 +320,11 @@ class Runs:
         self.calls.asked.update(dict.fromkeys(moved, number))
         return moved
 
-    def _tools(self, number: int, turn: Turn) -> list[ToolSpan]:
-        results = plain_results(turn.pieces)
-        if results is not None and not results:
-            return []
+    def _tools(self, number: int, turn: Turn, raw: bytes, results: list[tuple[str, int]] | None) -> list[ToolSpan]:
+        """The tool calls that are new in a call's history; `results`: as `plain_results` found them."""
         failed: set[int] = set()
         if results is None:
-            found = list(pairs(messages_of(turn.new)[0]))
+            found = list(pairs(messages_of(turn.new(raw))[0]))
             results = [(pair.name, hash((pair.name, repr(pair.text)))) for pair in found]
             failed = {k for k, pair in enumerate(found, 1) if pair.failed}
         calls, previous = self.calls, turn.previous
@@ -292,24 +340,30 @@ class Runs:
             if k in failed:
                 self._failed.add(span_id)
             out.append(ToolSpan(span_id, name, previous, number, k, len(results)))
-        if previous >= 0:
-            calls.continued.add(previous)
         return out
 
     # -- into the store
 
-    def _put(self, rows: list[Row], numbers: list[int]) -> None:
-        if not rows:
-            return
-        calls = self.calls
-        self._store.put(call_records(calls, self._classes, rows, numbers, self.file, self._fault))
-        for row, number in zip(rows, numbers, strict=True):
-            if calls.state[number] == ENDED:
-                group, agent = calls.groups[number], calls.agents[number]
-                group.ended[agent] = max(group.ended.get(agent, -1), number)
-                group.newest = max(group.newest, calls.ends[number])
-            else:
-                self.open[row[0]] = number
+    def _put(self, columns: Sequence[Sequence[Any]], numbers: list[int]) -> None:
+        """Puts calls into the store, and keeps how far their runs and agents are."""
+        calls, groups = self.calls, self.calls.groups
+        records = call_records(calls, self._classes, columns, numbers, self.file, self._fault)
+        self._store.put(records)
+        if not records.status.all():
+            self.open.update((columns[0][i], numbers[i]) for i in np.flatnonzero(records.status == 0).tolist())
+        at = np.array(numbers, np.int32)
+        order = np.argsort(records.trace, kind="stable")
+        at, codes = at[order], records.trace[order]
+        begins = np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+        ends, starts = calls.at("ends")[at], calls.at("starts")[at]
+        newest = np.maximum.reduceat(np.maximum(starts, ends), begins)
+        for number, time_ in zip(at[begins].tolist(), newest.tolist(), strict=True):
+            groups[number].newest = max(groups[number].newest, time_)
+        done = sorted(at[calls.at("state")[at] == ENDED].tolist())
+        latest = dict(zip([(id(groups[number]), calls.agents[number]) for number in done], done, strict=True))
+        for (_, agent), number in latest.items():
+            ended = groups[number].ended
+            ended[agent] = max(ended.get(agent, -1), number)
 
     def _put_tools(self, tools: list[ToolSpan]) -> None:
         if self.lost:
@@ -317,7 +371,8 @@ class Runs:
                 if tool.asker >= 0 and self.calls.state[tool.asker] == LOST:
                     self._guessed.setdefault(tool.asker, []).append(tool)  # the answer may come after all
         if tools:
-            self._store.put(tool_records(self.calls, self._classes, tools, self._failed, self.file))
+            records = tool_records(self.calls, self._classes, Tools.of(tools), self._failed, self.file)
+            self._store.put(records)
 
     def _rows(self, numbers: list[int]) -> Int32:
         calls, store = self.calls, self._store

@@ -85,8 +85,11 @@ class SqliteFile:
             self._drop()
             return was is not None
 
-    def rows(self, query: str, parameters: tuple[Any, ...] = (), hold: float = HOLD) -> tuple[list[Row], bool]:
-        """The rows of one statement, as many as come within `hold` seconds, and whether there may be more. Text comes as bytes."""
+    def rows(
+        self, query: str, parameters: tuple[Any, ...] = (), hold: float = HOLD, most: int = 1 << 30
+    ) -> tuple[list[Row], bool]:
+        """The rows of one statement, `most` or as many as come within `hold` seconds, and whether there may be more. Text comes as
+        bytes."""
         out: list[Row] = []
         with self._lock:
             try:
@@ -96,7 +99,7 @@ class SqliteFile:
                     until = time.perf_counter() + hold
                     for row in cursor:
                         out.append(row)
-                        if time.perf_counter() > until:
+                        if time.perf_counter() > until or len(out) >= most:
                             more = True
                             break
                 finally:

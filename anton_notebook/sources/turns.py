@@ -19,10 +19,11 @@ from anton_notebook.sources.conversations import ORCHESTRATOR, text_of
 from anton_notebook.sources.lines import FAULTS, Fault, load
 
 ROOM = 16 << 20
+MOST_TOOLS = 4096
 LEAVES = 16  # newest histories kept of one task
 _Leaf = tuple[int, bytes, int, int]  # length, history without its last bracket, call, fingerprint
 _COMMA = ord(",")
-_OPENS, _BETWEEN = b'[{"role": ', b'}, {"role": '
+_OPENS, _BETWEEN, _FURTHER = b'[{"role": ', b'}, {"role": ', b', {"role": '
 _CALLED, _GIVEN = b'"assistant", "content": "Calling tool: ', b'"user", "content": "Tool result from '
 _TEXTS = (b'"assistant", "content": "', b'"user", "content": "', b'"system", "content": "')
 _SIGNS = (b"Calling tool: ", b"Tool result from ", b'", "tool_call')
@@ -43,11 +44,19 @@ TELLING = 16  # characters from which on a value that is repeated is no coincide
 
 
 class Turn(NamedTuple):
-    """Whose next turn a call is (-1: it starts afresh), the JSON of the messages that are new in it, and these cut apart."""
+    """Whose next turn a call is (-1: it starts afresh), the messages that are new in it, cut apart, and how many bytes and pieces
+    of its history are not among them."""
 
     previous: int
-    new: bytes
     pieces: list[bytes]
+    begin: int
+    at: int
+
+    def new(self, raw: bytes) -> bytes:
+        """The JSON of the new messages of the history `raw`."""
+        if self.at:
+            return _joined(raw, self.pieces)
+        return b"[" + raw[self.begin + 1 :].lstrip() if self.begin else raw
 
 
 class Turns:
@@ -66,42 +75,54 @@ class Turns:
         >>> turns = Turns()
         >>> turns.take(0, b'[{"role": "user", "content": "a"}]', 0).previous
         -1
-        >>> turns.take(0, b'[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]', 1)[:2]
+        >>> longer = b'[{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]'
+        >>> turn = turns.take(0, longer, 1)
+        >>> turn.previous, turn.new(longer)
         (0, b'[{"role": "user", "content": "b"}]')
         """
+        return Turn(*self.find(group, raw, call))
+
+    def find(self, group: int, raw: bytes, call: int) -> tuple[int, list[bytes], int, int]:
+        """As `take`, for many."""
         leaves = self._leaves.get(group)
         if leaves is None:
             leaves = self._leaves[group] = []
-        size, longest, best = len(raw), 0, -1
+        ends = self._ends
+        size, longest, best, previous, at = len(raw), 0, -1, -1, 0
         for i, (n, stem, _, _) in enumerate(leaves):
             if longest < n < size and raw[n] == _COMMA and raw.startswith(stem):
                 longest, best = n, i
         if best >= 0:
-            leaf = leaves[best]
-            previous, new, at = leaf[2], b"[" + raw[longest + 1 :].lstrip(), 0
-            pieces = _pieces(new)
-            keys = _keys(leaf[3], pieces)
-            if len(pieces) > 1:
-                further, at = self._longest(keys)
-                previous = further if further >= 0 else previous
-            if not at:
-                del leaves[best]
-                self._bytes -= longest
+            _, _, previous, key = leaves[best]
+            if raw.startswith(_FURTHER, longest):
+                pieces = raw[longest + len(_FURTHER) : -2].split(_BETWEEN)
+            else:
+                pieces = _pieces(b"[" + raw[longest + 1 :].lstrip())
         else:
-            new, pieces = raw, _pieces(raw)
-            keys = _keys(hash((group,)), pieces)
-            previous, at = self._longest(keys)
+            pieces, key = _pieces(raw), hash((group,))
+        last = len(pieces)
+        for i, piece in enumerate(pieces, 1):
+            key = hash((key, piece))
+            if key in ends and i < last:
+                at = i
+                passed = key
         if at:
+            found = ends[passed]
+            if isinstance(found, int):
+                previous = found
+            else:
+                previous = found.pop(0) if len(found) > 1 else found[0]
             pieces = pieces[at:]
-            new = _joined(raw, pieces)
-        key = keys[-1]
-        known = self._ends.get(key)
+        elif best >= 0:
+            del leaves[best]
+            self._bytes -= longest
+        known = ends.get(key)
         if known is None:
-            self._ends[key] = call
+            ends[key] = call
         elif isinstance(known, list):
             known.append(call)
         else:
-            self._ends[key] = [known, call]
+            ends[key] = [known, call]
         if 4 * size < ROOM:
             leaves.append((size - 1, raw[:-1], call, key))
             self._bytes += size
@@ -109,18 +130,7 @@ class Turns:
                 self._bytes -= leaves.pop(0)[0]
             if self._bytes > ROOM:
                 self._forget(group)
-        return Turn(previous, new, pieces)
-
-    def _longest(self, keys: list[int]) -> tuple[int, int]:
-        """The call whose history ends the farthest along `keys`, before their end, and where; (-1, 0) where none does."""
-        ends = self._ends
-        for at in range(len(keys) - 2, 0, -1):
-            found = ends.get(keys[at])
-            if found is not None:
-                if isinstance(found, int):
-                    return found, at
-                return (found.pop(0) if len(found) > 1 else found[0]), at
-        return -1, 0
+        return previous, pieces, longest, at
 
     def _forget(self, group: int) -> None:
         leaves = self._leaves.pop(group)
@@ -129,14 +139,6 @@ class Turns:
         while self._bytes > ROOM and leaves:
             self._bytes -= leaves.pop(0)[0]
         self._leaves[group] = leaves
-
-
-def _keys(key: int, pieces: Sequence[bytes]) -> list[int]:
-    keys = [key]
-    for piece in pieces:
-        key = hash((key, piece))
-        keys.append(key)
-    return keys
 
 
 def _pieces(raw: bytes) -> list[bytes]:
@@ -156,24 +158,37 @@ def _joined(raw: bytes, pieces: list[bytes]) -> bytes:
     return b"[" + b", ".join(pieces) + b"]"
 
 
-def plain_results(pieces: Sequence[bytes]) -> list[tuple[str, int]] | None:
+Asked = dict[bytes, tuple[str, bytes]]
+"""Messages that ask for a tool in anton's own wording: the tool's name, and how its result begins."""
+
+
+def plain_results(pieces: Sequence[bytes], asked: Asked) -> list[tuple[str, int]] | None:
     """The tools called in these pieces, each with a fingerprint of its result, where all they hold is anton's own wording or no
-    tool call at all; else None: they are to be decoded."""
+    tool call at all; else None: they are to be decoded. `asked` remembers, as there are few tools and many calls."""
     out: list[tuple[str, int]] = []
-    waits = b""
+    waits: tuple[str, bytes] | None = None
     for piece in pieces:
-        if not waits and piece.startswith(_CALLED) and b"\\" not in piece and piece.count(b'"') == 6:
-            waits = piece[len(_CALLED) : -1]
-        elif waits and piece.startswith(_GIVEN) and piece.startswith(waits + b":", len(_GIVEN)):
-            out.append((waits.decode("utf-8", "replace"), hash(piece)))
-            waits = b""
-        elif waits or not piece.startswith(_TEXTS):
+        if waits is not None:
+            if not piece.startswith(waits[1]):
+                return None
+            out.append((waits[0], hash(piece)))
+            waits = None
+            continue
+        waits = asked.get(piece)
+        if waits is not None:
+            continue
+        if piece.startswith(_CALLED) and b"\\" not in piece and piece.count(b'"') == 6:
+            name = piece[len(_CALLED) : -1]
+            if len(asked) >= MOST_TOOLS:
+                asked.clear()
+            waits = asked[piece] = name.decode("utf-8", "replace"), _GIVEN + name + b":"
+        elif not piece.startswith(_TEXTS):
             return None
         else:
             for sign in _SIGNS:
                 if sign in piece:
                     return None
-    return None if waits else out
+    return out if waits is None else None
 
 
 def messages_of(raw: bytes) -> tuple[list[Any], str | None]:
