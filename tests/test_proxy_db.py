@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -9,6 +10,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace
-from anton_notebook.sources import proxy_db, proxy_runs
+from anton_notebook.sources import proxy_db, proxy_runs, sqlite_file
 from anton_notebook.sources.beside import default_database
 from anton_notebook.sources.sqlite_file import HOLD, SqliteFile
 from tests.canonical import state
@@ -437,7 +440,10 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_what_a_killed_writer_left_is_never_shown_as_if_it_were_so(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_is_never_shown_as_if_it_were_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy_db, "FIRST", 3600.0)  # it is of no use to wait
     proxy = Proxy(tmp_path / "p.db")
     calls = [proxy.call([system("api"), user(f"go {i} " + "x" * 3000)], at=i) for i in range(100)]
     proxy.close()
@@ -445,9 +451,7 @@ def test_what_a_killed_writer_left_is_never_shown_as_if_it_were_so(tmp_path: Pat
     before = proxy.path.read_bytes()
     subprocess.run([sys.executable, "-c", KILLED, str(proxy.path)], check=False)
     assert os.path.getsize(f"{proxy.path}-journal") > 0 and proxy.path.read_bytes() != before
-    began = time.monotonic()
     traces = anb.read_traces([proxy.path, tmp_path / "t.jsonl"])
-    assert time.monotonic() - began < 1.5  # it is of no use to wait
     assert traces.span("one").kind == "llm" and len(traces) == 1
     assert "killed" in reasons(traces) and "repairs it" in reasons(traces)
     assert os.path.getsize(f"{proxy.path}-journal") > 0  # only read
@@ -582,6 +586,7 @@ def test_a_folder_with_nothing_but_a_proxy_s_database(proxy: Proxy) -> None:
 WRITER = """
 import json, sys, time
 sys.path[:0] = [sys.argv[1]]
+from collections.abc import Iterator
 from pathlib import Path
 import sqlite3
 from tests.proxies import Proxy, called, system, user, SCHEMA
@@ -623,7 +628,7 @@ def test_a_writer_at_200_rows_a_second_is_followed_and_never_fails(tmp_path: Pat
         command = [sys.executable, "-c", WRITER, str(ROOT), str(proxy.path), str(rows), "200"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["slowest"] < 2.0
+        assert json.loads(done.stdout)["slowest"] < 5.0  # sqlite3's default timeout
         deadline = time.monotonic() + 10
         while traces["task-1"].figures["llm_calls"] < rows or traces["task-1"].status == "running":
             assert time.monotonic() < deadline, traces["task-1"].figures
@@ -647,9 +652,9 @@ def test_no_statement_is_held_open_for_long(tmp_path: Path) -> None:
     file, last, parts, longest = SqliteFile(str(proxy.path)), 0, 0, 0.0
     more = True
     while more:
-        began = time.perf_counter()
+        began = time.thread_time()
         rows, more = file.rows("SELECT rowid, messages FROM llm_calls WHERE rowid > ? ORDER BY rowid", (last,), 0.002)
-        longest = max(longest, time.perf_counter() - began)
+        longest = max(longest, time.thread_time() - began)
         last, parts = rows[-1][0] if rows else last, parts + 1
         proxy.db.execute("UPDATE llm_calls SET cost_usd = 1 WHERE rowid = 1")  # no lock is left behind
     assert last == 3000 and parts > 1 and HOLD <= 0.02 and longest < 0.05
@@ -687,24 +692,62 @@ def test_a_first_reading_of_much_holds_no_writer_up(tmp_path: Path, monkeypatch:
         proxy.begin([system("api"), user(f"{i} " + "x" * 4_000)], at=i, task="old")
     proxy.db.execute("COMMIT")
     proxy.close()
-    held: list[tuple[float, float]] = []
-    plain = SqliteFile.rows
-
-    def watched(file: SqliteFile, *given: Any) -> Any:
-        began, worked = time.perf_counter(), time.thread_time()
-        try:
-            return plain(file, *given)
-        finally:
-            held.append((time.perf_counter() - began, time.thread_time() - worked))
-
-    monkeypatch.setattr(SqliteFile, "rows", watched)
+    held = holds(monkeypatch)
     command = [sys.executable, "-c", WRITER, str(ROOT), str(proxy.path), "200", "200"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
         while writer.poll() is None:
             anb.read_traces(proxy.path).close()
-        out, said = writer.communicate()
-    assert writer.returncode == 0, said
-    assert json.loads(out)["slowest"] < 1.0 and len(held) > 5  # fewer, the quicker the machine reads
-    # Waiting for the writer's own lock is in the first figure, no hold; a busy machine is in it too.
-    assert sorted(wall for wall, _ in held)[len(held) // 2] < 0.05
-    assert sorted(work for _, work in held)[int(0.99 * (len(held) - 1))] < 0.05
+        _, said = writer.communicate()
+    assert writer.returncode == 0, said  # its timeout is sqlite3's default: one hold of 5 s would have ended it
+    assert len(held) > 5  # fewer, the quicker the machine reads
+    assert max(held) < 0.05  # seconds of work, so that a busy machine is not in it
+
+
+def holds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """For how many seconds of work each statement on a proxy's database is open from now on, from its first step to its end."""
+    begun, out = sqlite_file._begun, list[float]()
+
+    class Timed:
+        def __init__(self, *given: Any) -> None:
+            self.began = time.thread_time()
+            self.cursor = begun(*given)
+            self.description = self.cursor.description
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(self.cursor)
+
+        def fetchone(self) -> Any:
+            return self.cursor.fetchone()
+
+        def close(self) -> None:
+            self.cursor.close()
+            out.append(time.thread_time() - self.began)
+
+    monkeypatch.setattr(sqlite_file, "_begun", Timed)
+    return out
+
+
+def test_a_machine_that_stands_still_within_each_statement_changes_nothing(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(60):
+        run_of(proxy, f"task-{i}", at=i)
+    usual = state(anb.read_traces(proxy.path).store)
+    clock = itertools.count()
+    stopped = types.SimpleNamespace(**vars(time) | {"perf_counter": lambda: float(next(clock))})
+    monkeypatch.setattr(sqlite_file, "time", stopped)
+    assert state(anb.read_traces(proxy.path).store) == usual
+
+
+def test_no_row_of_any_size_and_no_look_at_a_text_holds_a_writer_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = Proxy(tmp_path / "p.db")
+    for i in range(300):
+        proxy.call([system("api"), user(f"{i} " + "x" * (4_000_000 if i % 50 == 7 else 20_000))], at=i, call=f"c{i}")
+    proxy.close()
+    held = holds(monkeypatch)
+    with anb.read_traces(proxy.path) as traces:
+        assert all(len(traces.span(f"c{i}").request.messages) == 2 for i in range(0, 300, 7))
+        assert traces["task-1"].figures["llm_calls"] == 300
+    assert len(held) > 43 and max(held) < 0.05

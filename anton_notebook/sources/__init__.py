@@ -157,10 +157,10 @@ class Reader:
             for path in self._list() if hints is None else sorted(hints):
                 new |= self._read(path) if hints is None else self._read_hint(path)
             self.batch.settle()
-        self.legacy.flush()
-        self.family.settle()
-        new |= self.store.commit()
-        self._name_traces()
+            self.legacy.flush()
+            self.family.settle()
+            new |= self.store.commit()
+            self._name_traces()
         self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
         return self._say_what_is_missing() or new
 

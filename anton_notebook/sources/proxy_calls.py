@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,38 +20,7 @@ WHOLE = "SELECT * FROM llm_calls WHERE call_id = ?"
 QUARTER = 900_000_000
 SLACK = 120_000_000
 FARTHEST = 14 * 4 * QUARTER
-_NAMESPACE = uuid.NAMESPACE_URL.bytes
-_HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
-_PLACES = np.array([at for at in range(36) if at not in (8, 13, 18, 23)])
-_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _OWN = frozenset(("messages", "response", "call_id", "trace_id", "parent_id", "agent_name", "provider", "model"))
-
-
-def uuid5(name: str) -> str:
-    """A UUIDv5 in the namespace of URLs.
-
-    >>> uuid5("a") == str(uuid.uuid5(uuid.NAMESPACE_URL, "a"))
-    True
-    """
-    h = hashlib.sha1(_NAMESPACE + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
-    return f"{h[:8]}-{h[8:12]}-5{h[13:16]}-{_VARIANT[h[16]]}{h[17:20]}-{h[20:32]}"
-
-
-def uuid5s(names: Sequence[str]) -> list[str]:
-    """Many of them.
-
-    >>> uuid5s(["a", "b"]) == [uuid5("a"), uuid5("b")]
-    True
-    """
-    sha1, space = hashlib.sha1, _NAMESPACE
-    digests = [sha1(space + name.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest() for name in names]
-    raw = np.frombuffer(b"".join(digests), np.uint8).reshape(len(names), 20)[:, :16].copy()
-    raw[:, 6] = raw[:, 6] & 0x0F | 0x50
-    raw[:, 8] = raw[:, 8] & 0x3F | 0x80
-    out = np.full((len(names), 36), ord("-"), np.uint8)
-    out[:, _PLACES] = _HEX[raw].reshape(len(names), 32)
-    whole = out.tobytes().decode("ascii")
-    return [whole[at : at + 36] for at in range(0, len(whole), 36)]
 
 
 def text(value: Any) -> str:
@@ -79,9 +46,9 @@ _DTYPES = {"starts": np.int64, "ends": np.int64, "previous": np.int32, "state": 
 class Group:
     """The calls of one task, or, where there is none, of one conversation.
 
-    `kept`: whether it is to be shown; None: not known yet. `offset`: what local time is ahead of UTC. `planning`: how many calls of
-    the orchestrator are open. `answers`: who handed on a value, by its fingerprint. `openings`: prompts that may repeat one that is
-    still to come. `ended`: each agent's newest call with an end.
+    `kept`: whether it is to be shown; None: not known yet. `named`: by its orchestrator, `called`: by its first prompt. `offset`:
+    what local time is ahead of UTC. `planning`: how many calls of the orchestrator are open. `answers`: who handed on a value, by
+    its fingerprint. `openings`: prompts that may repeat one that is still to come. `ended`: each agent's newest call with an end.
     """
 
     number: int
@@ -89,6 +56,7 @@ class Group:
     kept: bool | None
     code: int = -1
     named: bool = False
+    called: bool = False
     offset: int | None = None
     newest: int = NAT
     arrived: float = 0.0

@@ -161,7 +161,7 @@ class ProxyDb:
         reason = lacking(self.file)
         if reason:
             raise Refused(reason, foreign=True)
-        extra = {text(name) for (name,) in self.file.rows(_NAMES)[0]} - CALLS
+        extra = {text(name) for (name,) in self.file.few(_NAMES)} - CALLS
         if extra:
             more = ", ".join(sorted(extra))
             self._tell(f"is of a version of anton that is not known here: its columns {more} are kept as attributes")
@@ -174,7 +174,7 @@ class ProxyDb:
     def _same_rows(self) -> None:
         """Starts over where rows were taken out or numbered anew."""
         if self.runs.last:
-            found = self.file.rows(_LAST, (self.runs.last,))[0]
+            found = self.file.few(_LAST, (self.runs.last,))
             if not found or found[0][0] != self.runs.last_id:
                 self._renew()
 
@@ -258,12 +258,12 @@ class ProxyDb:
 
 def lacking(file: SqliteFile) -> str | None:
     """What a database lacks to be a proxy's; None where it lacks nothing. `Refused` where it cannot be read."""
-    tables = {text(name) for (name,) in file.rows(_TABLES)[0]}
+    tables = {text(name) for (name,) in file.few(_TABLES)}
     if tables != {"llm_calls", "traces"}:
         lost = " and ".join(sorted({"llm_calls", "traces"} - tables))
         return f"is no database of anton's proxy: it has no table {lost}"
     for table, query, wanted in (("llm_calls", _NAMES, CALLS), ("traces", _TRACE_NAMES, TRACES)):
-        less = wanted - {text(name) for (name,) in file.rows(query)[0]}
+        less = wanted - {text(name) for (name,) in file.few(query)}
         if less:
             return f"is of a version of anton that cannot be read: its table {table} has no column {', '.join(sorted(less))}"
     return None

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anton_notebook.sources.proxy_calls import ENDED, Calls, Group, text, uuid5s
+from anton_notebook.sources.proxy_calls import ENDED, Calls, Group, text
 from anton_notebook.span import ERROR_KEPT, LLM, NAT, TOOL, UNKNOWN, Flag, Float64, Int32, Records, SpanClass
 from anton_notebook.store import Store
+from anton_notebook.store.ids import uuid5s
 
 MOST_COUNT = 2**31 - 1
 MOST_MS = 1e14

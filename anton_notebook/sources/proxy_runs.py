@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from anton_notebook.sources.conversations import ORCHESTRATOR
-from anton_notebook.sources.proxy_calls import ENDED, LOST, OPEN, Calls, Group, starts_of, text, texts, uuid5
+from anton_notebook.sources.proxy_asked import answered, facts
+from anton_notebook.sources.proxy_calls import ENDED, LOST, OPEN, Calls, Group, starts_of, text, texts
 from anton_notebook.sources.proxy_records import Classes, Held, Tools, ToolSpan, call_records, copied, tool_records
 from anton_notebook.sources.proxy_tasks import Task
 from anton_notebook.sources.sqlite_file import Row, SqliteFile
@@ -22,19 +23,22 @@ from anton_notebook.sources.turns import (
     Opening,
     Turn,
     Turns,
-    handed_on,
+    is_system,
     messages_of,
     opening,
     pairs,
+    plain_prompt,
     plain_results,
-    repeated,
+    task_of,
 )
 from anton_notebook.span import NAT, Int32
 from anton_notebook.store import Store
+from anton_notebook.store.ids import uuid5
 
 QUIET = 600.0  # seconds without anything new after which nothing more is expected of a run
 PATIENCE = 30.0  # seconds that an answer may be late after its agent went on without it
 NO_ANSWER = "no answer was recorded: the call was under way when its process ended"
+SYSTEMS = 1024  # system messages of which it is remembered what they say
 _NAMELESS = (None, b"unknown", b"")
 _ORCHESTRATES = b"You are the Orchestrator Agent"
 
@@ -74,6 +78,7 @@ class Runs:
         self._seen = seen
         self._held = Held()
         self._asked: Asked = {}
+        self._systems: dict[bytes, Opening] = {}
         self._failed: set[str] = set()
         self._offset = NAT
 
@@ -87,7 +92,7 @@ class Runs:
         shown: list[int] = []
         first, now = len(held.numbers), time.monotonic()
         for i, raw in enumerate(columns[15]):
-            task = tasks[i][0]
+            task = tasks[i][2]
             if raw.__class__ is not bytes:
                 raw = text(raw).encode("utf-8", "replace")
             number, group = len(calls.ids), None
@@ -119,8 +124,8 @@ class Runs:
             shown.append(i)
             held.numbers.append(number)
             group.arrived = now
-            if told is not None or agent == ORCHESTRATOR or (tasks[i][2] and not group.named):
-                self._facts(group, number, row, told, tasks[i])
+            if told is not None or agent == ORCHESTRATOR or (tasks[i][4] and not group.named):
+                facts(self._store, calls, group, number, row, told, tasks[i])
             results = plain_results(pieces, self._asked)
             if results is None or (results and (previous < 0 or previous in calls.continued)):
                 held.odd += self._tools(number, Turn(*found), raw, results)
@@ -135,7 +140,7 @@ class Runs:
                 calls.continued.add(previous)
         self.last, self.last_id = rows[-1][:2]
         calls.fill()
-        held.add([*columns[:13], [task[1] for task in tasks]], shown, len(rows))
+        held.add([*columns[:13], [task[3] for task in tasks]], shown, len(rows))
         return bool(shown)
 
     @property
@@ -193,7 +198,7 @@ class Runs:
             if calls.agents[number] == ORCHESTRATOR:
                 group = calls.groups[number]
                 group.planning -= number not in late
-                moved += self._answer(group, number, row[13])
+                moved += answered(calls, group, number, row[13])
                 if not group.planning:
                     group.openings.clear()
         self._put_tools(tools)
@@ -279,46 +284,17 @@ class Runs:
             group.code = self._store.trace_code(group.trace_id)
 
     def _opened(self, row: Row, turn: Turn, raw: bytes) -> Opening:
+        pieces, plain = turn.pieces, row[11] in _NAMELESS and len(turn.pieces) == 2
+        if plain and pieces[0] in self._systems and (user := plain_prompt(pieces[1])) is not None:
+            return self._systems[pieces[0]]._replace(task=task_of(user), prompt=user)
         new = turn.new(raw)
         messages, fault = messages_of(new)
         if fault:
             self._tell(row[0], fault, "messages", new)
-        return opening(messages, text(row[11]))
-
-    def _facts(self, group: Group, number: int, row: Row, told: Opening | None, task: Task) -> None:
-        """What a row says of its run: a name, and who was asked by whom."""
-        if not group.named and (task.description or (told is not None and told.task and told.agent == ORCHESTRATOR)):
-            group.named = True
-            name = text(task.description) or (told.task if told is not None else None) or ""
-            self._store.describe(group.code, name=name[:500])
-        if self.calls.agents[number] == ORCHESTRATOR:
-            if row[7] is None and row[12] is None:
-                group.planning += 1
-            else:
-                self._answer(group, number, row[13])
-        elif told is not None and (group.answers or group.planning):
-            keys = {hash(told.task)} if told.task else set()
-            asked = _newest(group, keys, number)
-            if asked < 0:
-                keys |= repeated(told.prompt)
-                asked = _newest(group, keys, number)
-            if asked >= 0:
-                self.calls.asked[number] = asked
-            if group.planning:
-                group.openings.append((number, frozenset(keys)))
-
-    def _answer(self, group: Group, number: int, response: object) -> list[int]:
-        """An orchestrator's answer hands on values. Gives the calls that turn out to have come from it."""
-        if not response:
-            return []
-        values = handed_on(text(response))
-        for value in values:
-            group.answers.setdefault(value, []).append(number)
-        moved = [
-            n for n, keys in group.openings if n > number > self.calls.asked.get(n, -1) and not keys.isdisjoint(values)
-        ]
-        self.calls.asked.update(dict.fromkeys(moved, number))
-        return moved
+        told = opening(messages, text(row[11]))
+        if plain and is_system(messages) and len(self._systems) < SYSTEMS:
+            self._systems[pieces[0]] = told._replace(prompt="")
+        return told
 
     def _tools(self, number: int, turn: Turn, raw: bytes, results: list[tuple[str, int]] | None) -> list[ToolSpan]:
         """The tool calls that are new in a call's history; `results`: as `plain_results` found them."""
@@ -400,9 +376,3 @@ class Runs:
     def _fault(self, rowid: int, column: str, wanted: str, found: object) -> None:
         said = text(found) if isinstance(found, bytes) else repr(found)
         self._tell(rowid, f"expected {wanted}, found {said[:60]}", column, b"")
-
-
-def _newest(group: Group, keys: set[int], before: int) -> int:
-    """The newest call before this one whose answer handed on one of these values; -1 where there is none."""
-    found = [number for key in keys for number in group.answers.get(key, ()) if number < before]
-    return max(found, default=-1)

@@ -7,7 +7,7 @@ join the two costs as much as the calls themselves. What is not found on that wa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from anton_notebook.sources.sqlite_file import Refused, Row, SqliteFile
 
@@ -22,15 +22,9 @@ SELECT 0, trace_id, task_id, created_at, task_description FROM traces WHERE trac
 """
 
 
-class Task(NamedTuple):
-    """A call's task, when its trace was made (UTC), and what the trace is called; as the database holds them."""
-
-    task: Any
-    created: Any
-    description: Any
-
-
-NONE = Task(None, None, None)
+Task = tuple[Any, Any, Any, Any, Any]
+"""A trace's row number and id, its task, when it was made (UTC), and what it is called; as the database holds them."""
+NONE: Task = (None, None, None, None, None)
 
 
 class Tasks:
@@ -38,7 +32,7 @@ class Tasks:
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
-        self._known: dict[Any, Task] = {}
+        self._known: dict[Any, Row] = {}
         self._last = 0
         self._along = True
 
@@ -49,12 +43,12 @@ class Tasks:
             if len(traces) > FEW and self._along:
                 self._read_along(traces)
             found = [known.get(trace, NONE) for trace in traces]
-            lacking = [trace for trace, task in zip(traces, found, strict=True) if not task[0] and trace is not None]
+            lacking = [trace for trace, task in zip(traces, found, strict=True) if not task[2] and trace is not None]
             if lacking:
                 wanted = list(dict.fromkeys(lacking))
                 for at in range(0, len(wanted), ASKED):
                     part = wanted[at : at + ASKED]
-                    self._keep(self._file.rows(_OF, (*part, *part[:1] * (ASKED - len(part))))[0])
+                    self._keep(self._file.few(_OF, (*part, *part[:1] * (ASKED - len(part)))))
                 found = [known.get(trace, NONE) for trace in traces]
         except Refused as refused:
             refused.rows = []  # none of calls
@@ -66,7 +60,8 @@ class Tasks:
 
     def _read_along(self, traces: Sequence[Any]) -> None:
         left, more = 2 * len(traces), True
-        while more and left > 0 and not all(trace in self._known for trace in traces):
+        wanted = set(traces)
+        while more and left > 0 and not self._known.keys() >= wanted:
             try:
                 rows, more = self._file.rows(_ALONG, (self._last,), most=len(traces))
             except Refused as refused:
@@ -80,4 +75,4 @@ class Tasks:
                 self._last = rows[-1][0]
 
     def _keep(self, rows: list[Row]) -> None:
-        self._known.update([(row[1], Task(row[2], row[3], row[4])) for row in rows])
+        self._known.update(zip([row[1] for row in rows], rows, strict=True))

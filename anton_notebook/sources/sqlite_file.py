@@ -112,6 +112,10 @@ class SqliteFile:
                 refused.rows = [] if refused.passing else out
                 raise refused from error
 
+    def few(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
+        """All rows of a statement that gives a few small ones, however busy the machine is."""
+        return self.rows(query, parameters, hold=float("inf"))[0]
+
     def record(self, query: str, parameters: tuple[Any, ...]) -> dict[str, Any] | None:
         """The first row of a statement by the names of its columns. Waits for a lock as long as a writer would."""
         until = time.monotonic() + 5.0

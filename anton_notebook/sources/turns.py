@@ -25,9 +25,11 @@ _Leaf = tuple[int, bytes, int, int]  # length, history without its last bracket,
 _COMMA = ord(",")
 _OPENS, _BETWEEN, _FURTHER = b'[{"role": ', b'}, {"role": ', b', {"role": '
 _CALLED, _GIVEN = b'"assistant", "content": "Calling tool: ', b'"user", "content": "Tool result from '
+_USER = b'"user", "content": "'
 _TEXTS = (b'"assistant", "content": "', b'"user", "content": "', b'"system", "content": "')
 _SIGNS = (b"Calling tool: ", b"Tool result from ", b'", "tool_call')
 _decode = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_text = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 _SPECIALIST = re.compile(r'You are a specialist agent for the "([^"\n]{1,200})" module')
@@ -232,6 +234,24 @@ def opening(messages: Sequence[Any], recorded: str = "") -> Opening:
     agent = recorded if recorded and recorded != "unknown" else agent_of(system, user)
     path = _PATH.search(system) if agent == ORCHESTRATOR and system else None
     return Opening(agent, task_of(user), path.group(1).strip() if path else None, user)
+
+
+def plain_prompt(piece: bytes) -> str | None:
+    """The text of a piece of a history that is a plain message of the user; None where it is none."""
+    if not piece.startswith(_USER):
+        return None
+    try:
+        return _text(piece[len(_USER) - 1 :])
+    except FAULTS:
+        return None
+
+
+def is_system(messages: Sequence[Any]) -> bool:
+    """Whether messages begin with a plain system message."""
+    first = messages[0] if messages else None
+    return (
+        isinstance(first, Mapping) and first.keys() == {"role", "content"} and first["role"] in ("system", "developer")
+    )
 
 
 def agent_of(system: str, user: str) -> str:

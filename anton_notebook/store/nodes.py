@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import uuid
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, Bool, Flag, Int32, Int64, SpanClass
-from anton_notebook.store.index import key_of
+from anton_notebook.store.ids import uuid5, uuid5s
+from anton_notebook.store.index import hashed, key_of, keys_of
 from anton_notebook.store.runs import Agent, TraceInfo
 
 if TYPE_CHECKING:
@@ -18,13 +17,12 @@ if TYPE_CHECKING:
 DEAD, PENDING, DERIVED = np.uint8(Flag.DEAD), np.uint8(Flag.PENDING), np.uint8(Flag.DERIVED)
 AGENT_KINDS = 2
 _NEVER = 2**63 - 1
+_MANY = 8
 
 
 def agent_id(trace_id: str, agent: str) -> str:
     """The id of a derived agent's node."""
-    name = f"{trace_id}:agent:{agent}".encode("utf-8", "surrogatepass")
-    digest = hashlib.sha1(uuid.NAMESPACE_URL.bytes + name, usedforsecurity=False).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    return uuid5(f"{trace_id}:agent:{agent}")
 
 
 def extend_agents(store: Store, rows: Int32, pairs: list[int], which: Int64, derive: Bool) -> set[int]:
@@ -49,6 +47,8 @@ def extend_agents(store: Store, rows: Int32, pairs: list[int], which: Int64, der
     ends = np.maximum.reduceat(c.end(rows), begins).tolist()
     running = np.add.reduceat((c.status[rows] == 0).astype(np.int64), begins).tolist()
     roots = _least(store, rows, np.where(unrooted, _NEVER, starts), begins)
+    bare: list[Agent] = []
+    infos: list[TraceInfo] = []
     for g, p in enumerate(which[begins].tolist()):
         info, code = store.traces[pairs[p] >> 32], pairs[p] & 0xFFFFFFFF
         agent = info.agents.get(code)
@@ -60,9 +60,14 @@ def extend_agents(store: Store, rows: Int32, pairs: list[int], which: Int64, der
         if roots[g][0] != _NEVER:
             info.first_root = min(info.first_root or (_NEVER, "", 0), (*roots[g], code))
         if not agent.explicit:
-            if agent.row < 0:
-                agent.row = _derived(store, info, code)
-            touched.add(agent.row)
+            if agent.row >= 0:
+                touched.add(agent.row)
+            else:
+                bare.append(agent)
+                infos.append(info)
+    for agent, row in zip(bare, _derive(store, infos, [agent.code for agent in bare]), strict=True):
+        agent.row = row
+        touched.add(row)
     return touched
 
 
@@ -89,9 +94,33 @@ def _least(store: Store, rows: Int32, starts: Int64, begins: Int64) -> list[tupl
     return [(start, found[g]) for g, start in enumerate(first.tolist())]
 
 
+def _derive(store: Store, infos: list[TraceInfo], codes: list[int]) -> list[int]:
+    """The rows of nodes for these agents of these traces."""
+    if len(infos) >= _MANY:
+        ids = uuid5s([f"{info.trace_id}:agent:{store.agents[code]}" for info, code in zip(infos, codes, strict=True)])
+        traces = np.array([info.code for info in infos], np.int32)
+        keys = keys_of(hashed(ids), traces)
+        if len(np.unique(keys)) == len(keys) and (store.index.find(keys) < 0).all():
+            classes = {code: store.class_code(_class(store.agents[code])) for code in set(codes)}
+            first, n, c = store.size, len(ids), store.c
+            store.index.take(keys, first)
+            c.reserve(first + n)
+            _blank(
+                store, slice(first, first + n), traces, np.array([classes[code] for code in codes], np.int32), DERIVED
+            )
+            store.ids += ids
+            store.size = first + n
+            return list(range(first, first + n))
+    return [_derived(store, info, code) for info, code in zip(infos, codes, strict=True)]
+
+
+def _class(name: str) -> SpanClass:
+    return SpanClass(ORCHESTRATOR if name == ORCHESTRATOR else AGENT, name, name)
+
+
 def _derived(store: Store, info: TraceInfo, code: int) -> int:
     name = store.agents[code]
-    cls = SpanClass(ORCHESTRATOR if name == ORCHESTRATOR else AGENT, name, name)
+    cls = _class(name)
     span_id = agent_id(info.trace_id, name)
     row = store.row(info.code, span_id)
     if row < 0:
@@ -169,18 +198,22 @@ def _is_above(store: Store, row: int, below: int) -> bool:
 def new_row(store: Store, trace: int, span_id: str, cls: SpanClass, flags: Flag) -> int:
     row, c = store.size, store.c
     c.reserve(row + 1)
-    c.trace[row], c.cls[row], c.flags[row], c.status[row] = trace, store.class_code(cls), flags, 1
-    c.parent[row] = c.recorded_parent[row] = c.file[row] = c.line[row] = c.length[row] = -1
-    c.input[row] = c.output[row] = c.cached[row] = -1
-    c.start[row] = c.duration[row] = NAT
-    c.cost[row] = c.recorded_cost[row] = np.nan
-    c.offset[row] = -1
+    _blank(store, row, trace, store.class_code(cls), flags)
     store.ids.append(span_id)
     other, new = store.index.take_one(key_of(span_id, trace), row)
     if not new:
         store.clash(trace, span_id, other)
     store.size = row + 1
     return row
+
+
+def _blank(store: Store, at: int | slice, trace: int | Int32, cls: int | Int32, flags: Flag | np.uint8) -> None:
+    c = store.c
+    c.trace[at], c.cls[at], c.flags[at], c.status[at] = trace, cls, flags, 1
+    for column in (c.parent, c.recorded_parent, c.file, c.line, c.length, c.input, c.output, c.cached, c.offset):
+        column[at] = -1
+    c.start[at] = c.duration[at] = NAT
+    c.cost[at] = c.recorded_cost[at] = np.nan
 
 
 def look(store: Store, row: int) -> tuple[int, ...]:
