@@ -63,6 +63,8 @@ class Mark(TypedDict):
 class Run(TypedDict):
     """One run's figures; times in ms since 1970 UTC, costs in USD, None where unknown.
 
+    `original_row` is the call that an experiment's answers are about.
+
     `progress` says how far it is, for people ("phase 1 of 2, 3 of 4 subtasks"), and is empty where nothing does.
     """
 
@@ -70,6 +72,7 @@ class Run(TypedDict):
     name: str
     origin: str
     original_trace_id: str | None
+    original_row: int | None
     status: str
     start: float | None
     end: float | None
@@ -191,7 +194,7 @@ class Encoder:
             else:
                 touched = np.concatenate([store.c.trace[changes.rows], store.c.trace[changes.gone]])
                 codes = np.unique(touched).tolist()
-            runs = [_run(store.run(code)) for code in codes if store.traces[code].spans or code in scope.codes]
+            runs = [_run(store, store.run(code)) for code in codes if store.traces[code].spans or code in scope.codes]
             shown = [clean(store.traces[code].trace_id) for code in scope.codes]
             columns = self._columns(rows)
         after = Known(store.epoch, scope.number, changes.revision, len(self.strings), len(self.classes))
@@ -311,13 +314,21 @@ def _size(value: object) -> int:
     return len(json.dumps(value)) + 2
 
 
-def _run(figures: RunFigures) -> Run:
+def _original_row(store: Store, figures: RunFigures) -> int | None:
+    trace, span = figures["original_trace_id"], figures["original_span_id"]
+    code = store.find_trace(trace) if trace is not None and span is not None else None
+    row = store.row(code, span) if code is not None and span is not None else -1
+    return row if row >= 0 else None
+
+
+def _run(store: Store, figures: RunFigures) -> Run:
     start, end, original = figures["start"], figures["end"], figures["original_trace_id"]
     return Run(
         trace_id=clean(figures["trace_id"]),
         name=clean(figures["name"]),
         origin=figures["origin"],
         original_trace_id=None if original is None else clean(original),
+        original_row=_original_row(store, figures),
         status=figures["status"],
         start=None if start is None else start / 1000,
         end=None if end is None else end / 1000,

@@ -84,6 +84,7 @@ class Own:
     origin: str = "run"
     original_trace_id: str | None = None
     original_span_id: str | None = None
+    run_name: str | None = None
     checkpoint_id: str | None = None
     provenance: str = ""
     reason: str | None = None

@@ -75,7 +75,7 @@ def test_the_header_is_strict_json_and_names_what_the_page_names() -> None:
     assert max(len(text) for text in message.header["strings"][1:]) == 300  # type: ignore[arg-type]
     (run,) = message.header["runs"]
     assert set(run) == set(
-        "trace_id name origin original_trace_id status start end spans llm_calls tool_calls agents errors "
+        "trace_id name origin original_trace_id original_row status start end spans llm_calls tool_calls agents errors "
         "input_tokens output_tokens cost_usd unpriced_calls progress phases marks".split()
     )
     assert run["input_tokens"] is None and run["phases"] == run["marks"] == [] and run["progress"] == ""

@@ -24,6 +24,7 @@ from servers.llm_server import Call, LlmServer, Reply
 import anton_notebook as anb
 from anton_notebook.errors import BudgetError, NotRerunnable, TranslationError
 from anton_notebook.llm import Scripted
+from anton_notebook.protocol import Encoder, Known, Scope
 from anton_notebook.request import Request, Response, Usage
 from anton_notebook.rerun import Sweep, arerun, plan, quote, rerun
 from anton_notebook.rerun.loop import NAME
@@ -341,6 +342,13 @@ def test_another_server_is_another_answer(server: LlmServer, folder: Path, monke
         assert sweep(traces.span("call"))["response"].tolist() == ["other"]
 
 
+def _told(traces: Any) -> list[dict[str, Any]]:
+    """The runs as they go to a page."""
+    store = traces.store
+    messages, _ = Encoder(store).encode(Known(), Scope(1, tuple(range(len(store.traces)))))
+    return [run for message in messages for run in message.header["runs"]]
+
+
 def test_a_sweep_is_a_trace_of_its_own_linked_to_its_original(server: LlmServer, folder: Path) -> None:
     server.reply = lambda call: Reply("Called", tools=[("read", {"path": "x"})], usage=(100, 10, 40))
     with anb.read_traces(folder) as traces:
@@ -350,6 +358,10 @@ def test_a_sweep_is_a_trace_of_its_own_linked_to_its_original(server: LlmServer,
         assert traces.runs_df().drop(columns="source").equals(before.drop(columns="source")), "experiments stay outside"
         run = traces.runs_df(experiments=True).iloc[-1]
         assert (run["origin"], run["original_trace_id"], run["trace_id"]) == ("rerun", "run", df.attrs["new_trace_id"])
+        assert run["name"] == "2 prompts \u2013 module_api \u00b7 gpt-4o (call)", "what was tried, and of which call"
+        told = {one["trace_id"]: one for one in _told(traces)}
+        assert told[run["trace_id"]]["original_row"] == traces.span("call").row, "pages know which call it is about"
+        assert told["run"]["original_row"] is None and told["run"]["llm_calls"] == before["llm_calls"].iloc[0]
         spans = traces.spans_df().set_index("span_id")
         for row in df.itertuples():
             span = traces.span(row.new_span_id)

@@ -45,7 +45,8 @@ class Progress:
         more += [f"{self.failed} failed"] if self.failed else []
         more += [f"{self.unpriced} without a price"] if self.unpriced else []
         sign = "\u2265 " if self.unpriced else ""
-        return ", ".join([f"{self.done} of {self.total} calls", f"{sign}${self.cost:.4f}", *more])
+        calls = "call" if self.total == 1 else "calls"
+        return ", ".join([f"{self.done} of {self.total} {calls}", f"{sign}${self.cost:.4f}", *more])
 
     def show(self, *, last: bool = False) -> None:
         """Brings what is shown up to date; at most five times a second."""

@@ -39,18 +39,22 @@ class Quote:
 
     def __str__(self) -> str:
         if not self.calls:
-            return f"nothing to pay: all {self.cached_calls} answers are kept already"
-        kept = f" ({self.cached_calls} more are kept already)" if self.cached_calls else ""
+            kept = "the answer is" if self.cached_calls == 1 else f"all {self.cached_calls:,} answers are"
+            return f"nothing to pay: {kept} kept already"
+        noun = "call" if self.calls == 1 else "calls"
+        attempts = "one attempt" if self.calls == 1 else "one attempt each"
+        more = "one more is" if self.cached_calls == 1 else f"{self.cached_calls:,} more are"
+        kept = f" ({more} kept already)" if self.cached_calls else ""
         tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens_low:,} out"
         low, high = (
             f"${value:,.4f}" if not math.isnan(value) else "an unknown price"
             for value in (self.cost_low_usd, self.cost_high_usd)
         )
-        money = low if low == high else f"{low}, at most {high} for one attempt each"
+        money = low if low == high else f"{low}, at most {high} for {attempts}"
         unknown = (
             f"; no price is known for {', '.join(self.unpriced_models)}: anb.set_price" if self.unpriced_models else ""
         )
-        return f"{self.calls} calls{kept}, {tokens}, {money}, about {self.seconds:,.0f} s{unknown}"
+        return f"{self.calls:,} {noun}{kept}, {tokens}, {money}, about {self.seconds:,.0f} s{unknown}"
 
     def _repr_html_(self) -> str:
         unknown = "unknown"

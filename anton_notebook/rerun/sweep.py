@@ -208,7 +208,12 @@ class Sweep:
         original, request, response = self.plan.original, call.variant.sent, outcome.response
         try:
             if self._out is None:
-                mark = {"origin": "rerun", "original_trace_id": original.trace_id, "original_span_id": original.span_id}
+                mark = {
+                    "origin": "rerun",
+                    "original_trace_id": original.trace_id,
+                    "original_span_id": original.span_id,
+                    "run_name": self.plan.name,
+                }
                 self._out = writer.create(self._folder, "rerun", {k: v for k, v in mark.items() if v is not None})
                 self.trace_id = str(uuid.uuid4())
             span_id = str(uuid.uuid4())

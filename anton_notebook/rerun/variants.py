@@ -98,6 +98,7 @@ class Plan:
     calls: list[Call]
     assumed: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    name: str = ""
 
 
 def plan(
@@ -149,7 +150,30 @@ def plan(
         calls.append(Call(variant, repeat, mark, nth))
     assumed = {name: value for v in variants for name, value in v.assumed.items()}
     missing = list(dict.fromkeys(name for v in variants for name in v.request.missing))
-    return Plan(original, variants, calls, assumed, missing)
+    return Plan(original, variants, calls, assumed, missing, _name(original, axes, n, baseline))
+
+
+def _name(original: Original, axes: Mapping[str, Sequence[Any]], n: int, baseline: int) -> str:
+    """What is tried, and of which call, in a line."""
+    tried = [(axis, len(values)) for axis, values in axes.items() if len(values) > 1 or values[0] is not None]
+    words = " \u00d7 ".join(
+        _other(axis) if count == 1 else _counted(count, axis.removesuffix("s")) for axis, count in tried
+    )
+    more = [f"{n} each" if len(tried) else f"{n} times"] if n > 1 else []
+    more += [f"baseline of {baseline}"] if baseline else []
+    whom = [word for word in (original.agent, original.request.model) if word]
+    span = [f"({original.span_id[:8]})"] if original.span_id else []
+    return " ".join(
+        [", ".join([words or "unchanged", *more]), "\u2013", *([" \u00b7 ".join(whom)] if whom else []), *span]
+    )
+
+
+def _other(axis: str) -> str:
+    return f"{'other' if axis.endswith('s') else 'another'} {axis}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def _unchanged(provider: Any, original: Original) -> Any:

@@ -150,6 +150,7 @@ def _mark(
         "origin": own.origin if own.origin in _KEPT_ORIGINS else "export",
         "original_trace_id": own.original_trace_id,
         "original_span_id": own.original_span_id,
+        "run_name": own.run_name,
         "checkpoint_id": own.checkpoint_id,
         "provenance": own.provenance or None,
         "reason": own.reason,

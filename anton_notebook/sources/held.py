@@ -268,6 +268,7 @@ class Batch:
             origin=mark.origin or "run",
             original_trace_id=mark.original_trace_id,
             original_span_id=mark.original_span_id,
+            run_name=mark.run_name,
             checkpoint_id=mark.checkpoint_id,
             provenance=provenance or "",
             reason=mark.reason,

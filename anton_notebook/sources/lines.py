@@ -89,6 +89,7 @@ class Mark(msgspec.Struct, gc=False):
     origin: str | None = None
     original_trace_id: str | None = None
     original_span_id: str | None = None
+    run_name: str | None = None
     checkpoint_id: str | None = None
     provenance: str | None = None
     reason: str | None = None

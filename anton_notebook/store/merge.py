@@ -77,6 +77,10 @@ def _run_of(store: Store, row: int, own: Own) -> None:
         info.origin = max(info.origin, own.origin, key=_origin)
     if own.original_trace_id is not None:
         info.original_trace_id = min(info.original_trace_id or own.original_trace_id, own.original_trace_id)
+    if own.origin == "rerun" and own.original_span_id is not None:
+        info.original_span_id = min(info.original_span_id or own.original_span_id, own.original_span_id)
+    if own.run_name:
+        info.name = min(info.name or own.run_name, own.run_name)
 
 
 def _origin(origin: str) -> tuple[int, str]:

@@ -14,12 +14,16 @@ PHASE_STATES = ("running", "ok", "error", "stopped")
 
 
 class RunFigures(TypedDict):
-    """One run's figures; times in microseconds since 1970 UTC or None, costs in USD or None where nothing is priced."""
+    """One run's figures; times in microseconds since 1970 UTC or None, costs in USD or None where nothing is priced.
+
+    `original_span_id`: the one call that all of an experiment's answers are about, else None.
+    """
 
     trace_id: str
     name: str
     origin: str
     original_trace_id: str | None
+    original_span_id: str | None
     status: str
     start: int | None
     end: int | None
@@ -76,6 +80,7 @@ class TraceInfo:
     name: str = ""
     origin: str = "run"
     original_trace_id: str | None = None
+    original_span_id: str | None = None
     verdict: str | None = None
     progress: str = ""
     phases: list[tuple[int, int, str, str]] = field(default_factory=list)
@@ -118,6 +123,7 @@ class TraceInfo:
             name=self.name,
             origin=self.origin,
             original_trace_id=self.original_trace_id,
+            original_span_id=self.original_span_id,
             status=self.status,
             start=None if self.start == NAT else self.start,
             end=None if self.end == NAT or self.status == "running" else self.end,

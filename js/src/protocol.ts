@@ -19,6 +19,8 @@ export interface Run {
   name: string;
   origin: string;
   original_trace_id: string | null;
+  /** The call that an experiment's answers are about, as the kernel's row. */
+  original_row: number | null;
   status: string;
   /** Milliseconds since 1970 UTC, or null. */
   start: number | null;

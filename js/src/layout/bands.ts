@@ -4,6 +4,7 @@
  */
 import type { Model } from "../model";
 import { Row, type SpanColumns } from "./row";
+import { originalOf } from "./scale";
 import type { Bounds } from "./types";
 
 export const ROW_HEIGHT = 64;
@@ -59,6 +60,8 @@ export class Bands {
   bottom = 0;
   /** While everything is laid out anew, lines get their y at the end, in `stack`. */
   private loose = true;
+  /** Answers found no room beside their original: all is to be laid out anew. */
+  crowded = false;
   private readonly found = new Map<string, Band>();
   private byClass: (Band | undefined)[] = [];
 
@@ -73,6 +76,7 @@ export class Bands {
     this.byClass = [];
     this.bottom = 0;
     this.loose = true;
+    this.crowded = false;
   }
 
   traceOf(slot: number): number {
@@ -122,6 +126,7 @@ export class Bands {
     const last = this.last(band);
     if (spare.length > 0) return this.put(this.make(band, group), spare.shift() as number);
     if (lines.length > 0 && (this.count(band, group) >= most || (!needed && last.lane.y1 < this.bottom))) return null;
+    this.crowded ||= last.lane.y1 < this.bottom && this.host(band.trace) !== undefined;
     const home = last.lane.y1 < this.bottom ? this.goOn(last) : last;
     const y = home.lane.y1 + ROW_HEIGHT / 2;
     home.lane.y1 += ROW_HEIGHT;
@@ -139,16 +144,36 @@ export class Bands {
         Number(b.orchestrator) - Number(a.orchestrator) ||
         (a.start < b.start ? -1 : a.start > b.start ? 1 : a.id - b.id),
     );
+    this.bands = this.seated();
     let y = 0;
     let trace = this.bands[0]?.trace ?? 0;
     for (const band of this.bands) {
-      if (band.trace !== trace) y += TRACE_GAP;
+      const beside = this.host(band.trace) !== undefined || this.host(trace) !== undefined;
+      if (band.trace !== trace && !beside) y += TRACE_GAP;
       trace = band.trace;
       y = this.stackOne(band, y, living(trace)) + BAND_GAP;
     }
     this.bottom = y - BAND_GAP;
     this.lanes = this.bands.map((band) => band.lane);
     this.byY = [...this.rows].sort((a, b) => a.y - b.y);
+  }
+
+  /** The bands in their order, but answers about a call right under the band of that call's agent. */
+  private seated(): Band[] {
+    const guests = new Map<Band | undefined, Band[]>();
+    for (const band of this.bands) {
+      const host = this.host(band.trace);
+      guests.set(host, [...(guests.get(host) ?? []), band]);
+    }
+    const withGuests = (band: Band): Band[] => [band, ...(guests.get(band) ?? []).flatMap(withGuests)];
+    return (guests.get(undefined) ?? []).flatMap(withGuests);
+  }
+
+  /** The band of the call that a trace is about. */
+  private host(trace: number): Band | undefined {
+    const original = originalOf(this.model, trace);
+    const band = original < 0 ? undefined : this.byClass[this.model.cls[original] as number];
+    return band?.trace === trace ? undefined : band;
   }
 
   /** Widens the bounds to all that stands here; `now` is where running bars of a trace end. */

@@ -8,7 +8,7 @@ import { Status } from "../protocol";
 import { type Band, Bands, GROUP_OF_KIND } from "./bands";
 import { Folds } from "./folds";
 import { type Row, rankOf, type SpanColumns } from "./row";
-import { Columns, callersOf, endsOfRuns, knowsCalls, orderOfStart, startOf, TimeScale } from "./scale";
+import { Columns, callersOf, endsOfRuns, knowsCalls, orderOfStart, originalOf, startOf, TimeScale } from "./scale";
 import { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
 /** A node that does not stand in its line's place: settled aside, or dragged by hand. */
@@ -68,10 +68,7 @@ export class Places {
     if (delta.runs) this.traceEnds = endsOfRuns(this.model);
     const fresh = this.model.size - delta.added;
     // Against so many there was nothing worth keeping its place.
-    if (delta.reset || (fresh > MANY && fresh > 4 * delta.added)) {
-      this.build();
-      return;
-    }
+    if (delta.reset || (fresh > MANY && fresh > 4 * delta.added)) return this.build();
     this.reserve();
     const differ = this.folds.update(delta.added, delta.changed);
     for (const slot of delta.changed) this.change(slot);
@@ -79,6 +76,7 @@ export class Places {
     for (let slot = delta.added; slot < this.model.size; slot++)
       if (this.model.alive[slot] && this.folds.hidden[slot] === 0) this.placeCalled(slot, true);
     if (!this.fitted && delta.added < this.model.size) this.fitYoung();
+    if (this.bands.crowded) return this.build();
     this.refresh();
     this.measure();
   }
@@ -198,7 +196,10 @@ export class Places {
     // Who was called by another agent stands right of the call.
     const called = caller === undefined || caller.band === band.id ? -1 : column(this.homeX(parent));
     const after = Math.max(called, row.n > 0 ? column(row.lastKey) : -1);
-    const x = this.columns.place(slot, start, after, this.model) * step;
+    const original = originalOf(this.model, band.trace);
+    const beside = original >= 0 && this.rowOf[original]! >= 0 ? column(this.homeX(original)) : -1;
+    const to = beside < 0 ? this.columns.place(slot, start, after, this.model) : Math.max(beside, after + 1);
+    const x = to * step;
     this.x[slot] = this.x1[slot] = x;
     row.insert(x, slot, rankOf(this.model.status[slot] as number));
     return row;

@@ -25,6 +25,7 @@ export class TimeScale {
   /** `traces` gives the number of the trace by class. */
   fit(model: Model, traces: Uint32Array): void {
     const { times, calls, longest } = this.sample(model, traces);
+    this.under(model);
     this.low = -HOUR;
     this.high = Number.POSITIVE_INFINITY;
     let length = longest;
@@ -43,6 +44,16 @@ export class TimeScale {
     const ideal = MEDIAN_WIDTH / Math.min(Math.max(calls.length > 0 ? quantile(calls, 0.5) : USUAL_CALL_MS, 20), HOUR);
     this.perMs = length > 0 ? Math.min(ideal, MAX_WIDTH / length) : ideal;
     this.unit = this.perMs / ideal;
+  }
+
+  /** Answers that are about one call stand under it: their trace counts from where that call began. */
+  private under(model: Model): void {
+    for (let trace = 1; trace < this.origins.length; trace++) {
+      const original = originalOf(model, trace);
+      if (original < 0 || this.origins[trace] === undefined) continue;
+      const before = (model.start[original] as number) - (this.origins[0] as number);
+      if (before > 0) this.origins[trace]! -= before;
+    }
   }
 
   x(time: number, trace: number): number {
@@ -93,6 +104,13 @@ export class TimeScale {
     const longest = origins.reduce((most, origin, trace) => Math.max(most, (ends[trace] as number) - origin), 0);
     return { times, calls, longest };
   }
+}
+
+/** The slot of the call that a shown trace is about; -1 where it is about none, or that call is not in sight. */
+export function originalOf(model: Model, trace: number): number {
+  const row = trace > 0 ? model.runs.get(model.shown[trace] ?? "")?.original_row : null;
+  const slot = row === null || row === undefined ? -1 : model.slotOf(row);
+  return slot >= 0 && model.alive[slot] ? slot : -1;
 }
 
 function ended(slot: number, time: number, model: Model): boolean {

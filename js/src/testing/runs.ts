@@ -140,6 +140,7 @@ export function figures(spans: Iterable<Span>, trace: string, origin = "run", or
     name: `Run ${trace}`,
     origin,
     original_trace_id: original,
+    original_row: null,
     status: "ok",
     start: null,
     end: null,

@@ -48,6 +48,19 @@ describe("edges", () => {
     expect(edge).toMatchObject({ path: "moveTo lineTo", x0: 300, x1: 300, y0: 160, y1: 240 });
   });
 
+  it("lead dashed from a call to what was answered when it was tried again", async () => {
+    held = await modelOf([spanOf("llm"), spanOf("llm", { trace: "sweep" })]);
+    const { model } = held;
+    model.shown = [model.traceId(0), "sweep"];
+    const run = { ...model.runs.values().next().value!, trace_id: "sweep", origin: "rerun", original_row: 0 };
+    model.runs.set("sweep", run);
+    const canvas = new RecordingContext();
+    drawEdges(canvas.context, model, [0, 1], placeOf(), THEME, null, () => 1);
+    const edge = canvas.of("stroke").find((one) => one.colour === "accent");
+    expect(edge).toMatchObject({ x0: 0, y0: 0, x1: 100, y1: 80 });
+    expect(edge!.dash.length).toBeGreaterThan(0);
+  });
+
   it("share one line where they share a way, so that dashes do not pile up", async () => {
     held = await modelOf([spanOf("llm"), ...Array.from({ length: 12 }, () => spanOf("tool", { parent: 0 }))]);
     const canvas = new RecordingContext();

@@ -2,6 +2,7 @@
  * The lines between nodes: a request solid, the response dashed, a delegation thick. A request leaves its caller's bar
  * at the time when it was made; a response leaves where the call ended. What shares its way is drawn once.
  */
+import { originalOf } from "../layout/scale";
 import type { Model } from "../model";
 import { Status } from "../protocol";
 import type { Theme } from "../theme";
@@ -24,6 +25,8 @@ const LOOKS = {
   thick: { width: 3, dash: [] as number[], colour: "line", alpha: 1 },
   solid: { width: 1.3, dash: [] as number[], colour: "line", alpha: 1 },
   back: { width: 1.1, dash: DASH, colour: "muted", alpha: 0.75 },
+  /** From a call to what was answered when it was tried again. */
+  tried: { width: 1.5, dash: [6, 4] as number[], colour: "accent", alpha: 0.8 },
   bright: { width: 2.2, dash: [] as number[], colour: "accent", alpha: 1 },
   brightBack: { width: 1.6, dash: DASH, colour: "accent", alpha: 1 },
 } as const;
@@ -116,7 +119,11 @@ export function drawEdges(
     }
     return found;
   };
+  const about = model.shown.map((_, trace) => originalOf(model, trace));
+  const traces = new Map(model.shown.map((id, trace) => [id, trace]));
   for (const slot of slots) {
+    const original = traces.size > 1 && model.kindCode(slot) === 2 ? about[traces.get(model.traceId(slot)) ?? 0]! : -1;
+    if (original >= 0) request(batch("tried", alpha(slot)), model, slot, original, place);
     const parent = model.parent[slot] as number;
     if (parent < 0 || !model.alive[parent]) continue;
     const kind = model.kindCode(slot);
