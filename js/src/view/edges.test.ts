@@ -49,9 +49,10 @@ describe("edges", () => {
   });
 
   it("lead dashed from a call to what was answered when it was tried again", async () => {
-    held = await modelOf([spanOf("llm"), spanOf("llm", { trace: "sweep" })]);
-    const { model } = held;
-    model.shown = [model.traceId(0), "sweep"];
+    held = await modelOf([]);
+    const { kernel, model } = held;
+    kernel.show(["t", "sweep"]);
+    await add(kernel, [spanOf("llm"), spanOf("llm", { trace: "sweep" })]);
     const run = { ...model.runs.values().next().value!, trace_id: "sweep", origin: "rerun", original_row: 0 };
     model.runs.set("sweep", run);
     const canvas = new RecordingContext();
