@@ -68,7 +68,11 @@ export class Places {
     if (delta.runs) this.traceEnds = endsOfRuns(this.model);
     const fresh = this.model.size - delta.added;
     // Against so many there was nothing worth keeping its place.
-    if (delta.reset || (fresh > MANY && fresh > 4 * delta.added)) return this.build();
+    if (delta.reset || (fresh > MANY && fresh > 4 * delta.added)) this.build();
+    else this.join(delta);
+  }
+
+  private join(delta: Delta): void {
     this.reserve();
     const differ = this.folds.update(delta.added, delta.changed);
     for (const slot of delta.changed) this.change(slot);
@@ -76,7 +80,7 @@ export class Places {
     for (let slot = delta.added; slot < this.model.size; slot++)
       if (this.model.alive[slot] && this.folds.hidden[slot] === 0) this.placeCalled(slot, true);
     if (!this.fitted && delta.added < this.model.size) this.fitYoung();
-    if (this.bands.crowded) return this.build();
+    if (this.bands.crowded) this.build();
     this.refresh();
     this.measure();
   }
@@ -240,11 +244,9 @@ export class Places {
     this.rowOf[slot] = -1;
     this.stale.add(row);
   }
-
   private startOf(slot: number): number {
     return startOf(this.model, slot) ?? this.scale.origins[this.bands.of(slot).trace] ?? 0;
   }
-
   private endOf(slot: number, x: number): number {
     const like = this.folds.likeOf(slot);
     if (this.model.status[like?.last ?? slot] === Status.running) return Number.POSITIVE_INFINITY;
@@ -262,7 +264,6 @@ export class Places {
     other.fit(this.model, this.bands.traces());
     if (other.perMs > 2 * before || other.perMs < before / 2) this.build();
   }
-
   private spread(): void {
     this.columns.fit();
     const { step } = this.columns;
@@ -279,7 +280,6 @@ export class Places {
       row.refresh(this.spanColumns, (WIDTHS[GROUP_OF_KIND[row.kind] as number] as number) * this.unit);
     this.stale.clear();
   }
-
   private measure(): void {
     this.bands.reach(this.bounds, (trace) => this.nowX(trace));
   }
