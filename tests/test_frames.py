@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook import pricing
 from anton_notebook.errors import BodyUnavailable, UnknownColumn, Unreadable
-from anton_notebook.tables import own
+from anton_notebook.tables import kept, own
 from anton_notebook.tables.asked import moment
 
 FRAMES = ("spans", "runs", "messages", "tool_calls", "problems")
@@ -193,8 +196,8 @@ def test_strict_raises_where_something_was_left_out(folder: Path, name: str) -> 
 
 def test_texts_that_are_gone_are_counted_or_with_strict_raised(folder: Path) -> None:
     (folder / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES[:3]))
-    traces = anb.read_traces(folder)
-    assert traces.messages_df().attrs["anton_notebook"]["unavailable"] == 0
+    traces, other = anb.read_traces(folder), anb.read_traces(folder)
+    assert other.messages_df().attrs["anton_notebook"]["unavailable"] == 0
     (folder / "t.jsonl").unlink()
     traces.reader.close()
     messages, tools = traces.messages_df(), traces.tool_calls_df()
@@ -205,6 +208,70 @@ def test_texts_that_are_gone_are_counted_or_with_strict_raised(folder: Path) -> 
     with pytest.raises(BodyUnavailable):
         traces.tool_calls_df(strict=True)
     assert traces.tool_calls_df(strict=True, columns=["name", "duration_ms"])["name"].tolist() == ["grep"]
+    other.refresh()  # sees that the file is gone, and then what was read of it is no more either
+    assert other.messages_df().empty and other.messages_df().attrs["anton_notebook"]["unavailable"] == 2
+
+
+def test_messages_and_tool_calls_cost_what_was_appended(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = folder / "t.jsonl", []
+    lines = [(call if i % 2 else tool)(f"s{i}", f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z") for i in range(200)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines[:150]))
+    traces = anb.read_traces(folder)
+    (file,) = (file for file in traces.store.files if file.path == str(path))
+    once = file.loader
+    monkeypatch.setattr(file, "loader", lambda *place: (read.append(place), once(*place))[1])
+
+    def reads(work: Any) -> int:
+        read.clear()
+        work()
+        return len(read)
+
+    assert reads(traces.messages_df) == 75 and reads(traces.tool_calls_df) == 75
+    assert reads(traces.messages_df) == reads(traces.tool_calls_df) == 0
+    for end in (151, 160, 200):
+        with path.open("a") as out:
+            out.writelines(
+                json.dumps(line) + "\n" for line in lines[150 if end == 151 else 151 if end == 160 else 160 : end]
+            )
+        traces.refresh()
+        assert reads(traces.messages_df) + reads(traces.tool_calls_df) == (1 if end == 151 else 9 if end == 160 else 40)
+        whole = anb.read_traces(folder)
+        pd.testing.assert_frame_equal(traces.messages_df(), whole.messages_df())
+        pd.testing.assert_frame_equal(traces.tool_calls_df(), whole.tool_calls_df())
+    # What is more than a few bytes is held only by the frame that has it; light columns and one run's rows need no text again.
+    monkeypatch.setattr(kept, "FEW", -1)
+    messages = traces.messages_df()
+    assert reads(lambda: traces.messages_df(kind="llm")) == 0
+    del messages
+    gc.collect()
+    assert reads(lambda: traces.messages_df(columns=["role", "chars"])) == 0
+    assert reads(lambda: traces["early"].messages_df(since="2026-01-01T00:03:00Z")) == 10
+    assert reads(traces.messages_df) == 100 and len(traces.messages_df()) == 200
+
+
+def test_a_text_that_is_no_longer_as_it_was_read_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    began = {
+        **call("a", "2026-01-01T10:00:00Z"),
+        "anton_notebook": {"version": 1, "origin": "record", "status": "running"},
+    }
+    path.write_text(json.dumps({**began, "response": "", "duration_ms": None}) + "\n" + json.dumps(LINES[1]) + "\n")
+    traces = anb.read_traces(tmp_path)
+    assert traces.messages_df()["text"].tolist() == ["do a"]
+    with path.open("a") as file:
+        file.write(json.dumps({**call("a", "2026-01-01T10:00:00Z"), "response": "done"}) + "\n")
+        file.write(json.dumps(tool("z", "2026-01-01T09:00:00Z", parent_id="a", result={"k": [1]})) + "\n")
+    traces.tool_calls_df()
+    traces.refresh()
+    whole = anb.read_traces(tmp_path)
+    assert traces.messages_df()["text"].tolist() == ["do a", "done"]
+    assert traces.tool_calls_df()["span_id"].tolist() == ["z", "b"]
+    pd.testing.assert_frame_equal(traces.messages_df(), whole.messages_df())
+    pd.testing.assert_frame_equal(traces.tool_calls_df(), whole.tool_calls_df())
+    path.write_text(json.dumps(call("new", "2026-01-01T10:00:00Z")) + "\n")
+    traces.refresh()
+    assert traces.messages_df(kind="llm").attrs["anton_notebook"]["unavailable"] == 1
+    assert set(traces.messages_df()["span_id"]) == {"new"}
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -359,3 +426,37 @@ def test_the_source_of_a_price_is_that_of_the_spans_own_day(tmp_path: Path) -> N
     }
     assert frame.loc[days[1], "cost_usd"] == pytest.approx(1100e-6) and math.isnan(frame.loc["own", "cost_usd"])
     assert traces.spans_df(kind="agent").empty and traces.spans_df(kind="orchestrator")["cost_source"].isna().all()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 59), st.booleans()), max_size=30), st.data())
+def test_frames_that_grew_are_those_of_reading_anew(
+    tmp_path_factory: pytest.TempPathFactory, spans: list[tuple[int, int, bool]], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("grown")
+    path = folder / "t.jsonl"
+    path.write_text("")
+    traces, held = anb.read_traces(folder), []
+    for number, (run, second, llm) in enumerate(spans):
+        more = {
+            "trace_id": f"r{run}",
+            "agent_name": f"a{number % 3}",
+            "parent_id": f"s{number - 2}" if number % 4 else None,
+        }
+        with path.open("a") as file:
+            file.write(
+                json.dumps((call if llm else tool)(f"s{number}", f"2026-01-01T00:00:{second:02d}Z", **more)) + "\n"
+            )
+        if data.draw(st.booleans()):
+            traces.refresh()
+            asked = data.draw(st.sampled_from([{}, {"columns": ["span_id"]}, {"since": "2026-01-01T00:00:30Z"}]))
+            held = (
+                [frame_of(traces, name, **asked) for name in ("messages", "tool_calls")]
+                if data.draw(st.booleans())
+                else []
+            )
+    traces.refresh()
+    new = anb.read_traces(folder)
+    for name in ("messages", "tool_calls"):
+        pd.testing.assert_frame_equal(frame_of(traces, name), frame_of(new, name))
+    assert len(held) in (0, 2)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from anton_notebook import pricing
 from anton_notebook.api.spans import Span
-from anton_notebook.errors import BodyUnavailable, NotRerunnable, Unreadable
+from anton_notebook.errors import NotRerunnable, Unreadable
 from anton_notebook.sources import Reader
 from anton_notebook.sources.conversations import text_of
 from anton_notebook.span import LLM, TOOL, Int32, Problem
 from anton_notebook.store import Store, TraceInfo
 from anton_notebook.tables import (
-    MESSAGES,
-    TOOL_CALLS,
+    Message,
+    MessagesFrame,
     SpansFrame,
+    ToolCallsFrame,
     as_text,
     asked,
-    build,
     dataset,
     own,
     problems_frame,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from anton_notebook.api.traces import Traces
 
+Body = TypeVar("Body")
 EXPERIMENTS = ("rerun", "replay")
 
 
@@ -56,6 +57,8 @@ class Frames:
     store: Store
     reader: Reader
     _frame: SpansFrame
+    _messages: MessagesFrame
+    _tool_calls: ToolCallsFrame
     _own: own.OwnValues
     _priced: int
 
@@ -142,16 +145,11 @@ class Frames:
         wanted = asked.chosen(columns, own.names("messages"), "messages_df")
         kinds, moment = self._asked(kind, since)
         self._check(kinds, moment, strict)
-        rows: list[dict[str, Any]] = []
-        lost = 0
-        for span in self._spans(LLM, trace_id, kinds, moment):
-            try:
-                rows += _messages(span)
-            except BodyUnavailable:
-                if strict:
-                    raise
-                lost += 1
-        return _given(build(MESSAGES, rows), "messages", wanted, lost)
+        texts = wanted is None or "text" in wanted or bool(own.own_columns("messages"))
+        frame, lost = self._messages.frame(
+            self._spans(LLM, trace_id, kinds, moment), self._read(messages_of), texts, strict
+        )
+        return _given(frame, "messages", wanted, lost)
 
     def tool_calls_df(
         self,
@@ -170,19 +168,13 @@ class Frames:
         wanted = asked.chosen(columns, own.names("tool_calls"), "tool_calls_df")
         kinds, moment = self._asked(kind, since)
         self._check(kinds, moment, strict)
-        plain = wanted is not None and {"parameters", "result"}.isdisjoint(wanted) and not own.own_columns("tool_calls")
-        rows: list[dict[str, Any]] = []
-        lost = 0
-        for span in self._spans(TOOL, trace_id, kinds, moment):
-            record: Mapping[str, Any] = {}
-            try:
-                record = {} if plain else span.record
-            except BodyUnavailable:
-                if strict:
-                    raise
-                lost += 1
-            rows.append(_tool_call(span, record))
-        return _given(build(TOOL_CALLS, rows), "tool_calls", wanted, lost)
+        bodies = (
+            wanted is None or not {"parameters", "result"}.isdisjoint(wanted) or bool(own.own_columns("tool_calls"))
+        )
+        frame, lost = self._tool_calls.frame(
+            self._spans(TOOL, trace_id, kinds, moment), self._read(tool_call_of), bodies, strict
+        )
+        return _given(frame, "tool_calls", wanted, lost)
 
     def problems_df(
         self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
@@ -253,23 +245,28 @@ class Frames:
         codes = [code for code, name in enumerate(store.kinds) if name in kinds]
         return rows[np.isin(store.class_kind[store.c.cls[rows]], codes)]
 
+    def _read(self, what: Callable[[Span], Body]) -> Callable[[int], Body]:
+        traces: Any = self
+        return lambda row: what(Span(traces, row))
+
     def _spans(
         self, of: str, trace_id: str | None, kinds: Collection[str] | None = None, since: int | None = None
-    ) -> Iterator[Span]:
-        """The spans of one kind, by start, as far as they are asked for."""
+    ) -> Int32:
+        """The store's rows of the spans of one kind that are asked for, in the order of `spans_df`."""
         traces: Any = self
         holder: Traces = traces
         wanted = None if trace_id is None else holder[trace_id].trace_id
         store = self.store
         with store.lock:
-            rows = self._rows([of] if kinds is None or of in kinds else [])
+            rows = self._frame.rows()
+            codes = [code for code, name in enumerate(store.kinds) if name == of and (kinds is None or of in kinds)]
+            keep: Any = np.isin(store.class_kind[store.c.cls[rows]], codes)
             if wanted is not None:
-                rows = rows[store.c.trace[rows] == store.find_trace(wanted)]
+                keep &= store.c.trace[rows] == store.find_trace(wanted)
             if since is not None:
-                rows = rows[asked.later(store.c.start[rows], since)]
-            rows = rows[np.argsort(store.c.start[rows], kind="stable")]
-        for row in rows.tolist():
-            yield Span(holder, row)
+                keep &= asked.later(store.c.start[rows], since)
+            found: Int32 = rows[keep]
+            return found
 
     def _source_of(self, info: TraceInfo) -> str | None:
         store = self.store
@@ -281,45 +278,27 @@ class Frames:
         return store.files[file].path if file >= 0 else None
 
 
-def _messages(span: Span) -> list[dict[str, Any]]:
+def messages_of(span: Span) -> list[Message]:
+    """The messages of a call to a model, the answer last; `BodyUnavailable` where they are no longer on disk."""
     record = span.record
     texts: list[tuple[str, Any, bool]] = []
     with contextlib.suppress(NotRerunnable):
-        request = span.request
+        request = span.request_of(record)
         texts += [("system", request.system, False)] if request.system else []
         texts += [(str(m.get("role")), m, False) for m in request.messages]
     answer = record.get("response")
     if answer not in (None, ""):
         texts.append(("assistant", answer, True))
-    rows = []
-    for position, (role, content, is_response) in enumerate(texts):
-        text = text_of(content) if isinstance(content, Mapping) else as_text(content)
-        whose = {
-            "trace_id": span.trace_id,
-            "span_id": span.span_id,
-            "position": position,
-            "role": role,
-            "agent": span.agent,
-        }
-        rows.append({**whose, "text": text, "chars": len(text), "is_response": is_response})
-    return rows
+    return [
+        Message(role, text_of(content) if isinstance(content, Mapping) else as_text(content), is_response)
+        for role, content, is_response in texts
+    ]
 
 
-def _tool_call(span: Span, record: Mapping[str, Any]) -> dict[str, Any]:
-    above = span.parent
-    return {
-        "trace_id": span.trace_id,
-        "span_id": span.span_id,
-        "parent_id": above.span_id if above else None,
-        "agent": span.agent,
-        "name": span.name,
-        "parameters": record.get("parameters"),
-        "result": record.get("result"),
-        "status": span.status,
-        "start": span.start_us,
-        "duration_ms": span.duration_ms,
-        "error": span.error,
-    }
+def tool_call_of(span: Span) -> tuple[Any, Any]:
+    """Parameters and result of a tool call, as recorded; `BodyUnavailable` where they are no longer on disk."""
+    record = span.record
+    return record.get("parameters"), record.get("result")
 
 
 def _given(frame: pd.DataFrame, of: str, wanted: Sequence[str] | None, unavailable: int | None = None) -> pd.DataFrame:

@@ -86,6 +86,10 @@ class Span:
     @property
     def request(self) -> Request:
         """Everything that went to the model; `NotRerunnable` on a span that is no LLM call."""
+        return self.request_of(None)
+
+    def request_of(self, record: Mapping[str, Any] | None) -> Request:
+        """Inner: the request of a record that was read already, or of the one on disk."""
         if self.kind != LLM:
             calls = [f"{child.span_id!r} ({child.model})" for child in self.walk() if child.kind == LLM][:5]
             below = f"; LLM calls below it: {', '.join(calls)}" if calls else "; there is no LLM call below it"
@@ -95,7 +99,9 @@ class Span:
         store = self._traces.store
         own = store.own.get(self._row)
         kind = own.source_kind if own is not None else None
-        return Request.from_record(self.record, kind or store.files[self._light.file].kind)
+        return Request.from_record(
+            self.record if record is None else record, kind or store.files[self._light.file].kind
+        )
 
     @property
     def response(self) -> Response:

@@ -21,7 +21,7 @@ from anton_notebook.sources import Reader
 from anton_notebook.sources.export import export
 from anton_notebook.sources.live import Live, follow
 from anton_notebook.store import Store
-from anton_notebook.tables import SpansFrame
+from anton_notebook.tables import MessagesFrame, SpansFrame, ToolCallsFrame
 from anton_notebook.tables.own import OwnValues
 
 PathLike = str | os.PathLike[str]
@@ -48,6 +48,8 @@ class Traces(Frames):
         self.live: Live | None = None
         self._frame = SpansFrame(self.store, pricing.cost_sources)
         self._own = OwnValues(self.store)
+        self._messages = MessagesFrame(self.store)
+        self._tool_calls = ToolCallsFrame(self.store)
         self._priced = pricing.version
         self._holders = 0
         self._lock = threading.Lock()

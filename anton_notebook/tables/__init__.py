@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from anton_notebook.tables import plots  # registers the accessor `frame.anb`; loads no matplotlib
+from anton_notebook.tables.bodies import Message, MessagesFrame, ToolCallsFrame
 from anton_notebook.tables.columns import SPANS, Column
 from anton_notebook.tables.declared import MESSAGES, PROBLEMS, RUNS, TOOL_CALLS
 from anton_notebook.tables.frames import as_text, build, problems_frame, runs_frame
@@ -15,7 +16,10 @@ __all__ = [
     "SPANS",
     "TOOL_CALLS",
     "Column",
+    "Message",
+    "MessagesFrame",
     "SpansFrame",
+    "ToolCallsFrame",
     "as_text",
     "build",
     "plots",

@@ -62,9 +62,10 @@ class SpansFrame:
                 self._frame = told(frame, self._store.traces)
             return self._frame.copy(deep=False)
 
-    def row_numbers(self) -> Int32:
-        """The store's row of each row of the frame."""
+    def rows(self) -> Int32:
+        """The store's row of each row of the frame, as of now."""
         with self._lock:
+            self._now()
             return self._order.view
 
     def _update(self) -> None:
