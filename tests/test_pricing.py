@@ -40,16 +40,22 @@ class Published(NamedTuple):
 
 
 # Before and after each change; the page where the vendor published it is named above its rows. Looked up again in November 2026
-# in stored copies of public pages:
+# in stored copies of public pages, by whom each figure and its day is confirmed:
 #   the vendor's own page    deepseek-chat and -reasoner until and from 5 September 2025 (standard, off-peak, cache hits);
 #                            grok-4.20 at 2 / 0.20 / 6 (docs.x.ai/developers/models)
+#   the vendor, quoted       gpt-4o: OpenAI's mail of September 2024 (ogkalu2/comic-translate#138) has the day, promptfoo#1728 both
+#                            prices; deepseek-v4: the price page's note on 26 April 2026 12:15 UTC (cache hits at a tenth), the cut
+#                            of -pro by three quarters (in force on 27 April; its hour is not known and taken to be the same),
+#                            16 August 16:00 UTC (ccusage#1643, hermes-agent#90308) and 10 September (litellm#37255); claude-opus-
+#                            and -sonnet-4-6: Anthropic's announcement of 13 March 2026 that the long context costs no more
 #   others who quote it      o3 before and after (10 / 40 -> 2 / 0.50 / 8); claude-3-5-haiku before and after; the three
-#                            gpt-5.6 before and after, each with its day; gemini-1.5-flash after; claude-haiku-4-5,
-#                            claude-opus-4-1 and -4-5, claude-sonnet-4; grok-4.20 after (a reseller's price less its margin)
-#   found nowhere            mistral-large-4; deepseek-v4 from 16 August 2026 on; the day of each gpt-4o and gemini-1.5
-#                            change, and gemini-1.5 before it; the cached price of claude-3-5-haiku in its first month
+#                            gpt-5.6 before and after, each with its day; gemini-1.5-pro before and after, but not its day;
+#                            claude-haiku-4-5, claude-opus-4-1 and -4-5, claude-sonnet-4; grok-4.20 after (a reseller's price less
+#                            its margin)
+#   found nowhere            the cached price of claude-3-5-haiku in its first month
 # OpenAI called the price of gpt-5.6-sol of 21 August 2026 a promotion that lasts at least until 21 November 2026; what holds
-# after that was found nowhere, so it is taken to hold on.
+# after that was found nowhere, so it is taken to hold on. Since 23 August 2026 DeepSeek's peak hours are those of weekdays alone;
+# neither the library nor we know days of the week, so that calls in peak hours of a weekend are priced at twice what they cost.
 PUBLISHED = [
     # openai.com/api/pricing, April 2025; from 10 June 2025 "o3 is 80% cheaper" (10/40 -> 2/8, cached 2.50 -> 0.50)
     Published("openai", "o3", "2025-06-09T12:00", 10, 2.5, 40),
@@ -92,6 +98,11 @@ PUBLISHED = [
     Published("deepseek", "deepseek-reasoner", "2025-09-06T20:00", 0.56, 0.07, 1.68),
     # api-docs.deepseek.com/news/news250929: DeepSeek-V3.2-Exp, "API prices cut by 50+%"
     Published("deepseek", "deepseek-chat", "2025-12-09T12:00", 0.28, 0.028, 0.42),
+    # api-docs.deepseek.com/quick_start/pricing: launch prices; from 26 April 2026 12:15 UTC cache hits at a tenth, -pro at a quarter
+    Published("deepseek", "deepseek-v4-flash", "2026-04-24T12:00", 0.14, 0.028, 0.28),
+    Published("deepseek", "deepseek-v4-flash", "2026-04-28T12:00", 0.14, 0.0028, 0.28),
+    Published("deepseek", "deepseek-v4-pro", "2026-04-24T12:00", 1.74, 0.145, 3.48),
+    Published("deepseek", "deepseek-v4-pro", "2026-04-28T12:00", 0.435, 0.003625, 0.87),
     # api-docs.deepseek.com/quick_start/pricing: flat until 16 August 2026 16:00 UTC, then peak (01-04, 06-10 UTC) at
     # twice off-peak
     Published("deepseek", "deepseek-v4-pro", "2026-08-10T02:00", 0.435, 0.003625, 0.87),
@@ -102,15 +113,11 @@ PUBLISHED = [
     Published("deepseek", "deepseek-v4-flash", "2026-08-20T02:00", 0.44, 0.014, 1.32),
     Published("deepseek", "deepseek-v4-flash", "2026-08-20T05:00", 0.22, 0.007, 0.66),
     Published("deepseek", "deepseek-v4-flash", "2026-09-14T05:00", 0.15, 0.003, 0.6),
-    # mistral.ai/pricing: Large 4 in its launch weeks, then at list price from 20 October 2026
-    Published("mistral", "mistral-large-4", "2026-10-19T12:00", 0.68, 0.07, 2.09),
-    Published("mistral", "mistral-large-4", "2026-10-20T12:00", 1.36, 0.14, 4.18),
+    Published("deepseek", "deepseek-v4-flash", "2026-09-15T02:00", 0.3, 0.006, 1.2),
     # docs.x.ai/docs/models: 2/6 -> 1.25/2.50 on 30 April 2026
     Published("xai", "grok-4.20", "2026-04-29T12:00", 2, 0.2, 6),
     Published("xai", "grok-4.20", "2026-05-01T12:00", 1.25, 0.2, 2.5),
-    # ai.google.dev/pricing: 1.5 Flash from 12 August 2024, 1.5 Pro from 1 October 2024
-    Published("google", "gemini-1.5-flash", "2024-08-01T00:00", 0.35, 0.35, 1.05),
-    Published("google", "gemini-1.5-flash", "2024-08-13T00:00", 0.075, 0.01875, 0.3),
+    # ai.google.dev/pricing: 1.5 Pro from 1 October 2024
     Published("google", "gemini-1.5-pro", "2024-09-01T00:00", 3.5, 3.5, 10.5),
     Published("google", "gemini-1.5-pro", "2024-10-02T00:00", 1.25, 1.25, 5),
 ]
@@ -134,7 +141,13 @@ def test_at_least_twelve_models_are_checked_on_both_sides_of_a_change() -> None:
     prices: dict[str, set[tuple[float, float, float]]] = {}
     for row in PUBLISHED:
         prices.setdefault(row.model.removesuffix("-2025-04-16"), set()).add((row.input, row.cached, row.output))
-    assert sum(len(found) > 1 for found in prices.values()) >= 12
+    for provider, model, _, limit, short, long in LONG:  # above a tier: what it costs more is the price that changes
+        prices.setdefault(f"{provider} {model} above {limit:,}", set()).add((long[0], short[0], long[1]))
+    changed = {model for model, found in prices.items() if len(found) > 1}
+    assert (
+        len(changed) >= 12
+        and {"o3", "gpt-4o", "claude-3-5-haiku-20241022", "claude claude-sonnet-4-6 above 200,000"} <= changed
+    )
 
 
 LONG = [
@@ -145,6 +158,8 @@ LONG = [
     ("claude", "claude-opus-4-6", "2026-03-01", 200_000, (5, 25), (10, 37.5)),
     # from 13 March 2026 the 1M window of Opus 4.6 is at standard price
     ("claude", "claude-opus-4-6", "2026-03-14", 200_000, (5, 25), (5, 25)),
+    ("claude", "claude-sonnet-4-6", "2026-03-12", 200_000, (3, 15), (6, 22.5)),
+    ("claude", "claude-sonnet-4-6", "2026-03-14", 200_000, (3, 15), (3, 15)),
     # ai.google.dev/pricing
     ("google", "gemini-2.5-pro", "2025-07-01", 200_000, (1.25, 10), (2.5, 15)),
     ("google", "gemini-1.5-pro", "2024-09-01", 128_000, (3.5, 10.5), (7, 21)),
@@ -162,6 +177,12 @@ def test_above_a_tier_every_token_costs_the_tiers_price(
 
     assert cost(limit) == pytest.approx((limit * short[0] + 1000 * short[1]) / 1e6, rel=1e-12)
     assert cost(limit + 1) == pytest.approx(((limit + 1) * long[0] + 1000 * long[1]) / 1e6, rel=1e-12)
+
+
+@pytest.mark.parametrize(("model", "base"), [("claude-opus-4-6", 5), ("claude-sonnet-4-6", 3)])
+def test_cached_tokens_of_a_long_context_before_and_after_its_price_fell(model: str, base: float) -> None:
+    cost = [pricing.cost("claude", model, at(day), 1_000, 0, 300_000) for day in ("2026-03-12", "2026-03-14")]
+    assert cost == pytest.approx([(1_000 * k * base + 300_000 * k * base / 10) / 1e6 for k in (2, 1)], rel=1e-12)
 
 
 def test_cached_tokens_count_towards_the_tier() -> None:
