@@ -327,6 +327,7 @@ def source_of(thing: object) -> str:
 def main(folder: Path) -> None:
     """Writes the pages."""
     import nbconvert
+    import nbformat
 
     folder.mkdir(parents=True, exist_ok=True)
     books = {
@@ -346,10 +347,12 @@ def main(folder: Path) -> None:
     for source in (ROOT / "examples" / "docs").glob("*.md"):
         bodies[source.stem] = html(source.read_text())
     bodies["troubleshooting"] += every_message()
+    exporter = nbconvert.HTMLExporter(template_name="basic")
     for book in books:
-        bodies[book], _ = nbconvert.HTMLExporter(template_name="basic").from_filename(
-            str(ROOT / "examples" / f"{book}.ipynb")
-        )
+        pages = nbformat.read(ROOT / "examples" / f"{book}.ipynb", as_version=4)
+        for cell in pages.cells:  # the picture below stands for the widget, as in a saved notebook
+            cell.outputs = [one for one in cell.get("outputs", []) if WIDGET not in one.get("data", {})]
+        bodies[book], _ = exporter.from_notebook_node(pages)
     for name, body in bodies.items():
         (folder / f"{name}.html").write_text(page(name, TITLES.get(name) or books[name], body, books, style))
 

@@ -37,6 +37,33 @@ def test_the_notebook_runs_without_a_key_and_shows_something(name: str, tmp_path
     assert not [output for output in outputs if output.output_type == "error"]
     if "TraceGraph" in copy.read_text():
         assert any(WIDGET in output.get("data", {}) for output in outputs)
+    kept = nbformat.read(EXAMPLES / name, as_version=4)  # what is saved in it is what comes
+    for old, new in zip(kept.cells, notebook.cells, strict=True):
+        assert kinds(old) == kinds(new), old.source
+
+
+def kinds(cell: nbformat.NotebookNode) -> list[tuple[str, tuple[str, ...]]]:
+    """The kinds of a cell's outputs, in order; pieces of one stream are one."""
+    found = [(output.output_type, tuple(sorted(output.get("data", {})))) for output in cell.get("outputs", [])]
+    return [one for i, one in enumerate(found) if one[0] != "stream" or i == 0 or found[i - 1] != one]
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)
+def test_the_outputs_are_saved_in_the_notebook_and_none_of_them_complains(path: Path) -> None:
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert sum(bool(cell.outputs) for cell in cells) >= len(cells) / 2
+    assert any(
+        any(word in str(output.get("data", {})) for word in ("<svg", "data:image"))
+        or "image/png" in output.get("data", {})
+        for cell in cells
+        for output in cell.outputs
+    )
+    assert not [
+        output
+        for cell in cells
+        for output in cell.outputs
+        if output.get("name") == "stderr" or output.output_type == "error"
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.name)

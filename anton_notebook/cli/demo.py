@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
-import shutil
 import signal
 import subprocess
 import sys
@@ -114,9 +114,14 @@ def examples() -> Path:
 
 
 def _copy(folder: Path) -> None:
-    """A copy of the notebook, unless one of the user's is there already."""
-    if not (folder / NOTEBOOK).exists():
-        shutil.copyfile(examples() / NOTEBOOK, folder / NOTEBOOK)
+    """A copy of the notebook without the outputs that are saved in it, unless one of the user's is there already."""
+    if (folder / NOTEBOOK).exists():
+        return
+    pages = json.loads((examples() / NOTEBOOK).read_text(encoding="utf-8"))
+    for cell in pages["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+    (folder / NOTEBOOK).write_text(json.dumps(pages, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 @contextmanager
