@@ -7,6 +7,8 @@ Nothing that a pass raises ends it: the exception is kept in `error`, and the ne
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import logging
 import os
 import threading
@@ -121,6 +123,7 @@ class Live:
         finally:
             _running.discard(self)
             self._tell()
+            _give_back()
 
     def _pass(self, changed: Collection[str] | None) -> bool:
         reader, new = self._reader(), False
@@ -158,6 +161,12 @@ class Live:
                 callback()
             except Exception:
                 log.exception("a listener failed")
+
+
+def _give_back() -> None:
+    """What was freed goes back to the system; glibc keeps it for threads to come: a kernel with graph after graph would grow."""
+    with contextlib.suppress(Exception):  # another C library has no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 _running: weakref.WeakSet[Live] = weakref.WeakSet()

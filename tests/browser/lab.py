@@ -32,7 +32,7 @@ KERNEL = "jupyterapp.shell.currentWidget.sessionContext.session?.kernel"
 class Lab:
     """A running JupyterLab. `root` is its folder of notebooks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.root = folder / "work"
         self.root.mkdir(parents=True)
         self.token = secrets.token_hex(8)
@@ -52,8 +52,8 @@ class Lab:
         command = [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
             f"--port={self.url.rsplit(':', 1)[1]}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-            "--LabApp.expose_app_in_browser=True",
-            f"--ServerApp.root_dir={self.root}",
+            "--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True",
+            f"--ServerApp.root_dir={self.root}", *options,
         ]  # fmt: skip
         self.log = (folder / "lab.log").open("wb")
         self.process = subprocess.Popen(
@@ -103,7 +103,16 @@ def chromium_browser(executable: str) -> Iterator[Browser]:
 class Notebook:
     """A notebook that is open in a tab. `complaints` are console errors, exceptions of the page and requests to elsewhere."""
 
-    def __init__(self, lab: Lab, browser: Browser, name: str, cells: list[str]) -> None:
+    place = "lab/tree"
+
+    def __init__(
+        self,
+        lab: Lab,
+        browser: Browser,
+        name: str,
+        cells: list[str],
+        prepare: Callable[[Page], object] = lambda page: None,
+    ) -> None:
         self.lab, self.name = lab, name
         spec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
@@ -112,6 +121,7 @@ class Notebook:
         self.complaints: list[str] = []
         self.context = browser.new_context(viewport={"width": 1280, "height": 1600})
         self._use(self.context.new_page())
+        prepare(self.page)
         self.open()
 
     def _use(self, page: Page) -> None:
@@ -140,7 +150,7 @@ class Notebook:
 
     def open(self) -> None:
         """Opens the notebook, or loads it again, and waits for its kernel to answer."""
-        self.page.goto(f"{self.lab.url}/lab/tree/{self.name}?token={self.lab.token}&reset")
+        self.page.goto(f"{self.lab.url}/{self.place}/{self.name}?token={self.lab.token}&reset")
         self.page.wait_for_function(f"window.jupyterapp?.shell?.currentWidget?.sessionContext && !!({KERNEL})")
 
     def idle(self) -> None:

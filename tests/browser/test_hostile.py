@@ -56,6 +56,13 @@ LOOK = """tags => {
   };
 }"""
 
+OPEN_ALL = """async () => {
+  for (let i = 0; i < 4; i++) {
+    for (const one of document.querySelectorAll(".an-details details:not([open])")) one.open = true;
+    await new Promise((go) => setTimeout(go, 20));
+  }
+}"""
+
 
 @pytest.fixture(scope="module")
 def payloads(corpus: Path) -> list[str]:
@@ -223,9 +230,7 @@ def test_X1_X2_X3_no_payload_runs_in_any_place_of_the_dashboard(
             if found is None or found[0] in chunks:
                 continue
             chunks.add(found[0])
-            page.evaluate(
-                "async () => { for (let i = 0; i < 4; i++) { for (const one of document.querySelectorAll('.an-details details:not([open])')) one.open = true; await new Promise((go) => setTimeout(go, 20)); } }"
-            )
+            page.evaluate(OPEN_ALL)
             seen["messages"] |= set(watched.read(".an-details pre"))
             seen["keys"] |= {text[:-2] for text in watched.read(".an-json-key")}
             seen["leaves"] |= {json.loads(text) for text in watched.read(".an-json-string")}
@@ -266,6 +271,47 @@ def test_X1_X2_X3_no_payload_runs_in_any_place_of_the_dashboard(
         )
     finally:
         command.close()
+
+
+def test_every_naughty_string_is_the_same_on_the_page(tmp_path: Path, context: BrowserContext, corpus: Path) -> None:
+    texts = list(dict.fromkeys(json.loads((corpus / "hostile" / "naughty-strings.json").read_text())))
+    calls = run_of_many([text for text in texts if text.strip()])
+    for number, call in enumerate(calls):
+        some = texts[number * CHUNK : (number + 1) * CHUNK]
+        call |= {
+            "span_id": f"s{number}",
+            "trace_id": "main",
+            "agent_name": "agent",
+            "parameters": dict.fromkeys(some, 1),
+        }
+        call["messages"] = [{"role": "user", "content": text} for text in some]
+    put(tmp_path / "main.jsonl", *calls)
+    command = Command(tmp_path)
+    seen: set[str] = set()
+    keys: set[str] = set()
+    try:
+        watched = Watched(context, command.url.split("/?")[0].rstrip("/"))
+        page = watched.page
+        page.goto(command.url)
+        page.wait_for_function(
+            "n => document.querySelector('.an-totals')?.textContent.includes(`${n} spans`)", arg=len(calls)
+        )
+        page.locator(".an-stage").focus()
+        for key in ["ArrowDown", "ArrowDown", *["ArrowRight"] * (len(calls) - 1)]:
+            page.keyboard.press(key)
+            page.wait_for_timeout(60)
+            page.wait_for_function(
+                "() => document.querySelector('.an-details:not([hidden])') && !document.querySelector('.an-details .an-wait')"
+            )
+            page.evaluate(OPEN_ALL)
+            seen |= set(watched.read(".an-details pre"))
+            keys |= {text[:-2] for text in watched.read(".an-json-key")}
+        watched.clean("naughty strings")
+    finally:
+        command.close()
+    assert len(texts) == 511 and not [text for text in texts if text.strip() and text not in seen]
+    assert not [text for text in texts if text not in keys]
+    print(f"{len(texts)} of {len(texts)} strings are the same in the page, as texts and as keys")
 
 
 def test_X1_no_payload_runs_in_a_saved_page_or_a_still_picture(

@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook.details import details
+from anton_notebook.llm import Scripted
+from anton_notebook.request import Response
+from anton_notebook.rerun.answers import Answers, Entry, Kept
 from anton_notebook.sources.lines import DEPTH
 from anton_notebook.sources.problems import KEPT
 from anton_notebook.sources.tail import LINE_LIMIT
@@ -342,5 +345,16 @@ def test_every_naughty_string_is_the_same_from_the_file_to_every_way_out(tmp_pat
             assert (span.agent or "", span.record["response"], span.record["result"]) == (text, text, {"x": text})
             assert shown(read, f"s{i}", "response") == shown(read, f"s{i}", "messages/0") == text
             assert json.loads(shown(read, f"s{i}", "result")) == {"x": text}
-    print(f"{len(texts)} of {len(texts)} strings")
+    tried = anb.rerun(traces.span("s0"), prompt=texts, provider=Scripted(lambda one: one.prompt), progress=False)
+    assert tried["response"].tolist() == tried["prompt"].tolist() == texts
+    answers = Answers(tmp_path)
+    answers.keep([Entry(f"{i}", 1, text, text, Kept(Response(text), 1.0)) for i, text in enumerate(texts)])
+    kept = answers.find([(f"{i}", 1) for i in range(len(texts))])
+    assert [kept[f"{i}", 1].response.text for i in range(len(texts))] == texts
+    first = traces.span("s0")
+    made = anb.checkpoint(first, prompts={f"s{i}": text for i, text in enumerate(texts) if text}, note=texts[1])
+    found = type(made).load(str(made.checkpoint_id), traces)
+    assert found.modified_prompts == {f"s{i}": text for i, text in enumerate(texts) if text}
+    assert found.note == texts[1] and found.module_states == made.module_states
+    print(f"{len(texts)} of {len(texts)} strings: file, reader, details, export, answers.db, checkpoints.db")
     assert len(texts) == 511
