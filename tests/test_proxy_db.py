@@ -75,7 +75,7 @@ def test_the_corpus_s_conversations_and_the_places_of_its_tools(corpus: Path) ->
     traces = anb.read_traces(corpus / "anton-proxy" / "proxy_traces.db")
     heads: dict[tuple[str, str | None], int] = {}
     turns = 0
-    for span in traces._spans("llm", None):
+    for span in (span for trace in traces for span in trace.spans if span.kind == "llm"):
         record = span.record
         turns += record["turn"] > 1
         if record["turn"] == 1:
@@ -90,7 +90,7 @@ def test_the_corpus_s_conversations_and_the_places_of_its_tools(corpus: Path) ->
     assert sorted(heads.values()) == [2, 2, 3, 3, 3, 3, 3, 3, 3, 3]
     frame = traces.tool_calls_df()
     assert frame["parameters"].isna().all() and frame["result"].str.len().gt(0).all()
-    for tool in traces._spans("tool", None):
+    for tool in (span for trace in traces for span in trace.spans if span.kind == "tool"):
         asker, shower = tool.parent, traces.span(tool.record["shown_by"])
         assert asker.kind == "llm" and asker.agent == tool.agent and asker.finish_reason == "tool_calls"
         assert tool.duration_ms >= 0 and tool.end <= shower.start
