@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import itertools
 import json
@@ -16,6 +17,7 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
+from anton_notebook import bundle
 from anton_notebook.dashboard import Dashboard
 from anton_notebook.errors import TraceNotFound
 from anton_notebook.protocol import frame
@@ -343,3 +345,87 @@ def test_a_call_is_made_again_and_a_run_forked_where_that_was_allowed(
             assert made.ask("POST", "/api/execute/llm", b"{}", Content_Type="text/plain")[0] == 415
         finally:
             made.close()
+
+
+NASTY = (
+    "", "%00", "%FF%FE", "..%2f..%2fetc%2fpasswd", "%2e%2e", "a%0d%0aX-Evil:%201", "%F0%9F%92%A9", "x" * 3000, "%3Cscript%3E", "nan", "-1",
+    "1e9", "0x10", "%E2%80%AE", "';drop%20table", "%ED%A0%80", "a/b", "1" * 400,
+)  # fmt: skip
+BODIES = (
+    b"", b"{", b"[]", b"null", b"1", b'"x"', b"NaN", b'{"span_id": "\xff"}', b"[" * 5000, b'{"a":' * 3000 + b"1" + b"}" * 3000,
+    b'{"span_id": null}', b'{"span_id": 7}', b'{"span_id": ["a"]}', b'{"span_id": "a", "n": true}', b'{"span_id": "a", "n": 1e99}',
+    b'{"span_id": "a", "prompt": 7}', b'{"span_id": "a", "model": {}}', b'{"span_id": "a", "messages": "x"}', b'{"span_id": "a", "tools": 1}',
+    b'{"span_id": "a", "parameters": []}', b'{"span_id": "a", "provider": "nobody"}', b'{"span_id": "a", "__class__": "x"}',
+    b'{"prompts": {"zz": "x"}}', b'{"prompts": {"a": null}}', b'{"fresh": "yes"}', b'{"trace_id": 1}', b'{"span_id": "\\ud800"}',
+    b'{"span_id": "a", "system": NaN}',
+)  # fmt: skip
+
+
+def test_no_bad_input_of_any_call_is_a_failure_of_the_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LlmServer() as model:
+        for name, value in model.environment().items():
+            monkeypatch.setenv(name, value)
+        made = Served(folder, allow_replay=True)
+        try:
+            tried = 0
+            for word in NASTY:
+                for path in (
+                    f"/api/traces?limit={word}", f"/api/traces/{word}", f"/api/spans/{word}", f"/api/spans/a?trace_id={word}",
+                    f"/api/costs?by={word}", f"/api/costs?trace_id={word}", f"/static/{word}", f"/{word}x", f"/ws/trace/{word}",
+                ):  # fmt: skip
+                    status, value, answer = made.ask("GET", path)
+                    assert status in (200, 400, 404), (path, status, value)
+                    assert answer.getheader("X-Evil") is None
+                    assert status == 200 or b"Traceback" not in json.dumps(value, default=str).encode()
+                    tried += 1
+            for body in BODIES:
+                for path in ("/api/execute/llm", "/api/replay/a", "/api/replay/zz"):
+                    status, value, _ = made.ask("POST", path, body=body)
+                    assert status in (200, 400, 404, 502), (path, body[:60], status, value)
+                    assert status == 200 or len(value["error"]["message"]) > 10
+                    tried += 1
+            for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "POST"):
+                for path in (
+                    "/",
+                    "/health",
+                    "/api/traces",
+                    "/api/traces/run-1",
+                    "/api/spans/a",
+                    "/api/stats",
+                    "/api/costs",
+                ):
+                    status, value, _ = made.ask(method, path, body={})
+                    assert status in (400, 403, 405), (method, path, status)
+                    tried += 1
+            with contextlib.suppress(ConnectionError):  # more than it takes: it hangs up
+                assert made.ask("POST", "/api/execute/llm", body=b'"' + b"x" * (9 * 2**20) + b'"')[0] in (400, 413)
+            assert made.ask("GET", "/health")[1]["status"] == "ok"
+            assert tried > 280
+        finally:
+            made.close()
+
+
+def test_a_span_id_of_two_runs_and_a_text_that_is_gone_are_said(served: Served, folder: Path) -> None:
+    traces = folder / ".modular-agents" / "traces"
+    put(traces / "other.jsonl", line("a", 5, trace_id="run-2"))
+    until = time.monotonic() + 20
+    while served.ask("GET", "/api/traces/run-2")[0] != 200 and time.monotonic() < until:
+        time.sleep(0.02)
+    status, value, _ = served.ask("GET", "/api/spans/a")
+    assert (status, value["error"]["type"]) == (409, "AmbiguousSpan")
+    assert "run-1" in value["error"]["message"] and "run-2" in value["error"]["message"]
+    assert served.ask("GET", "/api/spans/a?trace_id=run-2")[0] == 200
+    (traces / "other.jsonl").unlink()
+    status, value, _ = served.ask("GET", "/api/spans/a?trace_id=run-2")
+    assert (status, value["error"]["type"]) in ((410, "BodyUnavailable"), (404, "SpanNotFound"))
+
+
+def test_a_page_that_is_loaded_after_a_build_gets_the_new_bundle(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = tmp_path / "static"
+    built.mkdir()
+    (built / "dashboard.js").write_text("// built anew")
+    monkeypatch.setattr(bundle, "STATIC", built)
+    status, text, _ = served.ask("GET", "/static/dashboard.js")
+    assert (status, text) == (200, b"// built anew")
