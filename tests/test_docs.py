@@ -147,7 +147,8 @@ def test_every_column_of_the_other_frames_is_explained() -> None:
     heads = re.split(r"^## ", text, flags=re.M)[1:]
     assert len(heads) == len(declared)
     for names, part in zip(declared, heads, strict=True):
-        assert [name for name in names if f"`{name}`" not in part] == []
+        lacking = [name for name in names if f"`{name}`" not in part]
+        assert lacking == [], f"examples/docs/frames.md says nothing of {lacking} in: {part.splitlines()[0]}"
 
 
 def test_every_command_and_every_error_has_its_place(pages: Path) -> None:
