@@ -202,3 +202,16 @@ describe("traits and cleaning up", () => {
     for (const none of [null, undefined, "", "12ab", 3]) expect(modelId(none)).toBeNull();
   });
 });
+
+describe("a host whose models know no comm", () => {
+  it("is connected as long as its page is there", async () => {
+    const { stream, commands } = pair();
+    for (const name of ["comm", "comm_live"]) Reflect.deleteProperty(commands, name);
+    const connection = connect(stream);
+    await vi.runAllTimersAsync();
+    expect(connection.connected()).toBe(true);
+    void connection.request("hello").catch(() => {});
+    expect(commands.sent.map((one) => one.op)).toEqual(["hello"]);
+    connection.close();
+  });
+});

@@ -230,7 +230,9 @@ class AnywidgetConnection implements Connection {
       commands.on(name, cb);
       this.undo.push(() => commands.off(name, cb));
     };
-    const isLive = (): boolean => commands.comm !== undefined && commands.comm_live !== false;
+    // marimo's models know no comm: they are there as long as their page is.
+    const isLive = (): boolean =>
+      !("comm" in commands || "comm_live" in commands) || (commands.comm !== undefined && commands.comm_live !== false);
     listen("msg:custom", (content: unknown) => this.receive(content, []));
     listen("comm_live_update", () => this.setLive(isLive()));
     listen("comm:close", () => this.setLive(false));

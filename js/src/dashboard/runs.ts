@@ -1,6 +1,6 @@
 /** The list of runs beside the workbench: newest first, those that go on marked. */
 import { h, put, swap } from "../ui/dom";
-import { clock, count, money, span } from "../view/words";
+import { count, money, span, when } from "../view/words";
 
 export interface ListedRun {
   trace_id: string;
@@ -110,7 +110,7 @@ export class RunList {
     const cost = run.cost_usd === null ? "" : money(run.cost_usd, run.unpriced_calls > 0);
     const tokens = (run.input_tokens ?? 0) + (run.output_tokens ?? 0);
     const facts = [
-      clock(run.start === null ? null : Date.parse(run.start)),
+      when(run.start === null ? null : Date.parse(run.start)),
       state === "run" ? "running" : span(run.duration_ms),
       cost,
     ];

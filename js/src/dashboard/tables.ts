@@ -1,6 +1,6 @@
 /** The two other pages: what was spent, and what was tried. */
 import { h, put, swap } from "../ui/dom";
-import { clock, count, money, span } from "../view/words";
+import { count, money, span, when } from "../view/words";
 import type { ListedRun, RunList } from "./runs";
 
 interface CostRow {
@@ -137,7 +137,7 @@ export class TriesPage {
         h(
           "th",
           { scope: "row" },
-          button("button.ad-link", clock(run.start === null ? null : Date.parse(run.start)), run, false),
+          button("button.ad-link", when(run.start === null ? null : Date.parse(run.start)), run, false),
         ),
         h("td.ad-of", { title: original }, original),
         h("td", {}, count(run.llm_calls)),

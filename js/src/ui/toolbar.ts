@@ -2,7 +2,7 @@
 import type { Connection } from "../connection";
 import type { Model } from "../model";
 import type { Run } from "../protocol";
-import { clock, count, money, span } from "../view/words";
+import { count, money, span, when } from "../view/words";
 import { type Segment, segment, Tools } from "../workbench/tools";
 import { EXPLAINED, TITLES, VIEWS, type ViewName } from "../workbench/view";
 import { h, put, swap } from "./dom";
@@ -147,7 +147,7 @@ function runText(run: Run): string {
   const short = name.length > 58 ? `${name.slice(0, 57)}…` : name;
   const state = run.status === "ok" ? "" : run.status === "error" ? " · failed" : " · running";
   const origin = run.origin === "rerun" || run.origin === "replay" ? ` · ${run.origin}` : "";
-  return `${short} · ${clock(run.start)}${origin}${state}`;
+  return `${short} · ${when(run.start)}${origin}${state}`;
 }
 
 function total(value: string, name: string, title = "", bad = false): HTMLElement {

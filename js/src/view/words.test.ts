@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { RecordingContext } from "../testing/canvas";
-import { count, Fitter, money, shortModel, span } from "./words";
+import { count, Fitter, money, shortModel, span, when } from "./words";
 
 describe("numbers as people read them", () => {
   it.each([
@@ -11,6 +11,14 @@ describe("numbers as people read them", () => {
     [117.4, "$117"],
     [Number.NaN, "–"],
   ])("writes %d dollars as %s", (usd, text) => expect(money(usd)).toBe(text));
+
+  it.each([
+    [new Date(2026, 10, 23, 9, 5, 7), "09:05:07"],
+    [new Date(2026, 10, 21, 9, 5, 7), "21 Nov 09:05"],
+    [new Date(2025, 10, 23, 9, 5, 7), "23 Nov 2025 09:05"],
+  ])("a run of %s is listed as of %s", (date, text) =>
+    expect(when(date.getTime(), new Date(2026, 10, 23, 23).getTime())).toBe(text),
+  );
 
   it("says where a sum is at least so much, and claims nothing of what is unknown", () => {
     expect(money(3.276, true)).toBe("≥ $3.28");

@@ -84,10 +84,9 @@ describe("which runs are compared", () => {
     ]);
     expect([asked[0]?.left, asked[0]?.right]).toEqual(["t", "u"]);
     const pickers = all("select") as HTMLSelectElement[];
-    expect(pickers.map((one) => one.selectedOptions[0]?.textContent?.replace(/\d\d:\d\d:\d\d/, "T"))).toEqual([
-      "first · T",
-      "└ branch · T · replay",
-    ]);
+    expect(pickers.map((one) => one.selectedOptions[0]?.textContent?.replace(/\d+ \w+ (\d+ )?\d\d:\d\d/, "T"))).toEqual(
+      ["first · T", "└ branch · T · replay"],
+    );
   });
 
   it("others when they are picked, and nothing twice", async () => {

@@ -3,7 +3,7 @@ import type { Delta } from "../../model";
 import type { Run } from "../../protocol";
 import { h, put, swap } from "../../ui/dom";
 import { descent, indent } from "../../ui/runs";
-import { clock, count, money, shortModel, span } from "../../view/words";
+import { count, money, shortModel, span, when } from "../../view/words";
 import type { Part } from "../../workbench/state";
 import type { Bench, View } from "../../workbench/view";
 
@@ -279,5 +279,5 @@ export class CompareView implements View {
 function nameOf(run: Run): string {
   const name = run.name || run.trace_id;
   const origin = run.origin === "run" || run.origin === "record" ? "" : ` · ${run.origin}`;
-  return `${name.length > 48 ? `${name.slice(0, 47)}…` : name} · ${clock(run.start)}${origin}`;
+  return `${name.length > 28 ? `${name.slice(0, 27)}…` : name} · ${when(run.start)}${origin}`;
 }
