@@ -15,7 +15,7 @@ import numpy as np
 import traitlets.traitlets as t
 
 from anton_notebook.api import Span, Traces
-from anton_notebook.details import living
+from anton_notebook.details import living, span_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +60,18 @@ class Brushing(ipywidgets.Widget):  # type: ignore[misc]
     def select(self, spans: Rows) -> None:
         """Selects these spans, the first of which the page shows in full; None selects nothing. Takes what `highlight` takes."""
         self._pick([] if spans is None else self._rows_of(spans))
+
+    def note(
+        self, span: Span | str, note: str | None = None, mark: str | None = None, *, trace_id: str | None = None
+    ) -> Span:
+        """Writes a note about a span, and marks it: `good`, `bad`, `question` or `important`; as `traces.note`.
+
+        >>> graph.note(graph.selected_span, "invented a file name", mark="bad")  # doctest: +SKIP
+        """
+        one = span if isinstance(span, Span) else self._rows_of([span] if trace_id is None else [])
+        if isinstance(one, list):
+            one = span_of(self.traces, one[0]) if one else self.traces.span(str(span), trace_id)
+        return self.traces.note(one, note, mark)
 
     # -- inside
 
@@ -146,8 +158,17 @@ class Brushing(ipywidgets.Widget):  # type: ignore[misc]
         rows = rows_in(args.get("rows"))
         self._pick(living(self.traces, rows).tolist())
 
-    def _brushing_ops(self) -> dict[str, Callable[[Mapping[str, Any]], None]]:
-        return {"select_many": self._on_select_many}
+    def _on_note(self, args: Mapping[str, Any]) -> dict[str, str]:
+        if args.get("epoch") != self.traces.store.epoch:
+            raise ValueError("the page shows another reading of the traces: it will be brought up to date")
+        row, said = args.get("row"), [args.get("note"), args.get("mark")]
+        if isinstance(row, bool) or not isinstance(row, int) or not all(isinstance(text, str) for text in said):
+            raise ValueError("a note needs row, note and mark: a whole number and two texts")
+        one = self.traces.note(span_of(self.traces, row), str(said[0]), str(said[1]))
+        return {"note": one.note or "", "mark": one.mark or ""}
+
+    def _brushing_ops(self) -> dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any] | None]]:
+        return {"select_many": self._on_select_many, "note": self._on_note}
 
 
 def pack_rows(rows: Sequence[int]) -> bytes:

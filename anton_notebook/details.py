@@ -61,6 +61,8 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         "source": traces.store.files[light.file].path if light.file >= 0 else None,
         "line": light.line if light.line > 0 else None,
         "depth": _depth(traces, row),
+        "note": span.note or "",
+        "mark": span.mark or "",
         "python": where(traces, span),
         "bodies": [
             {"part": part, "label": label, "role": role, "kind": kind, "text": text[:PIECE], "chars": len(text)}

@@ -23,6 +23,7 @@
     ├── ReplayError                     (also ValueError) a replay that cannot be done
     │   └── ReplayDivergence            the program asked for something else than the recording holds
     ├── ArchiveError                    an archive in Parquet cannot be written or read, and why
+    ├── NoteError                       (also ValueError) a note or mark that cannot be kept, and why
     ├── NotAllowed                      (also PermissionError) a page asked for what Python has not allowed
     ├── WatchError                      (also ValueError) a condition that cannot be watched
     ├── NoRun                           (also LookupError) nothing is shown yet that could be drawn or saved
@@ -157,6 +158,10 @@ class CheckpointError(AntonNotebookError):
 
 class NewerSchema(CheckpointError):
     """The file was written by a newer version of this library."""
+
+
+class NoteError(AntonNotebookError, ValueError):
+    """A note or a mark that cannot be kept or read; for a mark that there is none of, those that there are."""
 
 
 class ReplayError(AntonNotebookError, ValueError):

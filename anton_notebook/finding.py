@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.span import Flag
+from anton_notebook.store import note_of
 
 if TYPE_CHECKING:
     from anton_notebook.api import Traces
@@ -58,6 +59,9 @@ class Search:
 
     def _look(self, traces: Traces, row: int, wanted: str) -> None:
         store = traces.store
+        if wanted in note_of(store, row).text.casefold():
+            self.found.append(row)
+            return
         file = int(store.c.file[row])
         if file < 0:
             return

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from anton_notebook.span import LLM, NAT, PROVENANCES, Flag, Int32
-from anton_notebook.store import RunFigures, Store
+from anton_notebook.span import LLM, MARKS, NAT, PROVENANCES, Flag, Int32
+from anton_notebook.store import RunFigures, Store, noted
 
 NONE = 0xFFFFFFFF
 SPAN_BYTES = 40
@@ -265,6 +265,10 @@ class Encoder:
                 own = store.own.get(row)
                 if own is not None and own.provenance in PROVENANCES:
                     provenance[i] = PROVENANCES.index(own.provenance)
+        marks = np.zeros(len(rows), np.uint8)
+        for row, note in noted(store).items() if store.notes or store.brought else ():
+            if note.mark:
+                marks[rows == row] = 1 + MARKS.index(note.mark)
         found: dict[str, npt.NDArray[Any]] = {
             "start": np.where(start == NAT, np.nan, start / 1000.0),
             "row": rows,
@@ -277,7 +281,7 @@ class Encoder:
             "status": status,
             "flags": (c.flags[rows] & np.uint8(WIRE_FLAGS)) | np.where(unpriced, UNPRICED, 0),
             "provenance": provenance,
-            "mark": np.zeros(len(rows), np.uint8),
+            "mark": marks,
         }
         return [found[name].astype(dtype) for name, dtype in COLUMNS]  # -1 becomes NONE
 

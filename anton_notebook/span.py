@@ -76,6 +76,10 @@ class Usage(NamedTuple):
     cached_tokens: int | None = None
 
 
+MARKS = ("good", "bad", "question", "important")
+"""What a span can be marked as; on the wire a mark is its place here, from 1."""
+
+
 @dataclass(slots=True)
 class Own:
     """What the `anton_notebook` key of a line that we wrote says (FORMATS.md 5), and tokens that few records have:
@@ -85,6 +89,8 @@ class Own:
     original_trace_id: str | None = None
     original_span_id: str | None = None
     run_name: str | None = None
+    note: str | None = None
+    mark: str | None = None
     checkpoint_id: str | None = None
     provenance: str = ""
     reason: str | None = None

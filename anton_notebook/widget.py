@@ -117,7 +117,7 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
                 "bye": lambda args: self._stream.bye(commands.text(args, "client")),
                 "select": self._on_select,
                 "show": self._on_show,
-                "details": lambda args: details(self.traces, self._row(args)),
+                "details": self._on_details,
                 "text": lambda args: piece(
                     self.traces, self._row(args), commands.text(args, "part"), commands.number(args, "offset")
                 ),
@@ -269,7 +269,12 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
         self._stream.hello(commands.text(args, "client"), known)
         return {"subshell": commands.on_subshell()}
 
+    def _on_details(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        self.traces.read_notes()
+        return details(self.traces, self._row(args))
+
     def _on_alive(self, args: Mapping[str, Any]) -> None:
+        self.traces.read_notes()
         if not self._stream.alive(commands.text(args, "client")):
             raise LookupError("this page was forgotten: say hello")
 

@@ -62,6 +62,10 @@ class Frames:
     _own: own.OwnValues
     _priced: int
 
+    def read_notes(self) -> None:
+        """Takes in what was noted since."""
+        raise NotImplementedError
+
     def spans_df(
         self,
         *,
@@ -92,6 +96,7 @@ class Frames:
         return frame if keep.all() else frame[keep].reset_index(drop=True)
 
     def _spans_frame(self, wanted: Sequence[str] | None) -> pd.DataFrame:
+        self.read_notes()
         if self._priced != pricing.version:
             self._priced = pricing.version
             self.store.reprice()

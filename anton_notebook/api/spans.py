@@ -13,7 +13,7 @@ from anton_notebook.errors import NotRerunnable
 from anton_notebook.request import Request, Response
 from anton_notebook.shown import card
 from anton_notebook.span import LLM, NAT, Flag
-from anton_notebook.store import RunFigures, TraceInfo
+from anton_notebook.store import RunFigures, TraceInfo, note_of
 from anton_notebook.tables.asked import Names, Since, named
 
 if TYPE_CHECKING:
@@ -111,6 +111,16 @@ class Span:
                 f"span {self.span_id!r} is {self.kind} {self.name!r} and no LLM call, so it has no response"
             )
         return Response.from_record(self.record)
+
+    @property
+    def note(self) -> str | None:
+        """What the user has noted about it (`traces.note`)."""
+        return note_of(self._traces.store, self._row).text or None
+
+    @property
+    def mark(self) -> str | None:
+        """What the user has marked it as: `good`, `bad`, `question`, `important`."""
+        return note_of(self._traces.store, self._row).mark or None
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -14,13 +14,16 @@ from zoneinfo import ZoneInfo
 from anton_notebook import pricing
 from anton_notebook.api.frames import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
-from anton_notebook.errors import TraceNotFound, near
+from anton_notebook.errors import NoteError, TraceNotFound, near
+from anton_notebook.notes import Notes, checked
 from anton_notebook.redact import Redactor
 from anton_notebook.shown import grid
 from anton_notebook.sources import Reader
 from anton_notebook.sources.export import export
 from anton_notebook.sources.live import Live, follow
-from anton_notebook.store import Store
+from anton_notebook.span import Problem
+from anton_notebook.store import Note, Store
+from anton_notebook.store.noted import take
 from anton_notebook.tables import MessagesFrame, SpansFrame, ToolCallsFrame
 from anton_notebook.tables.own import OwnValues
 
@@ -53,6 +56,8 @@ class Traces(Frames):
         self._priced = pricing.version
         self._holders = 0
         self._lock = threading.Lock()
+        self._notes = Notes(self.home)
+        self.read_notes()
 
     @property
     def home(self) -> Path:
@@ -104,6 +109,33 @@ class Traces(Frames):
         clean = Redactor().text if redact is True else redact if callable(redact) else None
         export(self.store, where, codes, clean)
         return where
+
+    def note(
+        self, span: Span | str, note: str | None = None, mark: str | None = None, *, trace_id: str | None = None
+    ) -> Span:
+        """Writes a note about a span, and marks it: `good`, `bad`, `question` or `important`. Returns the span.
+
+        What is left out stays as it is, an empty text takes away. Kept in `notes.db` of the home, for every process that reads
+        it; in `spans_df` the columns `note` and `mark`. Raises `NoteError`, `SpanNotFound`, `AmbiguousSpan`.
+
+        >>> traces.note("5b2f", "invented a file name", mark="bad")  # doctest: +SKIP
+        """
+        one = span if isinstance(span, Span) else self.span(span, trace_id)
+        before = Note(one.note or "", one.mark or "")
+        checked(before, note, mark)
+        self._notes.put((one.trace_id, one.span_id), note, mark, before)
+        self.read_notes()
+        return one
+
+    def read_notes(self) -> None:
+        """Takes in what any process has noted since. Done by itself before a frame is made and when a page looks."""
+        try:
+            with self._lock:
+                news = self._notes.news()
+                if news is not None:
+                    take(self.store, news)
+        except NoteError as error:
+            self.reader.problems.add(Problem(str(self._notes.path), None, None, str(error), None, None))
 
     def refresh(self) -> bool:
         """Reads what is new on disk now. True where anything was. A followed path is read by itself."""

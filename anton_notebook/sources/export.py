@@ -16,7 +16,7 @@ from anton_notebook.request.words import ends_with_answer
 from anton_notebook.sources.times import iso
 from anton_notebook.sources.writer import TraceWriter
 from anton_notebook.span import AGENT, LLM, NAT, ORCHESTRATOR, TOOL, Flag, Own, Span
-from anton_notebook.store import Store
+from anton_notebook.store import Note, Store, note_of
 
 Redact = Callable[[str], str]
 _SPAN_TYPES = {LLM: "llm_call", TOOL: "tool_call", AGENT: "agent", ORCHESTRATOR: "agent"}
@@ -26,6 +26,7 @@ _OWN_WORDS = frozenset(
 _IDS = frozenset({"trace_id", "span_id", "parent_id", "timestamp", "span_type"})
 _KEPT_ORIGINS = ("rerun", "replay", "record", "demo")
 _NO_LINE = Flag.DERIVED | Flag.PENDING | Flag.DEAD
+_NO_NOTE = Note()
 
 
 def export(store: Store, path: Path, traces: Sequence[int], redact: Redact | None = None) -> int:
@@ -47,7 +48,8 @@ def export(store: Store, path: Path, traces: Sequence[int], redact: Redact | Non
         with writer:
             for span, parent, own in _spans(store, traces):
                 file = store.files[span.file]
-                line = line_of(span, parent, own, file.loader(span.offset, span.length), file.kind)
+                record = file.loader(span.offset, span.length)
+                line = line_of(span, parent, own, record, file.kind, note_of(store, span.row))
                 writer.write(redacted(line, redact) if redact is not None else line, running=span.status == "running")
                 count += 1
     except BaseException:
@@ -72,7 +74,12 @@ def _spans(store: Store, traces: Sequence[int]) -> Iterator[tuple[Span, str | No
 
 
 def line_of(
-    span: Span, parent: str | None, own: Own | None, record: Mapping[str, Any], kind: str = "jsonl"
+    span: Span,
+    parent: str | None,
+    own: Own | None,
+    record: Mapping[str, Any],
+    kind: str = "jsonl",
+    note: Note = _NO_NOTE,
 ) -> dict[str, Any]:
     """The line of one span; `kind` is that of the file that it was read from."""
     line: dict[str, Any] = {
@@ -106,7 +113,7 @@ def line_of(
     if whole and ends_with_answer(messages or [], record) and not ends_with_answer(messages or [], line):
         # Without ids the last message is the answer whatever it says; with ids it has to say the same.
         line["messages"] = (messages or [])[:-1]
-    line["anton_notebook"] = _mark(span, parent, own, record, kind, named)
+    line["anton_notebook"] = _mark(span, parent, own, record, kind, named, note)
     return line
 
 
@@ -138,7 +145,7 @@ def _name(line: dict[str, Any], span: Span) -> bool:
 
 
 def _mark(
-    span: Span, parent: str | None, own: Own | None, record: Mapping[str, Any], kind: str, named: bool
+    span: Span, parent: str | None, own: Own | None, record: Mapping[str, Any], kind: str, named: bool, note: Note
 ) -> dict[str, Any]:
     before = record.get("anton_notebook")
     before = before if isinstance(before, Mapping) else {}
@@ -151,6 +158,8 @@ def _mark(
         "original_trace_id": own.original_trace_id,
         "original_span_id": own.original_span_id,
         "run_name": own.run_name,
+        "note": note.text or None,
+        "mark": note.mark or None,
         "checkpoint_id": own.checkpoint_id,
         "provenance": own.provenance or None,
         "reason": own.reason,
@@ -169,7 +178,7 @@ def _mark(
 
 
 _MARK_WORDS = frozenset({
-    "origin", "original_trace_id", "original_span_id", "checkpoint_id", "provenance", "kind", "status", "source_kind",
+    "origin", "original_trace_id", "original_span_id", "checkpoint_id", "provenance", "kind", "status", "source_kind", "mark",
 })  # fmt: skip
 
 

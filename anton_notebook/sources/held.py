@@ -269,6 +269,8 @@ class Batch:
             original_trace_id=mark.original_trace_id,
             original_span_id=mark.original_span_id,
             run_name=mark.run_name,
+            note=mark.note,
+            mark=mark.mark,
             checkpoint_id=mark.checkpoint_id,
             provenance=provenance or "",
             reason=mark.reason,

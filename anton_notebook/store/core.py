@@ -35,6 +35,7 @@ from anton_notebook.store import figures, merge, tree
 from anton_notebook.store.columns import Columns, distinct, grown
 from anton_notebook.store.index import HashIndex, hashed, key_of, keys_of
 from anton_notebook.store.log import ChangeLog, Changes
+from anton_notebook.store.noted import Notes
 from anton_notebook.store.runs import Described, RunFigures, TraceInfo
 
 HIDDEN = np.uint8(Flag.DEAD)
@@ -68,6 +69,7 @@ class Store:
         self.traces: list[TraceInfo] = []
         self.files: list[FileInfo] = []
         self.errors: dict[int, str] = {}
+        self.notes, self.brought = Notes(), set[int]()
         self.own: dict[int, Own] = {}
         self.pricer, self.detailed = pricer, detailed
         self.on_problem: Callable[[int, str, str], None] = lambda row, field, reason: None
@@ -84,9 +86,8 @@ class Store:
         self.counted = 0
         self.unnamed: set[int] = set()
         self.reported: set[int] = set()
-        self.named_by: dict[
-            int, merge.Rank
-        ] = {}  # who named a row's parent, where that is not the record that it shows
+        # who named a row's parent, where that is not the record that it shows
+        self.named_by: dict[int, merge.Rank] = {}
         self.stretched: set[int] = set()
 
     @property

@@ -67,6 +67,8 @@ def _set_sparse(store: Store, row: int, error: str | None, own: Own | None) -> N
         store.own.pop(row, None)
         return
     store.own[row] = own
+    if own.note or own.mark:
+        store.brought.add(row)
     _run_of(store, row, own)
 
 

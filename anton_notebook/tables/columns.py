@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from anton_notebook import pricing
-from anton_notebook.span import LLM, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
-from anton_notebook.store import PICO, Store
+from anton_notebook.span import LLM, MARKS, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
+from anton_notebook.store import PICO, Note, Store, noted
 from anton_notebook.store.columns import distinct, grown
 from anton_notebook.tables.buffers import Array, Held, Words, integer, masked, plain, text, texts, time
 
@@ -224,8 +224,32 @@ def _errors(ctx: Context, rows: Int32) -> list[Array]:
     return [out]
 
 
-def _no_words(ctx: Context, rows: Int32) -> list[Array]:
-    return [np.full(len(rows), -1, np.int8)]
+def _marks(ctx: Context, rows: Int32) -> list[Array]:
+    words = ctx.vocabulary("mark")
+    if not words.words:
+        for word in MARKS:
+            words.code(word)
+    codes = np.full(len(rows), -1, np.int8)
+    for at, note in _noted(ctx, rows):
+        codes[at] = MARKS.index(note.mark) if note.mark else -1
+    return [codes]
+
+
+def _notes(ctx: Context, rows: Int32) -> list[Array]:
+    (out,) = _no_text(ctx, rows)
+    for at, note in _noted(ctx, rows):
+        if note.text:
+            out[at] = note.text
+    return [out]
+
+
+def _noted(ctx: Context, rows: Int32) -> Iterator[tuple[int, Note]]:
+    """Where noted rows stand among these."""
+    if not (ctx.store.notes or ctx.store.brought):
+        return
+    for row, note in noted(ctx.store).items():
+        for at in np.flatnonzero(rows == row).tolist():
+            yield at, note
 
 
 def _original(ctx: Context, rows: Int32) -> list[Array]:
@@ -302,8 +326,8 @@ SPANS: tuple[Column, ...] = (
         "the span that this one was made from",
         _original,
     ),
-    Column("mark", "category", "the user's mark", _no_words),
-    Column("note", "text", "the user's note", _no_text),
+    Column("mark", "category", "the user's mark", _marks),
+    Column("note", "text", "the user's note", _notes),
     Column("source", "category", "the file", _source),
     Column("line", "integer", "the line in the file, from 1", _line),
 )

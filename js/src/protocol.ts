@@ -133,6 +133,9 @@ export interface Details {
   source: string | null;
   line: number | null;
   depth: number | null;
+  /** What the user wrote about it; empty where there is nothing. */
+  note: string;
+  mark: string;
   /** The Python that fetches this span. */
   python: string;
   bodies: Body[];

@@ -24,6 +24,7 @@ export interface Span {
   status: number;
   flags: number;
   provenance: number;
+  mark?: number;
 }
 
 const soon: Channel = (deliver) => queueMicrotask(deliver);
@@ -226,7 +227,7 @@ export class FakeKernel {
       status: Uint8Array.from(of((s) => s.status)),
       flags: Uint8Array.from(of((s) => s.flags)),
       provenance: Uint8Array.from(of((s) => s.provenance)),
-      mark: new Uint8Array(rows.length),
+      mark: Uint8Array.from(of((s) => s.mark ?? 0)),
       gone: Uint32Array.from(gone),
     };
   }

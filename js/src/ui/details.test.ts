@@ -33,6 +33,8 @@ const DETAILS: Details = {
   source: "traces/a.jsonl",
   line: 14,
   depth: 3,
+  note: "",
+  mark: "",
   python: "traces.span('s4')",
   bodies: [],
   problems: [],
@@ -47,6 +49,7 @@ beforeEach(() => {
   asked = [];
   closed = 0;
   const connection = {
+    connected: () => true,
     request: async (op: string, args: Record<string, unknown> = {}) => {
       asked.push({ op, args });
       return answers[op]!(args);
@@ -74,6 +77,53 @@ function facts(element: HTMLElement): Record<string, string> {
   const values = [...element.querySelectorAll("dd")].map((dd) => dd.textContent ?? "");
   return Object.fromEntries(names.map((name, i) => [name, values[i] ?? ""]));
 }
+
+describe("a note", () => {
+  const field = (element: HTMLElement): HTMLTextAreaElement => element.querySelector(".an-note textarea")!;
+
+  it("is shown, labelled, and saved by the button, by Ctrl+Enter and by choosing a mark", async () => {
+    const element = await show({ note: "why twice?", mark: "question" });
+    const sent: unknown[] = [];
+    answers.note = (args) => sent.push(args) && {};
+    const choice = element.querySelector<HTMLSelectElement>(".an-note select")!;
+    expect(field(element).value).toBe("why twice?");
+    expect(choice.selectedOptions[0]!.textContent).toBe("? question");
+    expect([field(element), choice].map((one) => one.getAttribute("aria-label"))).toEqual([
+      "Note about this span",
+      "Mark of this span",
+    ]);
+    const keep = element.querySelector<HTMLButtonElement>(".an-note-foot button")!;
+    expect(keep.disabled).toBe(true);
+    field(element).value = EVIL;
+    field(element).dispatchEvent(new Event("input"));
+    expect(keep.disabled).toBe(false);
+    keep.click();
+    await vi.waitFor(() => expect(element.querySelector(".an-note-said")!.textContent).toBe("Saved"));
+    choice.selectedIndex = 2;
+    choice.dispatchEvent(new Event("change"));
+    field(element).value = "";
+    field(element).dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", ctrlKey: true, cancelable: true }));
+    await vi.waitFor(() => expect(sent.length).toBe(3));
+    expect(sent).toMatchObject([
+      { row: 4, note: EVIL, mark: "question" },
+      { row: 4, note: EVIL, mark: "bad" },
+      { row: 4, note: "", mark: "bad" },
+    ]);
+  });
+
+  it("that is not kept says why, and stays to be tried again", async () => {
+    const element = await show();
+    answers.note = () => {
+      throw new Error("the disk is full");
+    };
+    field(element).value = "lost?";
+    field(element).dispatchEvent(new Event("input"));
+    element.querySelector<HTMLButtonElement>(".an-note-foot button")!.click();
+    await vi.waitFor(() => expect(element.querySelector(".an-note-said")!.textContent).toBe("the disk is full"));
+    expect(field(element).value).toBe("lost?");
+    expect(element.querySelector<HTMLButtonElement>(".an-note-foot button")!.disabled).toBe(false);
+  });
+});
 
 describe("the details", () => {
   it("tell the facts, and leave out what is not known", async () => {

@@ -6,6 +6,7 @@ import { TryPanel } from "../trying/panel";
 import { count, moment, money, span } from "../view/words";
 import { copyButton, h, put, swap } from "./dom";
 import { jsonTree } from "./json";
+import { noting } from "./noting";
 
 const FOLD_OVER = 1_600;
 
@@ -62,6 +63,7 @@ export class DetailsPanel {
   private fill(details: Details): void {
     const top = this.element.scrollTop;
     swap(this.element, this.head(titleOf(details), details.kind), this.actions(details), this.facts(details));
+    put(this.element, noting(this.connection, this.epoch, details));
     if (details.error) put(this.element, h("section.an-error", {}, h("h4", {}, "Error"), h("pre", {}, details.error)));
     for (const problem of details.problems) put(this.element, h("p.an-problem", {}, problem));
     for (const body of details.bodies) put(this.element, this.body(details.row, body));

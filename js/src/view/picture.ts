@@ -4,6 +4,7 @@ import { Marks } from "../layout/pixels";
 import type { Delta, Model } from "../model";
 import { type Run, Status } from "../protocol";
 import type { Theme } from "../theme";
+import { markSign } from "../ui/marks";
 import { drawAxis, drawGrid } from "./axis";
 import { drawBars } from "./bars";
 import type { Camera } from "./camera";
@@ -244,6 +245,7 @@ export class Picture {
         provenance: model.provenance[slot]!,
         name: title(model, slot),
         branch: model.traceId(slot) !== model.shown[0],
+        mark: markSign(model.mark[slot]),
       };
       const look = {
         scale: scale * place.factor(slot),

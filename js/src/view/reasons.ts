@@ -2,6 +2,7 @@
 import type { Connection } from "../connection";
 import type { Model } from "../model";
 import { NONE, Status } from "../protocol";
+import { markSign, markWord } from "../ui/marks";
 import { count, money, span } from "./words";
 
 const MOST_LETTERS = 240;
@@ -45,6 +46,8 @@ export class Reasons {
     }
     const origin = PROVENANCE[model.provenance[slot]!];
     if (origin !== undefined) lines.push(origin);
+    const mark = model.mark[slot]!;
+    if (mark > 0) lines.push(`${markSign(mark)} marked ${markWord(mark)}`);
     const title = (kind === "llm" && model.modelName(slot)) || model.name(slot) || kind;
     return { title, lines, bad: model.status[slot] === Status.error ? this.reason(slot, more) : null };
   }

@@ -6,7 +6,17 @@ import { drawNode, type Look, type Node, SIZES } from "./shapes";
 import { Fitter } from "./words";
 
 const LOOK: Look = { scale: 1, alpha: 1, selected: false, hovered: false, breath: 0.5, inside: true };
-const NODE = { kind: 2, status: 1, flags: 0, provenance: 0, name: "gpt-5", branch: false, stack: false, inner: 0 };
+const NODE = {
+  kind: 2,
+  status: 1,
+  flags: 0,
+  provenance: 0,
+  name: "gpt-5",
+  branch: false,
+  stack: false,
+  inner: 0,
+  mark: "",
+};
 
 function drawn(node: Partial<Node> = {}, look: Partial<Look> = {}): RecordingContext {
   const canvas = new RecordingContext();
@@ -16,6 +26,18 @@ function drawn(node: Partial<Node> = {}, look: Partial<Look> = {}): RecordingCon
 }
 
 describe("a node", () => {
+  it("carries the user's mark as a sign, at the corner across from an error's", () => {
+    const [sign] = drawn({ mark: "✗", status: 2 })
+      .of("fillText")
+      .filter((one) => one.text === "✗");
+    expect(sign!.x0).toBeLessThan(100);
+    expect(
+      drawn()
+        .of("fillText")
+        .some((one) => one.text === "✗"),
+    ).toBe(false);
+  });
+
   it.each([
     [0, "arc", 40, "#4A90E2"],
     [1, "arc", 35, "#E67E22"],

@@ -27,6 +27,8 @@ export interface Node {
   provenance: number;
   name: string;
   branch: boolean;
+  /** The user's mark, as a sign; empty where there is none. */
+  mark: string;
   /** Stands for others, which lie behind it; and how many of them failed. */
   stack: boolean;
   inner: number;
@@ -106,6 +108,8 @@ export function drawNode(
       Math.max(0.75, look.scale),
       theme,
     );
+  if (node.mark !== "" && look.scale > 0.3)
+    flag(context, node.mark, x - size / 2, y - highOf(kind) * look.scale * 0.5, Math.max(0.8, look.scale), theme);
   if (look.inside && (kind === 2 || kind === 3)) label(context, node, x, y, size, theme, fitter);
   context.globalAlpha = 1;
 }
@@ -217,6 +221,30 @@ function badge(context: CanvasRenderingContext2D, x: number, y: number, scale: n
   context.fillStyle = theme.ground;
   context.fillRect(x - 1, y - r * 0.55, 2, r * 0.6);
   context.fillRect(x - 1, y + r * 0.3, 2, 2);
+}
+
+/** The user's mark: a square with a sign, at the corner across from an error's. */
+function flag(
+  context: CanvasRenderingContext2D,
+  sign: string,
+  x: number,
+  y: number,
+  scale: number,
+  theme: Theme,
+): void {
+  const r = 8 * scale;
+  context.beginPath();
+  context.roundRect(x - r, y - r, 2 * r, 2 * r, 3);
+  context.fillStyle = theme.text;
+  context.fill();
+  context.strokeStyle = theme.ground;
+  context.lineWidth = 1.5;
+  context.stroke();
+  context.fillStyle = theme.ground;
+  context.font = `700 ${(11 * scale).toFixed(1)}px ${theme.font}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillText(sign, x, y + 0.5);
 }
 
 /** One size of letters for all nodes; what is too long for a line goes on in a second one, and then is cut. */

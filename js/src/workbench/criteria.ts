@@ -1,8 +1,10 @@
 /** What the page keeps of the spans: chosen kinds, agents, models, states, ranges of cost and duration, a text. Pure. */
 import type { Mirror } from "../mirror";
+import { markWord } from "../ui/marks";
 
-export const LISTS = ["kind", "agent", "model", "status"] as const;
+export const LISTS = ["kind", "agent", "model", "status", "mark"] as const;
 export type List = (typeof LISTS)[number];
+export const UNMARKED = "no mark";
 export const STATUS_WORDS = ["running", "ok", "error"] as const;
 
 export interface Range {
@@ -17,6 +19,8 @@ export interface Criteria {
   agent: ReadonlySet<string> | null;
   model: ReadonlySet<string> | null;
   status: ReadonlySet<string> | null;
+  /** Of the user; `UNMARKED` is one of them. */
+  mark: ReadonlySet<string> | null;
   /** US dollars. */
   cost: Range;
   /** Milliseconds. */
@@ -31,6 +35,7 @@ export const EVERYTHING: Criteria = {
   agent: null,
   model: null,
   status: null,
+  mark: null,
   cost: OPEN,
   duration: OPEN,
   text: "",
@@ -48,7 +53,7 @@ export function inUse(criteria: Criteria): number {
 
 /** A test by slot. Words are looked at once for each class of spans, so a million spans cost a million look-ups. */
 export function tester(model: Mirror, criteria: Criteria): (slot: number) => boolean {
-  const { cost, duration, status } = criteria;
+  const { cost, duration, mark, status } = criteria;
   const words = classTester(model, (kind, agent, name, modelName) => {
     if (criteria.kind !== null && !criteria.kind.has(kind)) return false;
     if (criteria.agent !== null && !criteria.agent.has(agent)) return false;
@@ -57,15 +62,17 @@ export function tester(model: Mirror, criteria: Criteria): (slot: number) => boo
   });
   return (slot) =>
     words(slot) &&
+    (mark === null || mark.has(markWord(model.mark[slot]) || UNMARKED)) &&
     (status === null || status.has(STATUS_WORDS[model.status[slot]!] ?? "")) &&
     within(model.cost[slot]!, cost) &&
     within(model.duration[slot]!, duration);
 }
 
-/** Looks for a text in names, agents, models and kinds. */
+/** Looks for a text in names, agents, models, kinds and marks. */
 export function finder(model: Mirror, text: string): (slot: number) => boolean {
   const wanted = text.toLowerCase();
-  return classTester(model, (...words) => holds(wanted, ...words));
+  const words = classTester(model, (...words) => holds(wanted, ...words));
+  return (slot) => words(slot) || (model.mark[slot]! > 0 && holds(wanted, markWord(model.mark[slot])));
 }
 
 function holds(wanted: string, ...words: string[]): boolean {

@@ -1,7 +1,8 @@
 /** Filters by kind, agent, model and status, by ranges of cost and duration, and by a text in names. */
 import { h, put, swap } from "../ui/dom";
+import { MARKS } from "../ui/marks";
 import { count } from "../view/words";
-import { EVERYTHING, inUse, LISTS, type List, type Range, STATUS_WORDS } from "./criteria";
+import { EVERYTHING, inUse, LISTS, type List, type Range, STATUS_WORDS, UNMARKED } from "./criteria";
 import type { Bench } from "./view";
 
 const PLACE: Record<"kind" | "agent" | "model", 1 | 2 | 4> = { kind: 1, agent: 2, model: 4 };
@@ -13,7 +14,7 @@ export class Filters {
     {
       type: "button",
       "aria-expanded": "false",
-      title: "Filter by kind, agent, model, status, cost, duration",
+      title: "Filter by kind, agent, model, status, mark, cost, duration",
       onclick: () => this.toggle(),
     },
     "Filter",
@@ -73,6 +74,7 @@ export class Filters {
   private values(list: List): string[] {
     if (list === "status") return [...STATUS_WORDS];
     const { model } = this.bench;
+    if (list === "mark") return model.mark.some((mark) => mark > 0) ? [...MARKS, UNMARKED] : [];
     const found = new Set<string>();
     for (const codes of model.classes) {
       const word = model.strings[codes?.[PLACE[list]] ?? 0] ?? "";
@@ -88,7 +90,8 @@ export class Filters {
     this.known = key;
     swap(this.lists, ...LISTS.map((list, i) => this.choices(list, all[i]!)));
   }
-  private choices(list: List, values: string[]): HTMLElement {
+  private choices(list: List, values: string[]): HTMLElement | null {
+    if (values.length === 0) return null;
     const chosen = this.bench.state.criteria[list];
     const boxes = values.map((value) => {
       const input = h("input", { type: "checkbox" }) as HTMLInputElement;

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { add, type Held, modelOf, smallRun, spanOf } from "../testing/page";
-import { EVERYTHING, finder, tester } from "./criteria";
+import { EVERYTHING, finder, tester, UNMARKED } from "./criteria";
 import { packRows, unpackRows } from "./rows";
 import { type Part, State } from "./state";
 
@@ -31,6 +31,11 @@ describe("the filters", () => {
     expect(passing({ duration: { from: 3_000, to: 9_000 } })).toEqual([2]);
     expect(passing({ text: "RUN_TESTS".toLowerCase() })).toEqual([5]);
     expect(passing({ kind: new Set() })).toEqual([]);
+    await add(held.kernel, [spanOf("tool", { mark: 2 }), spanOf("tool", { mark: 4 })]);
+    expect(passing({ mark: new Set(["bad"]) })).toEqual([6]);
+    expect(passing({ mark: new Set([UNMARKED]) })).toEqual([0, 1, 2, 3, 4, 5]);
+    const find = finder(held.model, "Important");
+    expect([6, 7].map(find)).toEqual([false, true]);
   });
 
   it("take in classes that come later", async () => {

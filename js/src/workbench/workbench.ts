@@ -4,6 +4,7 @@ import type { Delta, Model } from "../model";
 import { readTheme, type Theme, watchTheme } from "../theme";
 import { DetailsPanel } from "../ui/details";
 import { h } from "../ui/dom";
+import { markWord } from "../ui/marks";
 import { Banners, keysPanel, Voice } from "../ui/notes";
 import { Toolbar } from "../ui/toolbar";
 import { BUSY, footnote } from "../view/saying";
@@ -266,6 +267,7 @@ export class Workbench implements Bench {
     const [name, kind] = [model.name(slot), model.kind(slot)];
     this.panels.show("details", model.row[slot]!, name || kind, kind);
     const state = ["running", "ok", "failed"][model.status[slot]!] ?? "";
-    this.voice.say(rows.length > 1 ? `${rows.length} spans selected` : `${kind} ${name}, ${state}`);
+    const marked = model.mark[slot]! > 0 ? `, marked ${markWord(model.mark[slot])}` : "";
+    this.voice.say(rows.length > 1 ? `${rows.length} spans selected` : `${kind} ${name}, ${state}${marked}`);
   }
 }

@@ -3,6 +3,7 @@ import type { Layout } from "../../layout/layout";
 import type { Marks } from "../../layout/pixels";
 import type { Model } from "../../model";
 import type { Theme } from "../../theme";
+import { markSign } from "../../ui/marks";
 import type { Camera } from "../../view/camera";
 import type { Encoding } from "../../view/encode";
 import { FADED } from "../../view/picture";
@@ -95,7 +96,24 @@ export function drawMarks(
     context.fillStyle = bad ? theme.onError : encoding.ink(slot, theme);
     context.fillText(text, left, head + camera.ty + lines.topOf(marks.y[i]!) + LINE / 2 + 0.5);
   }
+  drawSigns(sheet, model, lines, marks);
   context.globalAlpha = 1;
+}
+
+/** The user's marks, each just before its bar. */
+function drawSigns({ context, ratio, camera, theme, head }: Sheet, model: Model, lines: Lines, marks: Marks): void {
+  context.globalAlpha = 1;
+  context.font = `700 11px ${theme.font}`;
+  context.fillStyle = theme.text;
+  const before = context.textAlign;
+  context.textAlign = "right";
+  for (let i = 0; i < marks.n; i++) {
+    const sign = marks.count[i]! <= 1 ? markSign(model.mark[marks.slot[i]!]) : "";
+    if (sign === "") continue;
+    const top = head + camera.ty + lines.topOf(marks.y[i]!);
+    if (top > head - LINE) context.fillText(sign, Math.max(11, marks.px0[i]! / ratio - 2), top + LINE / 2 + 0.5);
+  }
+  context.textAlign = before;
 }
 
 /** A ring around one bar. */

@@ -2,6 +2,7 @@
 import type { Model } from "../../model";
 import { Status } from "../../protocol";
 import { h, swap } from "../../ui/dom";
+import { markSign, markWord } from "../../ui/marks";
 import { count, money, shortModel, span } from "../../view/words";
 import { type Table, titleOf } from "./table";
 
@@ -55,10 +56,12 @@ export class Line {
     this.fold.textContent = parent ? (shown.folded ? "▸" : "▾") : "";
     this.dot.className = `an-dot an-kind-${kind}`;
     const title = titleOf(model, slot);
+    const mark = model.mark[slot]!;
     swap(
       this.title,
       kind === "llm" ? shortModel(title) : title,
       status === Status.error ? h("em", {}, "failed") : null,
+      mark > 0 ? h("span.an-mark", { title: `marked ${markWord(mark)}` }, `${markSign(mark)} ${markWord(mark)}`) : null,
     );
     this.title.title = title;
     this.kind.textContent =
