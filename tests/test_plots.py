@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from spans_by_hand import messages, spans
@@ -17,11 +18,13 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.cbook import is_math_text  # noqa: E402
+from matplotlib.colors import to_rgb  # noqa: E402
 
 from anton_notebook.tables import plots  # noqa: E402
 from anton_notebook.tables.costs import costs  # noqa: E402
 from anton_notebook.tables.ledger import context_ledger  # noqa: E402
 from anton_notebook.tables.spending import cheapest, cost_timeline, price_check  # noqa: E402
+from anton_notebook.tables.summary import usd  # noqa: E402
 
 GPT = {"provider": "openai", "model": "gpt-4o"}
 
@@ -95,14 +98,50 @@ def test_a_timeline_ends_at_the_total() -> None:
     assert len(axes.lines) == 3
 
 
-def test_the_other_tables_are_drawn_as_bars() -> None:
-    ledger = context_ledger(run(), messages(("a", [("user", "hello"), ("tool", "x" * 500)])))
-    for table in (ledger, cheapest(run(), ["gpt-4o-mini", "llama3"]), price_check(run())):
-        bars = drawn(table.anb.plot())
-        assert [bar.get_width() for bar in bars] == sorted(table["cost_usd"].dropna(), reverse=True)
+def test_a_ledger_is_drawn_as_bars_with_their_dollars() -> None:
+    table = context_ledger(run(), messages(("a", [("user", "hello"), ("tool", "x" * 500)])))
+    axes = table.anb.plot()
+    assert [bar.get_width() for bar in drawn(axes)] == sorted(table["cost_usd"].dropna(), reverse=True)
+    assert [text.get_text() for text in axes.texts] == [
+        usd(cost).replace("$", r"\$") for cost in sorted(table["cost_usd"])[::-1]
+    ]
 
 
-@pytest.mark.parametrize("make", [lambda f: costs(f, by=["agent", "model"]), cost_timeline, lambda f: f])
+def test_models_are_compared_with_what_was_spent_agent_by_agent() -> None:
+    table = cheapest(run(), ["gpt-4o-mini", "o3", "llama3"])
+    axes = table.anb.plot()
+    bars = drawn(axes)
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["as it was", "gpt-4o-mini", "o3"]
+    totals = [
+        sum(bar.get_width() for bar in bars if round(bar.get_y() + bar.get_height() / 2) == row) for row in range(3)
+    ]
+    spent = run()["cost_usd"].sum()
+    mini, o3 = (table.loc[table["model"] == model, "cost_usd"].sum() for model in ("gpt-4o-mini", "o3"))
+    assert totals == pytest.approx([spent, mini, o3]) and mini < o3
+
+
+def test_recorded_costs_stand_beside_those_of_the_day() -> None:
+    frame = run().assign(recorded_cost_usd=[0.5, 0.25, None, None])
+    bars = drawn(price_check(frame).anb.plot())
+    assert sorted(bar.get_width() for bar in bars)[-2:] == pytest.approx(sorted([0.75, frame["cost_usd"].sum()]))
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_everything_stands_out_from_the_ground_light_and_dark(style: str) -> None:
+    tables = [cost_timeline(run()), run(), costs(run(), by=["agent", "model"]), cheapest(run(), ["gpt-4o-mini"])]
+    with plt.style.context(style):
+        for table in tables:
+            axes = table.anb.plot()
+            drawn(axes)
+            ground = np.array(to_rgb(axes.get_facecolor()))
+            colours = [line.get_color() for line in axes.lines] + [patch.get_facecolor() for patch in axes.patches]
+            assert colours and all(np.abs(np.array(to_rgb(colour)) - ground).sum() > 0.5 for colour in colours)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda f: costs(f, by=["agent", "model"]), cost_timeline, lambda f: f, price_check, lambda f: cheapest(f, ["o3"])],
+)
 def test_empty_frames_give_empty_pictures(make: Any) -> None:
     assert drawn(make(run().iloc[:0]).anb.plot()) == []
 

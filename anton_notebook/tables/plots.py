@@ -37,6 +37,7 @@ class Pictures:
         """The picture that belongs to the frame, or the one called `kind`; `ValueError` names what is possible."""
         pictures: dict[str, Callable[[Axes | None], Axes]] = {
             "icicle": self.icicle, "bars": self.bars, "timeline": self.timeline, "waterfall": self.waterfall,
+            "models": self.models, "recorded": self.recorded,
         }  # fmt: skip
         chosen = kind or self._kind()
         if chosen not in pictures:
@@ -65,9 +66,54 @@ class Pictures:
         labels = [" · ".join(_said(row[name], 30) for name in self._labels()) for row in frame.to_dict("records")]
         axes = _axes(ax)
         place = np.arange(len(frame))
-        axes.barh(place, frame["cost_usd"].to_numpy(dtype=np.float64), color=COLOURS[0])
+        drawn = axes.barh(place, frame["cost_usd"].to_numpy(dtype=np.float64), color=COLOURS[0])
+        _told(axes, drawn, frame["cost_usd"])
         axes.set_yticks(place, labels)
         axes.set_ylim(len(frame) - 0.5, -0.5)
+        axes.set_xlabel(self._dollars())
+        return _plain(axes)
+
+    def models(self, ax: Axes | None = None) -> Axes:
+        """What a table of `cheapest` compares: a bar for each model, in parts of the agents, and what was spent."""
+        frame = self._having("agent", "model", "cost_usd", "now_usd")
+        frame = frame.assign(agent=frame["agent"].astype(object).fillna(""))
+        whole = frame.groupby("model")["cost_usd"].sum(min_count=1).dropna().sort_values(kind="stable")
+        each = frame.drop_duplicates("agent").set_index("agent")["now_usd"].fillna(0.0).sort_values(ascending=False)
+        rows = [("as it was", each)] if len(frame) else []
+        rows += [
+            (m, frame[frame["model"] == m].set_index("agent")["cost_usd"].fillna(0.0)) for m in whole.index[:SHOWN]
+        ]
+        axes = _axes(ax)
+        place, left = np.arange(len(rows)), np.zeros(len(rows))
+        for number, agent in enumerate(each.index):
+            part = np.array([float(row.get(agent, 0.0)) for _, row in rows])
+            colour, label = COLOURS[number % len(COLOURS)], f" {_said(agent, 24)}" if agent else None
+            drawn = axes.barh(place, part, left=left, color=colour, label=label if number < len(COLOURS) else None)
+            left += part
+        if rows:
+            _told(axes, drawn, left)
+            _legend(axes, "center right")
+        axes.set_yticks(place, [_said(name, 30) for name, _ in rows])
+        axes.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+        axes.set_xlabel(self._dollars())
+        return _plain(axes)
+
+    def recorded(self, ax: Axes | None = None) -> Axes:
+        """What a table of `price_check` compares: for each model the recorded cost and the one of that day's prices."""
+        frame = self._having("model", "recorded_usd", "cost_usd")
+        frame = frame[frame[["recorded_usd", "cost_usd"]].notna().any(axis=1)].head(SHOWN)
+        axes = _axes(ax)
+        place = np.arange(len(frame))
+        for name, colour, label, at in (
+            ("recorded_usd", COLOURS[1], " recorded", -0.2),
+            ("cost_usd", COLOURS[0], " at that day's prices", 0.2),
+        ):
+            drawn = axes.barh(place + at, frame[name].fillna(0.0), height=0.36, color=colour, label=label)
+            _told(axes, drawn, frame[name])
+        if len(frame):
+            _legend(axes, "lower right")
+        axes.set_yticks(place, [_said(model, 30) for model in frame["model"]])
+        axes.set_ylim(max(len(frame), 1) - 0.5, -0.5)
         axes.set_xlabel(self._dollars())
         return _plain(axes)
 
@@ -76,16 +122,18 @@ class Pictures:
         frame = self._having("time", "cumulated_cost_usd", "agent_cumulated_usd", "agent")
         frame = frame[frame["time"].notna()]
         axes = _axes(ax)
-        axes.step(frame["time"], frame["cumulated_cost_usd"], where="post", color="black", label="all")
+        axes.step(
+            frame["time"], frame["cumulated_cost_usd"], where="post", color=_front(axes), linewidth=1.8, label="all"
+        )
         dearest = frame.groupby("agent", observed=True)["agent_cumulated_usd"].max().nlargest(len(COLOURS) - 1)
         for colour, agent in zip(COLOURS, dearest.index, strict=False):
             spent = frame["agent_cumulated_usd"].where(frame["agent"] == agent).ffill().fillna(0.0)
             axes.step(frame["time"], spent, where="post", color=colour, label=f" {_said(agent)}")
         axes.set_ylim(bottom=0)
         axes.set_ylabel(self._dollars())
-        axes.tick_params(axis="x", rotation=30)
         if len(frame):
-            axes.legend(loc="upper left")
+            _times(axes)
+            _legend(axes, "upper left")
         return _plain(axes)
 
     def waterfall(self, ax: Axes | None = None) -> Axes:
@@ -104,9 +152,13 @@ class Pictures:
             for agent, status in zip(frame["agent"].astype(object).fillna(""), frame["status"], strict=True)
         ]
         axes = _axes(ax)
+        tools = (frame["kind"] == TOOL).to_numpy(dtype=bool)
         place = np.arange(len(frame))
         span = max(float((begin + took).max(initial=0.0)), 1e-3)
-        axes.barh(place, np.maximum(took, span / 1000), left=begin, color=colour, height=0.8)
+        drawn = axes.barh(place, np.maximum(took, span / 1000), left=begin, color=colour, height=0.8)
+        for bar, tool, shade in zip(drawn, tools, colour, strict=True):
+            if tool and shade != FAILED:
+                bar.set_alpha(0.5)
         if len(frame) <= 2 * SHOWN:
             names = zip(frame["agent"].astype(object), frame["name"].astype(object), took, strict=True)
             axes.set_yticks(place, [f"{_said(a, 24)} · {_said(n, 28)} · {duration(t * 1000)}" for a, n, t in names])
@@ -117,8 +169,10 @@ class Pictures:
         shown += [("failed", FAILED)] if FAILED in colour else []
         for name, of in shown:
             axes.plot([], [], "s", color=of, label=f" {name}")
+        if tools.any():
+            axes.plot([], [], "s", color=_front(axes), alpha=0.5, label=" paler: a tool")
         if shown:
-            axes.legend(loc="upper right", fontsize=FONT, frameon=False)
+            _legend(axes, "upper right")
         axes.set_ylim(max(len(frame), 1) - 0.5, -0.5)
         axes.set_xlim(0, span * 1.02)
         axes.set_xlabel("seconds from the start")
@@ -126,8 +180,9 @@ class Pictures:
 
     def _kind(self) -> str:
         table = self._about().get("table")
-        if table == "costs":
-            return "icicle"
+        known = {"costs": "icicle", "cheapest": "models", "price_check": "recorded"}
+        if table in known:
+            return known[table]
         if table == "cost_timeline" or "cumulated_cost_usd" in self._frame:
             return "timeline"
         return "waterfall" if {"span_id", "kind", "start"} <= set(self._frame.columns) else "bars"
@@ -167,7 +222,7 @@ def _strips(
     for key, part, cost in sorted(parts, key=lambda found: -found[2]):
         label = _said(key, 32)
         colour = colours.setdefault(label, COLOURS[len(colours) % len(COLOURS)])
-        axes.barh(level + 0.5, cost, left=left, height=0.96, color=colour, edgecolor="white", linewidth=0.5)
+        axes.barh(level + 0.5, cost, left=left, height=0.96, color=colour, edgecolor=axes.get_facecolor(), linewidth=1)
         room = int(letters * cost / whole)
         if room >= 3:
             said = _said(key, room) + (f"\n{_said(usd(cost))}" if len(usd(cost)) <= room else "")
@@ -205,6 +260,34 @@ def _axes(ax: Axes | None) -> Axes:
     except ImportError as error:
         raise ImportError("pictures of tables need matplotlib: pip install 'anton-notebook[plot]'") from error
     return plt.subplots(figsize=(9, 4.5), layout="constrained")[1]
+
+
+def _front(axes: Axes) -> Any:
+    """The colour of lines and words, which a dark style has light."""
+    return axes.xaxis.label.get_color()
+
+
+def _told(axes: Axes, bars: Any, dollars: Any) -> None:
+    """Writes what bars cost behind them, and makes room for it."""
+    values = np.asarray(dollars, dtype=np.float64)
+    axes.bar_label(
+        bars, [_said(usd(float(value))) if value == value else "" for value in values], padding=3, fontsize=FONT
+    )
+    axes.set_xlim(0, max(axes.get_xlim()[1], float(np.nan_to_num(values).max(initial=0.0)) * 1.12, 1e-12))
+
+
+def _legend(axes: Axes, place: Any) -> None:
+    axes.legend(loc=place, fontsize=FONT, frameon=False)
+
+
+def _times(axes: Axes) -> None:
+    """Times that say no more than they have to."""
+    from matplotlib import dates
+
+    untyped: Any = dates
+    locator = untyped.AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(untyped.ConciseDateFormatter(locator))
 
 
 def _plain(axes: Axes) -> Axes:
