@@ -100,10 +100,8 @@ def _dataset(place: str, storage_options: dict[str, Any] | None) -> Any:
         text = files.cat_file(listed)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-    groups: dict[tuple[str, str], list[str]] = {}
-    for part in dataset.parts_of(text, f"{place}/{dataset.LIST}"):
-        groups.setdefault((part.day, part.project), []).append(posixpath.join(root, part.file))
-    parts = [groups[key] for key in sorted(groups)] or [[]]
+    known = sorted(dataset.parts_of(text, f"{place}/{dataset.LIST}"), key=lambda part: (part.day, part.project))
+    parts = [[posixpath.join(root, part.file) for part in parts] for parts in dataset.together(known)] or [[]]
     import dask
 
     with dask.config.set({"dataframe.convert-string": False}):  # the columns have pandas' own type of text already
@@ -111,7 +109,7 @@ def _dataset(place: str, storage_options: dict[str, Any] | None) -> Any:
 
 
 class _Parts:
-    """Reads the files of one day of one project; only the columns asked for."""
+    """Reads the files of some runs of one day and project; only the columns asked for."""
 
     def __init__(self, files: Any) -> None:
         self._files = files

@@ -325,6 +325,25 @@ def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     same(ordered(anb.scan(archive).compute(scheduler="sync")), ordered(traces.spans_df()))
 
 
+def test_a_large_day_is_read_in_pieces_of_whole_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "MOST_ROWS", 50)
+    path, archive = tmp_path / "t.jsonl", tmp_path / "archive"
+    lines = [line.replace("2026-01-02", "2026-01-01").replace("2026-01-03", "2026-01-01") for line in lines_of(12)]
+    path.write_text("\n".join(line for line in lines if '.19"' not in line) + "\n")
+    traces = anb.read_traces(path)
+    traces.to_parquet(archive)
+    assert 4 <= len(parts(archive)) <= 8 and anb.scan(archive).npartitions == len(parts(archive))
+    with path.open("a") as file:
+        file.write("\n".join(line for line in lines if '.19"' in line) + "\n")
+    traces.refresh()
+    traces.to_parquet(archive)
+    lazy = anb.scan(archive)
+    pieces = [set(lazy.get_partition(i).compute(scheduler="sync")["trace_id"]) for i in range(lazy.npartitions)]
+    assert len(pieces) > 2 and sum(map(len, pieces)) == len(set().union(*pieces)) == 12
+    same(ordered(lazy.compute(scheduler="sync")), ordered(traces.spans_df()))
+    same_costs(lazy, traces)
+
+
 class Crash(Exception):
     """The machine stops here."""
 

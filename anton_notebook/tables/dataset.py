@@ -32,6 +32,8 @@ LIST = "_anton_notebook.json"
 LOCK = "_anton_notebook.lock"
 VERSION = 1
 MOST_PARTS = 32
+MOST_ROWS = 200_000
+"""So many rows go into one file at most, but a run is not cut: whoever reads it needs no more memory than for one file."""
 UNKNOWN = "unknown"
 NAMES = tuple(column.name for column in SPANS)
 PLACED = ("day", "project", "phases")
@@ -112,6 +114,21 @@ def append(frame: pd.DataFrame, directory: str | os.PathLike[str], home: str) ->
     return rows
 
 
+def together(parts: list[Part]) -> list[list[Part]]:
+    """The parts in groups that have no run in common, each of one day and project: what may be read apart."""
+    groups: dict[int, list[Part]] = {}
+    of: dict[tuple[str, str, str], int] = {}
+    for number, part in enumerate(parts):
+        keys = [(part.day, part.project, trace) for trace in part.traces]
+        mine = groups[number] = [part]
+        for other in {of[key] for key in keys if key in of}:
+            moved = groups.pop(other)
+            mine[:0] = moved
+            of.update({(p.day, p.project, trace): number for p in moved for trace in p.traces})
+        of.update(dict.fromkeys(keys, number))
+    return list(groups.values())
+
+
 def conformed(frame: pd.DataFrame, columns: list[str] | None = None) -> pd.DataFrame:
     """A part's rows with the dtypes of `spans_df()`."""
     text = pd.StringDtype(na_value=np.nan)
@@ -172,9 +189,10 @@ def _touched(parts: list[Part], traces: set[Any], days: set[Any]) -> list[Part]:
 
 
 def _crowded(parts: list[Part], due: pd.DataFrame) -> list[Part]:
-    """The parts of a day that has too many, if it gets another one now."""
+    """The small parts of a day that has too many, if it gets another one now."""
     days = set(due["day"]) if len(due) else set()
-    return [p for p in parts if p.day in days and sum(q.day == p.day for q in parts) >= MOST_PARTS]
+    small = [part for part in parts if part.day in days and part.rows < MOST_ROWS // 2]
+    return [p for p in small if sum(q.day == p.day for q in small) >= MOST_PARTS]
 
 
 def _read(folder: Path, parts: list[Part]) -> pd.DataFrame:
@@ -237,8 +255,7 @@ def _prints(frame: pd.DataFrame) -> npt.NDArray[Any]:
 
 def _write(folder: Path, project: str, frame: pd.DataFrame) -> list[Part]:
     written = []
-    for day, rows in frame.groupby("day", sort=True):
-        rows = rows.sort_values(["start", "trace_id", "span_id"], kind="stable", na_position="last", key=_plain)
+    for day, rows in _in_files(frame):
         digest = hashlib.sha256(np.sort(_prints(rows)).tobytes()).hexdigest()[:12]
         name = f"day={day}/project={project}/part-{digest}.parquet"
         path = folder / name
@@ -253,6 +270,17 @@ def _write(folder: Path, project: str, frame: pd.DataFrame) -> list[Part]:
         _moved(held, path)
         written.append(Part(name, str(day), project, len(rows), tuple(sorted(set(rows["trace_id"].astype(object))))))
     return written
+
+
+def _in_files(frame: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The rows of each day in files of whole runs, in the order of their starts."""
+    for day, rows in frame.groupby("day", sort=True):
+        rows = rows.sort_values(["start", "trace_id", "span_id"], kind="stable", na_position="last", key=_plain)
+        run, _ = pd.factorize(rows["trace_id"].astype(object))
+        sizes = np.bincount(run)
+        before = np.cumsum(sizes) - sizes
+        for _, part in rows.groupby((before // MOST_ROWS)[run], sort=True):
+            yield day, part
 
 
 def _plain(column: pd.Series[Any]) -> pd.Series[Any]:
