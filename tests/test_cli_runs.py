@@ -109,8 +109,10 @@ def test_a_shell_completes_commands_and_options() -> None:
     check += "COMP_WORDS=(anton-notebook rerun --prompt-f) COMP_CWORD=2\n_anton_notebook\necho ${COMPREPLY[@]}\n"
     done = subprocess.run(["bash", "-c", check], capture_output=True, text=True)
     assert done.stdout.split() == ["export", "--prompt-file"], done.stderr
-    assert "bashcompinit" in ran("completion", "zsh").stdout
-    assert "__fish_use_subcommand" in ran("completion", "fish").stdout
+    for shell, sign in (("zsh", "compdef _anton_notebook anton-notebook"), ("fish", "__fish_use_subcommand")):
+        script = ran("completion", shell).stdout
+        assert sign in script
+        assert [name for name in COMMANDS if COMMANDS[name].HELP.split("'")[0] not in script] == []
 
 
 def test_a_run_is_planned_and_forked_from_a_span_and_its_checkpoints_are_listed(
