@@ -38,6 +38,7 @@ def texts(values: Sequence[Any]) -> list[str]:
         return [text(value) for value in values]
 
 
+_UNKNOWN = array("q", [NAT])
 OPEN, ENDED, LOST = 0, 1, 2
 _DTYPES = {"starts": np.int64, "ends": np.int64, "previous": np.int32, "state": np.uint8}
 
@@ -90,8 +91,9 @@ class Calls:
     def fill(self) -> None:
         """Makes room for the times of the calls that were added; they are unknown."""
         more = len(self.ids) - len(self.state)
-        self.starts.extend([NAT] * more)
-        self.ends.extend([NAT] * more)
+        unknown = _UNKNOWN * more
+        self.starts += unknown
+        self.ends += unknown
         self.state.extend(bytes(more))
 
     def at(self, column: Literal["starts", "ends", "previous", "state"]) -> Any:

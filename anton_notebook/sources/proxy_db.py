@@ -195,8 +195,8 @@ class ProxyDb:
         return new
 
     def _take(self, rows: list[Row]) -> bool:
-        tasks = self._tasks.of([row[14] for row in rows])
-        new = self.runs.take(rows, tasks)
+        columns = list(zip(*rows, strict=True))
+        new = self.runs.take(rows, columns, self._tasks.of(columns[14]))
         if self.runs.waiting >= FLUSH:
             self.runs.flush()
         return new

@@ -84,10 +84,10 @@ class Runs:
 
     # -- rows
 
-    def take(self, rows: list[Row], tasks: Sequence[Task]) -> bool:
-        """Takes new rows and what is known of their tasks. True where one of them is shown. They are in the store after `flush`."""
+    def take(self, rows: list[Row], columns: Sequence[Sequence[Any]], tasks: Sequence[Task]) -> bool:
+        """Takes new rows (also in columns) and what is known of their tasks. True where one of them is shown. `flush` puts them
+        into the store."""
         calls, held, find = self.calls, self._held, self._turns.find
-        columns = list(zip(*rows, strict=True))
         ids = texts(columns[1])
         shown: list[int] = []
         first, now = len(held.numbers), time.monotonic()
@@ -132,10 +132,10 @@ class Runs:
             elif results:
                 held.showers.append(number)
                 held.counts.append(len(results))
-                trace_id = group.trace_id
+                salt = hash((group.trace_id, agent))
                 for name, key in results:
                     held.names.append(name)
-                    self._seen.add(hash((trace_id, agent, key)))
+                    self._seen.add(salt ^ key)
             if previous >= 0:
                 calls.continued.add(previous)
         self.last, self.last_id = rows[-1][:2]
@@ -308,7 +308,7 @@ class Runs:
         base, again = calls.ids[previous if previous >= 0 else number], previous in calls.continued
         out = []
         for k, (name, key) in enumerate(results, 1):
-            key = hash((group.trace_id, agent, key))
+            key ^= hash((group.trace_id, agent))
             span_id = uuid5(f"{base}:tool:{k}:{calls.ids[number]}" if again else f"{base}:tool:{k}")
             if (previous < 0 or again) and key in self._seen and self._store.row(group.code, span_id) < 0:
                 continue  # an earlier call's history has it too

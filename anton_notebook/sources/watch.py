@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import FileModifiedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
@@ -73,9 +73,30 @@ def new_observer(hear: Callable[[str, FileSystemEvent], None]) -> BaseObserver:
             def queue_event(self, event: FileSystemEvent) -> None:
                 hear(self.watch.path, event)
 
+            def on_thread_start(self) -> None:
+                super().on_thread_start()
+                _shorten(getattr(self, "_inotify", None), self.watch.path, hear)
+
         if issubclass(getattr(observer, "_emitter_class", object), InotifyEmitter):
             observer._emitter_class = Prompt
     return observer
+
+
+def _shorten(group: Any, folder: str, hear: Callable[[str, FileSystemEvent], None]) -> None:
+    """Has the thread that reads the system's events tell of a written file itself: watchdog would wake another one for that, which
+    pairs renames. Where its inner parts are called otherwise, all is left as it is."""
+    plain, path_of = getattr(group, "on_event", None), getattr(group, "_build_event_source_path", None)
+    if plain is None or path_of is None:
+        return
+
+    def on_event(event: Any) -> None:
+        path = path_of(event) if event.is_modify and not event.is_directory else None
+        if path is None:
+            plain(event)
+        else:
+            hear(folder, FileModifiedEvent(os.fsdecode(path)))
+
+    group.on_event = on_event
 
 
 @dataclass(slots=True)

@@ -64,6 +64,8 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
         pending.hashed.append(hashed(list(pending.filled.values())))
     if len(rows):
         _resolve(store, rows, pending.parents, pending.hashed)
+    if len(rows) == 1 and store.size == first_derived and (changed_one := _join_one(store, rows)) is not None:
+        return changed_one, _NO_ROWS, pending.traces
     changed: list[Int32] = [rows, np.array(pending.changed, np.int32)]
     for row in pending.filled:
         _seen(store, row)
@@ -88,6 +90,21 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     return put[(c.flags[put] & DEAD) == 0], gone, pending.traces
 
 
+def _join_one(store: Store, rows: Int32) -> Int32 | None:
+    """As the rest of `join`, for the one line that a live run appends. None where it may change more."""
+    pending = store.pending
+    if pending.filled or pending.changed or pending.gone or pending.ended:
+        return None
+    row = int(rows[0])
+    if store.traces[int(store.c.trace[row])].stale:
+        return None
+    touched = _attach_one(store, row)
+    if touched is None:
+        return None
+    store.pending = Pending(waiting=pending.waiting)
+    return np.array(sorted({row, *touched.tolist()}), np.int32) if len(touched) else rows
+
+
 def _seen(store: Store, row: int) -> None:
     """A parent that was waited for is there: its children of another agent have to move to their own agent's node."""
     c = store.c
@@ -108,6 +125,9 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[I
     """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row. `parts`: the parents' hashes."""
     without = parents.count(None)
     if without == len(parents):
+        return
+    if len(parents) == 1:
+        _resolve_one(store, int(rows[0]), parents[0])
         return
     raw = parts[0] if len(parts) == 1 else np.concatenate(parts)
     named = np.flatnonzero(raw != _NO_HASH)
@@ -136,6 +156,19 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[I
     waits = (above >= 0) & ((c.flags[above] & PENDING) != 0)
     for child, parent_row in zip(children[waits].tolist(), above[waits].tolist(), strict=True):
         store.pending.waiting.setdefault(parent_row, []).append(child)
+
+
+def _resolve_one(store: Store, row: int, parent: str | None) -> None:
+    c, trace = store.c, int(store.c.trace[row])
+    if parent is None:
+        return
+    above = store.index.find_one(key_of(parent, trace))
+    if above < 0 or store.ids[above] != parent or c.trace[above] != trace or int(c.flags[above]) & int(DEAD):
+        above = -1 if parent == store.traces[trace].trace_id else _pending_row(store, trace, parent)
+    c = store.c
+    c.recorded_parent[row] = above
+    if above >= 0 and int(c.flags[above]) & int(PENDING):
+        store.pending.waiting.setdefault(above, []).append(row)
 
 
 def _pending_row(store: Store, trace: int, span_id: str) -> int:
@@ -238,7 +271,8 @@ def _attach_one(store: Store, row: int) -> Int32 | None:
         return None
     if int(c.flags[row]) & int(_KEEP) or store.class_kind[cls] < AGENT_KINDS or start == NAT or c.duration[row] == NAT:
         return None
-    if start <= agent.first[0] or (recorded < 0 and (info.first_root is None or start <= info.first_root[0])):
+    me = start, store.ids[row]
+    if me < agent.first or (recorded < 0 and (info.first_root is None or (*me, code) < info.first_root)):
         return None
     stands = recorded >= 0 and int(store.class_agent[c.cls[recorded]]) == code
     if recorded >= 0 and (int(c.flags[recorded]) & int(PENDING) or not (stands or recorded in agent.foreign)):
