@@ -2,6 +2,7 @@
 import { Model } from "../src/model";
 import { FakeKernel } from "../src/testing/kernel";
 import { figures, makeRun, Player } from "../src/testing/runs";
+import { MARKS, markWord } from "../src/ui/marks";
 import { mountView } from "../src/view/mount";
 
 const query = new URLSearchParams(location.search);
@@ -21,6 +22,8 @@ kernel.details = (row) => {
   const span = kernel.spans[row]!;
   return {
     row,
+    note: "",
+    ...(notes.get(row) ?? { mark: markWord(span.mark) }),
     span_id: `span-${row}`,
     trace_id: span.trace,
     kind: span.kind,
@@ -99,6 +102,28 @@ const branch = query.has("branch")
       provenance: i < run.length * 0.35 ? 1 : i < run.length * 0.6 ? 2 : i < run.length * 0.85 ? 3 : 4,
     }))
   : [];
+// notes and marks, as the kernel would keep them
+const notes = new Map<number, { note: string; mark: string }>();
+if (query.has("marks")) for (const [i, span] of run.entries()) if (i % 5 === 1) span.mark = 1 + ((i / 5) & 3);
+kernel.answers.note = (args) => {
+  const row = Number(args.row);
+  notes.set(row, { note: String(args.note), mark: String(args.mark) });
+  const mark = 1 + MARKS.indexOf(String(args.mark) as (typeof MARKS)[number]);
+  kernel.put({ ...(kernel.spans[row] as (typeof run)[number]), mark }, row);
+  setTimeout(() => kernel.flush(), 1);
+  return notes.get(row);
+};
+// one call tried again an hour later: answers that arrive one after another
+const tried = query.has("tried")
+  ? run.findIndex((span, i) => span.kind === "llm" && span.agent !== "orchestrator" && i > 8)
+  : -1;
+const answers = Array.from({ length: tried < 0 ? 0 : Number(query.get("tried") || 3) }, (_, i) => ({
+  ...(run[tried] as (typeof run)[number]),
+  trace: "sweep",
+  parent: null,
+  start: (run[tried] as (typeof run)[number]).start + 3.6e6 + i * 400,
+  status: 1,
+}));
 kernel.answers.conversation = (args) => {
   const asked = kernel.spans[Number(args.row)] as (typeof run)[number];
   const calls = run.flatMap((span, row) => (span.kind === "llm" && span.agent === asked.agent ? [row] : []));
@@ -177,7 +202,11 @@ kernel.answers.difference = () => ({
     ["equal", " and cover it with tests.", ""],
   ],
 });
-kernel.show(["Add a cache layer to all modules", ...(branch.length > 0 ? ["replay"] : [])]);
+kernel.show([
+  "Add a cache layer to all modules",
+  ...(branch.length > 0 ? ["replay"] : []),
+  ...(tried < 0 ? [] : ["sweep"]),
+]);
 const root = document.getElementById("cell") as HTMLElement;
 const connection = kernel.connect();
 const model = new Model(connection);
@@ -193,6 +222,11 @@ if (query.has("live")) {
   for (const span of branch) kernel.put({ ...span, parent: span.parent === null ? null : span.parent + run.length });
   if (run.length > 0) kernel.runs = [figures(run, "Add a cache layer to all modules")];
   if (branch.length > 0) kernel.runs.push(figures(branch, "replay", "replay", "Add a cache layer to all modules"));
+  for (const span of answers) kernel.put(span);
+  if (tried >= 0) {
+    const sweep = figures(answers, "sweep", "rerun", run[0]!.trace);
+    kernel.runs.push({ ...sweep, name: "3 prompts", end: answers[0]!.start + 60_000, original_row: tried });
+  }
   if (query.has("branch")) {
     const [first] = kernel.runs as (typeof kernel.runs)[number][];
     kernel.runs = [

@@ -74,6 +74,48 @@ def test_keys_and_buttons_lead_to_each_view_and_the_selection_goes_along(show: O
     assert page.evaluate("kernel.traits.get('_selected_row')") == after
 
 
+# Pixels that are about of a colour, which stands on the canvas in lines that are thin.
+COLOURED = """(rgb) => {
+  const { data } = window.pixels();
+  let found = 0;
+  for (let i = 0; i < data.length; i += 4)
+    if (rgb.every((part, at) => Math.abs(data[i + at] - part) < 70) && data[i + 2] - data[i] > 80) found++;
+  return found;
+}"""
+
+
+def test_a_note_is_written_by_keyboard_and_its_mark_is_seen_and_filtered_by(show: Opener) -> None:
+    page = show(spans=60, select=12).page
+    page.get_by_label("Mark of this span").focus()
+    page.keyboard.type("bad")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Note about this span"
+    page.keyboard.type("f2/ wrong file?")  # keys of the views, which must not hear them
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("document.querySelector('.an-note-said').textContent === 'Saved'")
+    assert page.evaluate("kernel.requests.filter((one) => one.op === 'note').length") >= 1
+    assert view_of(page) == "graph" and violations(page) == []
+    page.locator(".an-stage").focus()
+    page.keyboard.press("3")
+    page.wait_for_function("document.querySelector('.an-row.an-chosen .an-noted')?.textContent === '✗ bad'")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.get_by_label("Only bad").click()
+    page.wait_for_function("document.querySelector('.an-filter-foot .an-found').textContent === '1 left'")
+
+
+def test_answers_of_an_experiment_hang_dashed_under_the_call_they_are_about(show: Opener) -> None:
+    page = show(spans=60, tried=4).page
+    page.wait_for_function("window.paints.length > 0")
+    hanging = page.evaluate("kernel.runs.map((one) => one.original_row !== null && one.origin)")
+    assert hanging == [False, "rerun"] and page.evaluate("kernel.shown.length") == 2
+    accent = page.evaluate("getComputedStyle(document.querySelector('.anton')).getPropertyValue('--an-accent').trim()")
+    rgb = [int(accent[i : i + 2], 16) for i in (1, 3, 5)]
+    assert page.evaluate(COLOURED, rgb) > 20, "the dashes between them are seen"
+    total = page.locator(".an-total").first.inner_text()
+    alone = show(spans=60).page
+    assert alone.locator(".an-total").first.inner_text() == total, "the run's sums do not count them"
+
+
 def test_a_search_and_a_filter_hold_in_every_view(show: Opener) -> None:
     page = show(spans=300).page
     page.keyboard.press("Tab")

@@ -87,7 +87,7 @@ describe("a note", () => {
     answers.note = (args) => sent.push(args) && {};
     const choice = element.querySelector<HTMLSelectElement>(".an-note select")!;
     expect(field(element).value).toBe("why twice?");
-    expect(choice.selectedOptions[0]!.textContent).toBe("? question");
+    expect(choice.selectedOptions[0]!.textContent).toBe("question ?");
     expect([field(element), choice].map((one) => one.getAttribute("aria-label"))).toEqual([
       "Note about this span",
       "Mark of this span",

@@ -16,7 +16,7 @@ export function noting(connection: Connection, epoch: () => string, details: Det
     "select",
     { "aria-label": "Mark of this span" },
     h("option", {}, "no mark"),
-    ...MARKS.map((word, i) => h("option", {}, `${SIGNS[i]} ${word}`)),
+    ...MARKS.map((word, i) => h("option", {}, `${word} ${SIGNS[i]}`)),
   ) as HTMLSelectElement;
   choice.selectedIndex = 1 + MARKS.indexOf(mark as (typeof MARKS)[number]);
   const area = h("textarea", {

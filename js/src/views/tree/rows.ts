@@ -61,7 +61,9 @@ export class Line {
       this.title,
       kind === "llm" ? shortModel(title) : title,
       status === Status.error ? h("em", {}, "failed") : null,
-      mark > 0 ? h("span.an-mark", { title: `marked ${markWord(mark)}` }, `${markSign(mark)} ${markWord(mark)}`) : null,
+      mark > 0
+        ? h("span.an-noted", { title: `marked ${markWord(mark)}` }, `${markSign(mark)} ${markWord(mark)}`)
+        : null,
     );
     this.title.title = title;
     this.kind.textContent =
