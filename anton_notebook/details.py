@@ -36,7 +36,7 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         problems.append(str(error))
     problems += [str(fault) for fault in record.get("_faults", ())]
     light = traces.store.span(row)
-    return {
+    shown = {
         "row": row,
         "span_id": span.span_id,
         "trace_id": span.trace_id,
@@ -71,6 +71,13 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         ],
         "problems": problems,
     }
+    for name, value in shown.items():
+        if isinstance(value, str) and len(value) > PIECE:
+            shown[name] = value[: PIECE - 1] + "…"
+            problems.append(
+                f"{name} has {len(value):,} characters: the first {PIECE - 1:,} are shown, all in the raw line"
+            )
+    return shown
 
 
 def piece(traces: Traces, row: int, part: str, offset: int) -> dict[str, Any]:

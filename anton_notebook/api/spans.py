@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from anton_notebook.errors import NotRerunnable
+from anton_notebook.errors import BodyUnavailable, NotRerunnable
 from anton_notebook.request import Request, Response
 from anton_notebook.shown import card
 from anton_notebook.span import LLM, NAT, Flag
@@ -73,7 +73,13 @@ class Span:
         """The whole record as it stands on disk; `BodyUnavailable` where it does no longer."""
         if self._light.file < 0:
             return {}
-        return self._traces.store.files[self._light.file].loader(self._light.offset, self._light.length)
+        file = self._traces.store.files[self._light.file]
+        found = file.loader(self._light.offset, self._light.length)
+        said = found.get("span_id")
+        if file.kind == "jsonl" and isinstance(said, str) and said != self.span_id and said.isascii():
+            where = f"{file.path} at byte {self._light.offset}"
+            raise BodyUnavailable(f"{where} no longer holds span {self.span_id!r}: it was written anew in place")
+        return found
 
     @property
     def place(self) -> Place | None:

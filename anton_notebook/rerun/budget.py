@@ -19,6 +19,14 @@ from anton_notebook.llm import Exhausted
 from anton_notebook.request import Request, Usage
 
 PICO = 10**12
+_USUAL = {
+    "service_tier": (None, "auto", "default", "standard_only", "flex", "batch"),
+    "speed": (None, "standard", "normal"),
+    "inference_geo": (None, "global"),
+    "modalities": (None, [], ["text"]),
+}
+_FEES = ("web_search_options", "audio", "prediction", "mcp_servers", "container", "best_of")
+_PAID_TOOLS = ("web_search", "code_execution", "code_interpreter", "file_search", "image_generation", "mcp")
 _UNSEEN = frozenset({"document", "file", "input_file", "container_upload", "input_audio"})
 
 
@@ -123,10 +131,8 @@ def worst_case(provider: str, request: Request, body: Mapping[str, Any]) -> int:
             f"kept; say its price first, anb.set_price({request.model!r}, input=..., output=...) in US dollars per million tokens, "
             "or leave budget=None"
         )
-    if body.get("service_tier") == "priority":
-        raise BudgetError(
-            "the price of service_tier='priority' is not known, so no budget can be kept; remove it from the parameters"
-        )
+    if (dearer := _dearer(body)) is not None:
+        raise BudgetError(f"the price of {dearer} is not known, so no budget can be kept; remove it from the request")
     window = pricing.context_window(provider, request.model)
     sent = len(json.dumps(body, ensure_ascii=False, default=str).encode("utf-8", "replace"))
     if _holds_unseen(body.get("messages")) or _own_tools(body.get("tools")):
@@ -142,6 +148,31 @@ def worst_case(provider: str, request: Request, body: Mapping[str, Any]) -> int:
     )
     writing = max(rate for rates in tiers for rate in (rates.output, rates.reasoning) if not math.isnan(rate))
     return math.ceil((sent * reading + asked * writing + price.request) * PICO) + 1
+
+
+def _dearer(body: Mapping[str, Any]) -> str | None:
+    """What in a request is billed otherwise than by the price of its tokens: tiers, fees for each use, other kinds of tokens."""
+    for name, plain in _USUAL.items():
+        if body.get(name) not in plain:
+            return f"{name}={str(body[name])[:40]!r}"
+    for name in _FEES:
+        if body.get(name) not in (None, [], {}):
+            return f"the parameter {name}"
+    tools = body.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        kind = str(tool.get("type", "")) if isinstance(tool, Mapping) else ""
+        if kind.startswith(_PAID_TOOLS):
+            return f"the tool {kind[:40]}, which takes a fee for each use,"
+    return "a cache that is kept for an hour" if _kept_long(body) else None
+
+
+def _kept_long(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        control = value.get("cache_control")
+        if isinstance(control, Mapping) and control.get("ttl") not in (None, "5m"):
+            return True
+        return any(_kept_long(inner) for inner in value.values() if isinstance(inner, list | Mapping))
+    return isinstance(value, list) and any(map(_kept_long, value))
 
 
 def _known(window: int | None, model: str, why: str) -> int:

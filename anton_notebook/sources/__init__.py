@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import tzinfo
 from pathlib import Path
@@ -294,7 +293,7 @@ class Reader:
             spans: dict[str, int] = {}
             for info, count in zip(store.files, counts.tolist(), strict=True):
                 spans[info.path] = spans.get(info.path, 0) + count
-        problems = Counter(problem.source for problem in self.problems.rows())
+        problems = self.problems.sources
         kinds = {path: recognise(path) or "empty" for path in self._files}
         kinds |= {path: "anton" for folder in self.beside.folders for path in folder.files}
         kinds |= {path: "unknown" for path in problems if path not in kinds}

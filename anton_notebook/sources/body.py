@@ -22,12 +22,12 @@ class Body:
     def load(self, offset: int, length: int) -> Mapping[str, Any]:
         """The record at `offset`; `BodyUnavailable` where the file is no longer the one that was read."""
         if self._tail.generation != self._generation or self._tail.gone:
-            raise BodyUnavailable(
-                f"{self._path} was removed, cut or replaced since this span was read; its text is gone"
-            )
+            raise self._changed()
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
+                if not self._tail.knows(fd):
+                    raise self._changed()
                 line = os.pread(fd, length, offset)
             finally:
                 os.close(fd)
@@ -49,3 +49,6 @@ class Body:
         if faults:
             record["_faults"] = [fault.reason for fault in faults]
         return record
+
+    def _changed(self) -> BodyUnavailable:
+        return BodyUnavailable(f"{self._path} was removed, cut or replaced since this span was read; its text is gone")

@@ -93,6 +93,10 @@ class SpanBody:
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
+                if not self._tail.knows(fd):
+                    raise BodyUnavailable(
+                        f"{self._path} was removed, cut or replaced since this span was read; its text is gone"
+                    )
                 return [os.pread(fd, length, offset) if length else b"" for offset, length in places]
             finally:
                 os.close(fd)

@@ -87,6 +87,11 @@ class Tail:
         if getattr(self, "_fd", -1) >= 0:
             os.close(self._fd)
 
+    def knows(self, fd: int) -> bool:
+        """Whether an open file is the one that was read: its name may stand for another since the last look."""
+        now = os.fstat(fd)
+        return (now.st_dev, now.st_ino) == self._id and os.pread(fd, len(self._prefix), 0) == self._prefix
+
     @property
     def waiting(self) -> int:
         """Bytes behind the last newline."""

@@ -15,7 +15,7 @@ import numpy as np
 from anton_notebook.span import NAT, ORIGINS, Bool, Flag, Own, Records
 from anton_notebook.store import figures
 from anton_notebook.store.index import hashed
-from anton_notebook.store.nodes import AGENT_KINDS
+from anton_notebook.store.nodes import AGENT_KINDS, hidden
 
 if TYPE_CHECKING:
     from anton_notebook.store.core import Store
@@ -137,7 +137,7 @@ def _row_rank(store: Store, row: int) -> Rank:
 def _hidden(store: Store, row: int, cls: int) -> None:
     """A line has the id of an agent's node: an export's line of that very agent is the node, another is told of."""
     if store.class_agent[cls] != store.class_agent[store.c.cls[row]] or store.class_kind[cls] >= AGENT_KINDS:
-        store.on_problem(row, "span_id", "a line has the id that an agent's own node has here; it is not shown")
+        hidden(store, row)
 
 
 def _same(store: Store, records: Records, i: int, row: int) -> bool:

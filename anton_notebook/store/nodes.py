@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anton_notebook.span import AGENT, NAT, ORCHESTRATOR, Bool, Flag, Int32, Int64, SpanClass
+from anton_notebook.store import figures
 from anton_notebook.store.ids import uuid5, uuid5s
 from anton_notebook.store.index import hashed, key_of, keys_of
 from anton_notebook.store.runs import Agent, TraceInfo
@@ -125,8 +126,16 @@ def _derived(store: Store, info: TraceInfo, code: int) -> int:
     row = store.row(info.code, span_id)
     if row < 0:
         return new_row(store, info.code, span_id, cls, Flag.DERIVED)
+    if not store.c.flags[row] & (DEAD | PENDING | DERIVED):
+        figures.count(store, np.array([row], np.int32), -1)
+        hidden(store, row)
     store.c.flags[row] = DERIVED
     return row
+
+
+def hidden(store: Store, row: int) -> None:
+    """Tells of a line that has the id of an agent's node."""
+    store.on_problem(row, "span_id", "a line has the id that an agent's own node has here; it is not shown")
 
 
 def keep_lasts(store: Store, rows: Int32, agents: Int32) -> None:

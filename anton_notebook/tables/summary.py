@@ -41,7 +41,7 @@ def summary(traces: Any, *, width: int | None = None, since: Since = None) -> st
         parts += [_runs(runs)]
         parts += [_spent("Agents", by_agent, "agent"), _spent("Models", by_model[by_model["calls"] > 0], "model")]
         parts += [_tools(by_tool[by_tool["tool_calls"] > 0]), _failures(spans), _unpriced(by_agent)]
-    parts.append(_problems(traces.problems_df(since=since)))
+    parts.append(_problems(traces.problems_df(since=since), 0 if since else traces.reader.problems.count))
     said = [part if isinstance(part, str) else part.fitting(width) for part in parts if part]
     return "\n\n".join([*_wrapped(said[:1], width), *said[1:]]) + "\n"
 
@@ -290,13 +290,15 @@ def _unpriced(by_agent: pd.DataFrame) -> Table | None:
     return Table(title, ["model", "provider", "why", "calls"], rows, 3, ("provider", "calls"))
 
 
-def _problems(problems: pd.DataFrame) -> Table | None:
+def _problems(problems: pd.DataFrame, counted: int) -> Table | None:
     if not len(problems):
         return None
     counts = problems["reason"].astype(object).value_counts(sort=True)
     rows = [[one_line(reason, 90), str(count)] for reason, count in counts.iloc[:FAILURES].items()]
     return Table(
-        f"{_many(len(problems), 'thing')} could not be read; problems_df() lists them", ["reason", "times"], rows
+        f"{_many(max(counted, len(problems)), 'thing')} could not be read; problems_df() lists them",
+        ["reason", "times"],
+        rows,
     )
 
 

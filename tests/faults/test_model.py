@@ -20,6 +20,7 @@ from anton_notebook import picture
 from anton_notebook.sources import Reader
 from anton_notebook.span import NAT
 from anton_notebook.store import Store
+from anton_notebook.store.nodes import agent_id
 from tests.canonical import state
 from tests.faults.test_tailing import reasons, spans
 from tests.pages import line
@@ -82,6 +83,15 @@ def test_G3_the_same_id_again_is_merged_or_told_and_nothing_vanishes(tmp_path: P
     assert spans(traces) == ["odd", "odd", "run", "same"] and traces.span("run").status == "ok"
     assert traces.span("odd", trace_id="t").duration_ms == 10.0
     assert reasons(traces).count("first is kept") == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_G3_a_line_with_the_id_of_an_agents_node_is_told(tmp_path: Path, first: bool) -> None:
+    good, sly = row("good", "module_a"), row(agent_id("t", "module_a"), "module_a")
+    (tmp_path / "t.jsonl").write_text(lines_of(*([sly, good] if first else [good, sly])))
+    traces = anb.read_traces(tmp_path)
+    assert spans(traces) == ["good"] and "has the id that an agent's own node has" in reasons(traces)
+    assert traces.runs_df()["llm_calls"].tolist() == [1]
 
 
 @st.composite

@@ -21,8 +21,9 @@ from anton_notebook.llm import Scripted
 from anton_notebook.request import Response
 from anton_notebook.rerun.answers import Answers, Entry, Kept
 from anton_notebook.sources.lines import DEPTH
-from anton_notebook.sources.problems import KEPT
+from anton_notebook.sources.problems import EACH, KEPT, Problems
 from anton_notebook.sources.tail import LINE_LIMIT
+from anton_notebook.span import Problem
 from tests.conftest import ROOT
 from tests.faults.test_tailing import spans
 from tests.pages import line
@@ -322,9 +323,25 @@ def test_P_13_bad_lines_without_end_are_counted_and_kept_only_so_far(
         out.write(line("after"))
     traces = anb.read_traces(tmp_path)
     assert spans(traces) == ["after"] and traces.reader.problems.count == count
-    assert len(traces.reader.problems.rows()) == KEPT
+    frame = traces.problems_df()
+    assert (
+        len(frame) == EACH + 1 and frame["reason"].iloc[-1] == f"{count - EACH:,} more problems are counted, not listed"
+    )
     said = traces.reader.problems.sentence()
-    assert f"{count:,} lines" in said and f"first {KEPT:,} are kept" in said
+    assert f"{count:,} lines" in said and f"first {EACH} of each file" in said
+    assert anb.sources(tmp_path)["problems"].tolist() == [count]
+
+
+def test_P_13_the_faults_of_one_file_hide_none_of_anothers(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_bytes(b"{bad\n" * (2 * EACH) + line(name))
+    traces = anb.read_traces(tmp_path)
+    listed = traces.problems_df()
+    assert listed.groupby("source", observed=True).size().tolist() == [EACH + 1, EACH + 1]
+    many = Problems()
+    for i in range(2 * KEPT):
+        many.add(Problem(f"{i % (KEPT // 50)}", 1, 0, "odd", None, None))
+    assert many.count == sum(many.sources.values()) == 2 * KEPT and len(many.rows()) <= KEPT + KEPT // 50
 
 
 def test_every_naughty_string_is_the_same_from_the_file_to_every_way_out(tmp_path: Path, corpus: Path) -> None:

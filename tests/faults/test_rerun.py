@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,9 +20,11 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.checkpoints import Store, file
-from anton_notebook.errors import AntonNotebookError
+from anton_notebook.errors import AntonNotebookError, BudgetError
 from anton_notebook.llm import Policy, Scripted
 from anton_notebook.rerun import Budget, Sweep, plan
+from anton_notebook.rerun.budget import worst_case
+from anton_notebook.rerun.variants import plain_body
 from tests import test_checkpoint_store as checkpoint_store
 from tests.conftest import ROOT
 from tests.pages import line
@@ -137,6 +140,29 @@ def overspent(make: type[Budget]) -> int:
         asyncio.run(sweep.run())
         bad += shop.billed > purse.spent_usd + 1e-12 or shop.billed > 0.01
     return bad
+
+
+DEARER: dict[str, dict[str, Any]] = {
+    "service_tier='priority'": {"service_tier": "priority"},
+    "speed='fast'": {"speed": "fast"},
+    "inference_geo='us'": {"inference_geo": "us"},
+    "modalities": {"modalities": ["text", "audio"]},
+    "web_search_options": {"web_search_options": {"search_context_size": "high"}},
+    "prediction": {"prediction": {"type": "content", "content": "x"}},
+    "web_search_20250305, which takes a fee": {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+    "code_interpreter, which takes a fee": {"tools": [{"type": "code_interpreter"}]},
+    "kept for an hour": {
+        "tools": [{"type": "custom", "name": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+    },
+}
+
+
+@pytest.mark.parametrize("what", DEARER)
+def test_R3_what_costs_more_than_its_tokens_is_refused_with_a_budget(what: str) -> None:
+    request = asked()
+    assert worst_case("openai", request, plain_body(request)) > 0
+    with pytest.raises(BudgetError, match=re.escape(what)):
+        worst_case("openai", request, {**plain_body(request), **DEARER[what]})
 
 
 def test_R3_attempts_are_counted_and_a_limiter_that_counts_clicks_is_caught() -> None:

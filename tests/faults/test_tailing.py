@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anton_notebook as anb
-from anton_notebook.errors import NotATrace
+from anton_notebook.errors import BodyUnavailable, NotATrace
 from anton_notebook.sources import tail as tail_module
 from anton_notebook.sources import watch
 from anton_notebook.sources.live import follow
@@ -347,6 +347,27 @@ def test_T13_opened_and_closed_leaves_no_thread_and_no_file(file: Path) -> None:
         cycle(turn)
     eventually(lambda: threading.active_count() <= threads)
     assert len(os.listdir("/proc/self/fd")) == handles
+
+
+def test_T4_a_replaced_files_text_is_never_shown_for_a_span_of_the_old_one(file: Path) -> None:
+    """Also before the next look at the file, and where the other file is as long and begins likewise."""
+    head = line("head", response="y" * 2000)
+    for name, in_place in (("replaced", False), ("in place", True)):
+        path = file.parent / f"{name}.jsonl"
+        path.write_bytes(head.replace(b"head", name[:4].encode()) + line(f"old {name[:2]}", response="mine"))
+        traces = anb.read_traces(path)
+        assert traces.span(f"old {name[:2]}").response.text == "mine"
+        other = (
+            path.read_bytes().replace(f"old {name[:2]}".encode(), f"new {name[:2]}".encode()).replace(b"mine", b"your")
+        )
+        if in_place:
+            with path.open("r+b") as out:
+                out.write(other)
+        else:
+            (file.parent / "aside").write_bytes(other)
+            os.replace(file.parent / "aside", path)
+        with pytest.raises(BodyUnavailable):
+            _ = traces.span(f"old {name[:2]}").response
 
 
 def test_T13_dropped_without_close_holds_no_file(file: Path) -> None:

@@ -76,7 +76,7 @@ def test_killed_replays_pay_nothing_twice_and_leave_originals_alone(tmp_path: Pa
                 process.send_signal(signal.SIGKILL)
             answered = _answered(tmp_path)
             first = Counter(call.raw for call in server.calls[heard:])
-            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, done.stderr
             for call in server.calls[heard + sum(first.values()) :]:
                 said = json.dumps(call.body["messages"], sort_keys=True)
