@@ -4,6 +4,7 @@
 # make docs     the documentation, as pages in build/docs
 # make bench-peers  frames of spans beside Phoenix and MLflow, installed into environments of their own
 # make matrix   the wheel in bare environments: each Python that is found, lowest and newest versions (PYTHONS="…" chooses)
+# make kernels  a live graph under older and newer ipykernels
 # make nightly  the long versions of the tests, an hour of models that fail, 48 minutes of a live run: a good hour (ARGS="--minutes 5")
 # make release-check  the same with the numbers of a release: half a million sequences, ten thousand kills, eight hours
 # make soak     a live run at ten times its speed for 48 minutes (ARGS="--minutes 5"): memory, file handles, threads, the page's heap
@@ -18,7 +19,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test docs bench bench-peers matrix nightly release-check soak install chromium
+.PHONY: help demo test docs bench bench-peers matrix kernels nightly release-check soak install chromium
 .NOTPARALLEL:
 
 help:
@@ -43,6 +44,9 @@ bench-peers: install
 
 matrix: install
 	$(BIN)/python tests/matrix.py $(ARGS)
+
+kernels: install
+	$(BIN)/python tests/kernels.py $(ARGS)
 
 nightly: install chromium
 	$(BIN)/python tests/nightly.py $(ARGS)

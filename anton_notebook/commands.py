@@ -7,6 +7,7 @@ both that memory is wiped after each message: then it counts what the page asked
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import weakref
@@ -31,6 +32,7 @@ class Prompt(ipywidgets.Widget):  # type: ignore[misc]
         self._let_the_page_choose()
 
     def _send(self, msg: Any, buffers: Any = None) -> None:
+        _have_a_parent(self.comm)
         super()._send(msg, buffers)
         self._let_the_page_choose()
 
@@ -38,6 +40,16 @@ class Prompt(ipywidgets.Widget):  # type: ignore[misc]
         memory: dict[str, Any] = getattr(self.comm, "__dict__", {})
         memory.pop("_reply_subshell_id", None)
         memory.get("_reply_subshell_ids", {}).clear()
+
+
+def _have_a_parent(comm: Any) -> None:
+    """ipykernel 7.0 sends nothing from a thread in which it knows of no request that the message answers: here there is none."""
+    asked = getattr(getattr(comm, "kernel", None), "_shell_parent", None)
+    if isinstance(asked, contextvars.ContextVar):
+        try:
+            asked.get()
+        except LookupError:
+            asked.set({})
 
 
 class Commands(Prompt):

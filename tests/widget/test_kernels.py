@@ -1,0 +1,12 @@
+"""The graph under the oldest, the first with subshells, and the newest ipykernel."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import kernels
+
+
+@pytest.mark.nightly
+def test_a_graph_lives_under_every_ipykernel() -> None:
+    assert kernels.main([]) == 0
