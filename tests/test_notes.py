@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import sqlite3
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -154,3 +157,30 @@ def test_a_graph_takes_notes_from_python_and_from_its_page(folder: Path) -> None
         assert found.found == [row], "a note is found by its words"
     finally:
         graph.close()
+
+
+def test_an_archive_has_them_and_takes_in_what_changed(folder: Path, tmp_path: Path) -> None:
+    with anb.read_traces(folder) as traces:
+        traces.note("s1", "before", mark="bad")
+        traces.to_parquet(tmp_path / "archive")
+        traces.note("s1", "after", mark="good")
+        assert traces.to_parquet(tmp_path / "archive") > 0
+    kept = pd.read_parquet(tmp_path / "archive").dropna(subset=["note"])
+    assert kept[["span_id", "mark", "note"]].astype(str).to_numpy().tolist() == [["s1", "good", "after"]]
+
+
+def test_a_page_has_marks_always_and_notes_only_with_the_texts_and_without_secrets(
+    folder: Path, tmp_path: Path
+) -> None:
+    with anb.TraceGraph(folder, trace_id="run") as graph:
+        graph.note("s1", f"my own thought about {SECRET}", mark="bad")
+        graph.to_html(tmp_path / "a.html")
+        graph.to_html(tmp_path / "b.html", save_bodies=True)
+    states = []
+    for name in ("a", "b"):
+        text = re.search(r'id="anton-state"[^>]*>(.*?)</script>', (tmp_path / f"{name}.html").read_text(), re.DOTALL)
+        assert text is not None
+        states.append(zlib.decompressobj().decompress(base64.b64decode(json.loads(text[1])["saved"])[4:]))
+    assert [b"my own thought" in state for state in states] == [False, True]
+    assert not any(SECRET.encode() in state for state in states)
+    assert all(bytes([1 + MARKS.index("bad")]) in state for state in states)

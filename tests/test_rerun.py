@@ -22,7 +22,8 @@ import pytest
 from servers.llm_server import Call, LlmServer, Reply
 
 import anton_notebook as anb
-from anton_notebook.errors import BudgetError, NotRerunnable, TranslationError
+from anton_notebook import llm
+from anton_notebook.errors import BudgetError, NotRerunnable, TranslationError, UnknownProvider
 from anton_notebook.llm import Scripted
 from anton_notebook.protocol import Encoder, Known, Scope
 from anton_notebook.request import Request, Response, Usage
@@ -279,6 +280,20 @@ def test_a_provider_of_ones_own_is_one_method() -> None:
     df = sweep(REQUEST, prompt=["a", "bad", "c"], provider=Mine(), baseline=1)
     assert df["response"].tolist()[:2] == ["<Hi>", "<a>"] and df["error"].tolist()[2] == "RuntimeError: no"
     assert df["cost_usd"][0] == pytest.approx(2.5)
+
+
+def test_a_server_of_ones_own_needs_no_key(server: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    local = Request("", "llama3.2:3b", messages=[{"role": "user", "content": "Hi"}])
+    with pytest.raises(UnknownProvider, match=r"OpenAI\(base_url=.*OPENAI_BASE_URL"):
+        rerun(local, progress=False)
+    monkeypatch.setenv("OLLAMA_HOST", server.url.removeprefix("http://"))
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/v1")
+    for provider in ("ollama", llm.OpenAI(base_url=f"{server.url}/v1"), llm.Ollama(base_url=server.url), None):
+        assert rerun(local, provider=provider, progress=False)["error"].isna().all(), provider
+    assert {call.path for call in server.calls} == {"/v1/chat/completions"} and len(server.calls) == 4
+    assert {call.body["model"] for call in server.calls} == {"llama3.2:3b"}
 
 
 def test_a_script_is_followed_in_order_and_is_loud_when_exhausted() -> None:

@@ -199,7 +199,7 @@ class Frames:
 
         Returns how many rows were written: new ones, and those that have changed since (a call that has ended, a run whose
         price is another). What is there of other runs stays. Doing it again changes nothing, and an interrupted one leaves
-        the archive as it was. `anb.scan(directory)` reads it. Texts of messages and results are not in it.
+        the archive as it was. `anb.scan(directory)` reads it. Texts of messages and results are not in it, your notes are.
 
         Raises `ArchiveError` without pyarrow (`pip install 'anton-notebook[archive]'`), or where the folder is of a newer
         version.
