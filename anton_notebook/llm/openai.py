@@ -41,7 +41,7 @@ class OpenAI(Sdk):
 
     def _client(self, key: str | None) -> Any:
         sdk = self._import()
-        base = self.base_url or (None if self.name == OPENAI else self.place)
+        base = self.base_url if self.name == OPENAI else self.place
         return self._make(sdk.AsyncOpenAI, sdk, api_key=key, base_url=base)
 
     def _send(self, client: Any, body: dict[str, Any]) -> Any:
