@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -460,3 +461,43 @@ def test_frames_that_grew_are_those_of_reading_anew(
     for name in ("messages", "tool_calls"):
         pd.testing.assert_frame_equal(frame_of(traces, name), frame_of(new, name))
     assert len(held) in (0, 2)
+
+
+def test_texts_are_kept_in_the_form_that_takes_fewer_bytes(tmp_path: Path) -> None:
+    lines = [
+        (call if i % 2 else tool)(
+            f"span-{i:08d}", f"2026-01-01T00:{i // 60:02d}:{i % 60:02d}Z", parent_id=f"span-{i - 1:08d}"
+        )
+        for i in range(400)
+    ]
+    failed = [
+        {**line, "success": False, "error": f"failed at {i}"} if i % 5 == 0 else line for i, line in enumerate(lines)
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in failed) + "torn\n" * 5)
+    traces = anb.read_traces(tmp_path)
+    store = traces.store
+    objects: list[Any] = [
+        *store.ids,
+        *store.errors.values(),
+        *(x for info in store.traces for x in (info.trace_id, info.name)),
+    ]
+    objects += [text for problem in traces.reader.problems.rows() for text in problem]
+    held = {id(text) for text in objects}
+    form: dict[str, str] = {}
+    for name in FRAMES:
+        frame = frame_of(traces, name)
+        for column in frame.columns[frame.dtypes == "str"]:
+            values = frame[column].array
+            made = [text for text in np.asarray(values, dtype=object) if isinstance(text, str)]
+            arrow = pd.array(np.asarray(values, dtype=object), dtype=kept_as_arrow()).nbytes
+            own_bytes = sum(sys.getsizeof(text) for text in made if id(text) not in held) if made else 0
+            python = 8 * len(frame) + (own_bytes if values.dtype.storage == "python" else sum(map(sys.getsizeof, made)))
+            form[f"{name}.{column}"] = f"{values.dtype.storage} {min(arrow, python)} of {max(arrow, python)}"
+            assert (values.dtype.storage == "pyarrow") == (arrow < python), (name, column, arrow, python)
+    # Ids, names and errors are the store's own objects, so that a column of them is a pointer a row; texts of messages are nobody's.
+    assert [name for name, said in form.items() if said.startswith("pyarrow")] == ["messages.text"], form
+    assert {"spans.span_id", "spans.parent_id", "spans.error", "messages.span_id", "tool_calls.error"} <= form.keys()
+
+
+def kept_as_arrow() -> pd.StringDtype:
+    return pd.StringDtype(storage="pyarrow", na_value=np.nan)
