@@ -8,6 +8,7 @@ environment that look like keys. It works on copies; what was recorded stays as 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 from collections import Counter
@@ -175,9 +176,14 @@ def _secret(name: str, value: str) -> bool:
 
 
 def _spellings(value: str) -> set[str]:
-    """A value as it is, as an address has it, and in base64."""
+    """A value as it is, as an address has it, in base64, and as JSON has it: tools answer with JSON, in which there may be more."""
     coded = base64.b64encode(value.encode("utf-8", "surrogateescape")).decode()
-    return {value, quote(value, safe=""), coded}
+    spelled = {value, quote(value, safe="", errors="surrogateescape"), coded}
+    inner = {value}
+    for _ in range(3):
+        inner = {json.dumps(one, ensure_ascii=ascii)[1:-1] for one in inner for ascii in (True, False)}
+        spelled |= inner
+    return spelled
 
 
 def _looks_made(value: str) -> bool:

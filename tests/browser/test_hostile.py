@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import Error as PlaywrightError
 
 import anton_notebook as anb
+from anton_notebook.compare.sides import show_diff
 from anton_notebook.llm import Scripted
 from tests.browser.test_dashboard import Command
 from tests.test_dashboard import line, put
@@ -338,3 +339,45 @@ def test_X1_no_payload_runs_in_a_saved_page_or_a_still_picture(
         watched.page.wait_for_timeout(60)
     watched.page.wait_for_selector(".an-details pre", state="attached")
     watched.clean("the saved page")
+
+
+def test_X1_no_payload_runs_in_what_a_cell_shows_of_an_object(
+    tmp_path: Path, context: BrowserContext, payloads: list[str]
+) -> None:
+    """Jupyter puts `_repr_html_` into the page as markup: all that is shown so, with every payload in every text of it."""
+    names = [
+        line(
+            f"{i} {text[:60]}", 1, trace_id=f"many {text[:60] if i % 50 == 0 else ''}", agent_name=text, model=text, tool_name=text,
+            span_type="tool" if i % 2 else "llm", error=text, system_prompt=text, messages=[{"role": "user", "content": text}],
+            response=text, timestamp=f"2026-11-23T02:00:00.{i:06d}Z",
+        )
+        for i, text in enumerate(payloads)
+    ]  # fmt: skip
+    put(tmp_path / "names.jsonl", *names)
+    traces = anb.read_traces(tmp_path)
+    first = traces.span(names[0]["span_id"])
+    shown: list[Any] = [traces, *(traces[trace_id] for trace_id in traces.runs_df()["trace_id"].tolist()[:60])]
+    for one in names[::5]:
+        span = traces.span(one["span_id"], one["trace_id"])
+        shown += [span, *([span.request, span.response] if span.kind == "llm" else [])]
+    shown += [anb.checkpoint(first, note=text) for text in payloads[:300:10]]
+    model = Scripted(lambda request: f"{request.prompt} {payloads[9]}")
+    shown += [show_diff(anb.rerun(first, prompt=payloads[:300:3], provider=model, progress=False), limit=100)]
+    shown += [anb.quote(first, prompt=payloads[:40], model=payloads[10], provider=model)]
+    parts = [one._repr_html_() for one in shown]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; script-src 'nonce-own'"
+    page = {
+        "status": 200,
+        "content_type": "text/html",
+        "headers": {"content-security-policy": policy},
+        "body": "<body></body>",
+    }
+    context.route(
+        "**/*", lambda route: route.fulfill(**page) if route.request.url.endswith("invalid/") else route.abort()
+    )
+    watched = Watched(context, "http://hostile.invalid/")
+    watched.page.goto("http://hostile.invalid/")
+    for begin in range(0, len(parts), 100):
+        watched.page.evaluate("all => { document.body.innerHTML = all.join(''); }", parts[begin : begin + 100])
+        watched.clean(f"the objects from {begin} on")
+    print(f"{len(parts)} objects shown as markup, {sum(map(len, parts)) / 1e6:.1f} MB")

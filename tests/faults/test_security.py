@@ -22,6 +22,7 @@ import anton_notebook as anb
 from anton_notebook.checkpoints import Store
 from anton_notebook.errors import CheckpointError
 from anton_notebook.llm import Scripted
+from anton_notebook.redact import Redactor
 from tests.conftest import ROOT
 from tests.pages import line
 from tests.test_dashboard import Served
@@ -107,6 +108,18 @@ def test_X5_no_export_and_no_saved_state_holds_a_known_secret(leaky: Path, tmp_p
     )
     assert not leaks
     assert (leaky / "t.jsonl").read_bytes() == before
+
+
+def test_X5_a_value_of_the_environment_is_found_in_json_in_json() -> None:
+    value = 'pa"ss\\word\n12\u00e93456'
+    redactor = Redactor({"MY_API_TOKEN": value})
+    told = value
+    for _ in range(4):
+        assert redactor.text(f"said {told}.") == "said [redacted: value of the environment]."
+        told = json.dumps(told)[1:-1]
+    assert (
+        redactor.text(json.dumps({"a": value}, ensure_ascii=False)) == '{"a": "[redacted: value of the environment]"}'
+    )
 
 
 def test_X4_the_key_of_the_environment_is_in_nothing_that_is_kept(
