@@ -123,7 +123,7 @@ def test_the_demo_answers_writes_traces_and_leaves_nothing_behind(
     while sum(path.stat().st_size for path in (folder / TRACES).glob("*.jsonl")) <= written:
         assert time.monotonic() < until, "the traces do not grow"
         time.sleep(0.05)
-    assert "widget-view+json" in (folder / NOTEBOOK).read_text()
+    assert "widget-view+json" in (folder / NOTEBOOK).read_text(), "".join(demo.lines)
     assert demo.end(number) == 0, "".join(demo.lines)
     assert gone(family) == []
     assert list(demo.temp.iterdir()) == []

@@ -110,7 +110,7 @@ class Lab:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    def run(self, notebook: str, seconds: float = 60.0) -> None:
+    def run(self, notebook: str, seconds: float = 120.0) -> None:
         """Runs a notebook's cells down to its first widget, in the kernel that its page will meet, and saves their outputs."""
         import nbformat
         from jupyter_client.blocking.client import BlockingKernelClient
@@ -119,12 +119,13 @@ class Lab:
             "POST",
             "api/sessions",
             {"path": notebook, "name": notebook, "type": "notebook", "kernel": {"name": "python3"}},
+            seconds,
         )
         path = self.folder / notebook
         pages = nbformat.read(path, as_version=4)
         client = BlockingKernelClient()
         client.load_connection_file(str(self.state / "runtime" / f"kernel-{session['kernel']['id']}.json"))
-        client.start_channels()
+        client.start_channels(hb=False)  # who misses a heartbeat for a second is busy, and would be taken for dead
         try:
             client.wait_for_ready(timeout=seconds)
             for cell in pages.cells:
@@ -148,7 +149,7 @@ class Lab:
         # The outputs are ours: without this the page would show them as those of a stranger, without the widget.
         self._ask("POST", f"api/contents/{notebook}/trust")
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None, seconds: float = 30.0) -> Any:
         request = urllib.request.Request(
             f"http://{HOST}:{self.port}/{path}",
             method=method,
@@ -156,7 +157,7 @@ class Lab:
             headers={"Authorization": f"token {self._token}", "Content-Type": "application/json"},
         )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(request, timeout=30) as answer:
+        with direct.open(request, timeout=seconds) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
