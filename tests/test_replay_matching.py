@@ -139,7 +139,7 @@ def test_a_recording_that_lacks_what_an_answer_asked_for_is_named(corpus: Path, 
         asked = next(s for s in trace.spans if s.finish_reason == "tool_calls")
         cp = anb.Checkpoint.load_from_span(asked)
         answerer = FromRecording(
-            cp, Matcher(trace.spans, None), Copy(tmp_path, tmp_path / "c", "copy", lambda: None), "/repo", False
+            {}, None, Matcher(trace.spans, None), Copy(tmp_path, tmp_path / "c", "copy", lambda: None), "/repo"
         )
         got = answerer.decide("chat", {"model": asked.model, "messages": asked.request.messages})
         assert got.refuse is not None and isinstance(answerer.failure, ReplayError)

@@ -6,8 +6,12 @@ Only causes come before their effects, so a call that started before an answer w
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from anton_notebook.replay.recorded import Node, Recording, as_text
 from anton_notebook.request import text_of, tool_calls_in
@@ -38,6 +42,23 @@ class Order:
                 over.add(at)
                 at = self.nodes[at].parent
             self._above.append(frozenset(over))
+        self._below: dict[int, list[int]] = {}
+        for place, chain in enumerate(self._above):
+            for above in chain:
+                self._below.setdefault(above, []).append(place)
+        self._last: dict[tuple[int, str | None], Node | None] = {}
+        self._calls: dict[str | None, list[Node]] = {}
+        for node in self.nodes:
+            if node.kind == LLM:
+                self._calls.setdefault(node.agent, []).append(node)
+        self._followers: dict[int, list[Node]] = {}
+        for node in self.nodes:
+            for other in (node.previous, node.asker):
+                if other is not None:
+                    self._followers.setdefault(other.place, []).append(node)
+        starts, ends = [node.start for node in self.nodes], [node.end for node in self.nodes]
+        self._start, self._no_start = _times(starts)
+        self._end, self._no_end = _times(ends)
 
     def inside(self, node: Node, other: Node) -> bool:
         """Whether it lies below the other in the tree."""
@@ -54,6 +75,47 @@ class Order:
         if node.start >= other.end:
             return True
         return node.start >= other.end - self.slack and (other.start is None or other.start < node.start)
+
+    def last_before(self, node: Node, agent: str | None) -> Node | None:
+        """The last call of an agent, before this one, that it may rest on."""
+        if (node.place, agent) not in self._last:
+            calls = self._calls.get(agent, [])
+            before = reversed(calls[: bisect_left(calls, node.place, key=lambda one: one.place)])
+            found = next((one for one in before if self.may_rest(node, one)), None)
+            self._last[node.place, agent] = found
+        return self._last[node.place, agent]
+
+    def rests_on(self, node: Node) -> NDArray[np.bool_]:
+        """`may_rest(node, other)` for every other node, by place."""
+        if node.start is None:
+            out = np.ones(len(self.nodes), bool)
+        else:
+            begun = self._no_start | (self._start <= node.start)
+            late = (self._end - self.slack <= node.start) & (self._no_start | (self._start < node.start))
+            out = np.where(self._no_end, begun, (self._end <= node.start) | late)
+        for other in (node.previous, node.asker):
+            if other is not None:
+                out[other.place] = True
+        out[list(self._above[node.place])] = True
+        out[[node.place, *self._below.get(node.place, ())]] = False
+        return out
+
+    def rested_on_by(self, other: Node) -> NDArray[np.bool_]:
+        """`may_rest(node, other)` for every node, by place."""
+        if other.end is None:
+            out = self._no_start | (other.start is None) | (self._start >= (other.start or 0))
+        else:
+            near = (self._start >= other.end - self.slack) & (other.start is None or self._start > other.start)
+            out = self._no_start | (self._start >= other.end) | near
+        out[[node.place for node in self._followers.get(other.place, ())]] = True
+        out[self._below.get(other.place, [])] = True
+        out[[other.place, *self._above[other.place]]] = False
+        return out
+
+
+def _times(values: Sequence[int | None]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    missing = np.array([value is None for value in values], bool)
+    return np.array([value or 0 for value in values], np.int64), missing
 
 
 def link(nodes: Sequence[Node]) -> None:
@@ -137,6 +199,12 @@ def silent(node: Node) -> bool:
 
 def holds_answer(node: Node) -> bool:
     """Whether a turn's history repeats the earlier turn's answer word for word: what rule 1 rests on."""
+    if node.told_right is None:
+        node.told_right = _holds_answer(node)
+    return node.told_right
+
+
+def _holds_answer(node: Node) -> bool:
     previous = node.previous
     if previous is None or previous.request is None or previous.response is None or node.request is None:
         return False

@@ -6,19 +6,19 @@ Every one of them was found on runs where plain substitution made a prompt that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from anton_notebook.compare import similarity
 from anton_notebook.replay.dependence import Order
 from anton_notebook.replay.recorded import Node
-from anton_notebook.replay.values import Changed, grams, is_word, short_values, whole_values
+from anton_notebook.replay.values import Changed, grams, is_word, short_values
 from anton_notebook.request import text_of
 from anton_notebook.span import LLM, TOOL
 
 ALIKE = 0.8
 
 
-def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str, fixed: str) -> str | None:
+def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str, fixed: Container[str]) -> str | None:
     """Anything that rests on an answer that is not known, or whose shape changed.
 
     `text` is what the call says beyond its conversation, `fixed` what is known not to come from the other.
@@ -26,7 +26,7 @@ def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str,
     told = f"{other.title}: {why}"
     if node.previous is other or order.inside(node, other) or node.asker is other:
         return f"it follows {told}"
-    if any(value in text for value in whole_values(other.answer)):
+    if any(value in text for value in other.values):
         return f"it repeats a value of {told}"
     shared = grams(text) & grams(other.answer)
     if any(gram not in fixed for gram in shared):
@@ -43,11 +43,7 @@ def spawned_by(node: Node, other: Node, order: Order) -> bool:
     """Whether the other is what probably began it: the last call, before it, of the agent above it, or of its own."""
     if other.kind != LLM or node.turn or node.kind != LLM:
         return False
-    who = node.above or node.agent
-    for before in reversed(order.nodes[: node.place]):
-        if before.kind == LLM and before.agent == who and order.may_rest(node, before):
-            return before is other
-    return False
+    return order.last_before(node, node.above or node.agent) is other
 
 
 def candidates_disagree(value: str, news: Iterable[str]) -> str | None:
@@ -71,18 +67,17 @@ def other_source(values: Iterable[str], unchanged: Sequence[Node]) -> str | None
         known = None
         for value in listed:
             if value in other.answer:
-                known = known or whole_values(other.answer)
+                known = known or other.values
                 if value in known:
                     return f"{other.title} gave the same value as an answer that changed, and did not change"
     return None
 
 
-def piece_left(rest: str, source: Node, changed: Changed, new: str, fixed: str) -> str | None:
+def piece_left(rest: str, source: Node, changed: Changed, new: str, fixed: Container[str]) -> str | None:
     """A piece of a changed value that is no whole value: it was cut, or put into other words."""
-    for value in changed.loose:
-        for gram in (grams(value) - grams(new)) & grams(rest):
-            if gram not in fixed:
-                return f"it holds a piece of what {source.title} said, and no whole value of it"
+    for gram in changed.lost(new) & grams(rest):
+        if gram not in fixed:
+            return f"it holds a piece of what {source.title} said, and no whole value of it"
     for value in sorted(changed.short):
         if is_word(value, rest):
             return f"it may hold a short value that changed in {source.title}"
@@ -125,11 +120,14 @@ def looped(node: Node, order: Order, text: str) -> str | None:
     return None
 
 
-def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str) -> str | None:
-    """A prompt that waited for answers and holds no value of them: a count or a status may stand in it."""
+def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str, taken_up: dict[int, int]) -> str | None:
+    """A prompt that waited for answers and holds no value of them: a count or a status may stand in it.
+
+    `taken_up` remembers, by place of an answer, who took it up first.
+    """
     if node.kind != LLM:
         return None
-    open_ones = [other for other in unsettled if other.kind == LLM and not _consumed(other, node, order)]
+    open_ones = [other for other in unsettled if other.kind == LLM and not _consumed(other, node, order, taken_up)]
     for other in open_ones:
         if holds(text, other):
             continue
@@ -144,14 +142,18 @@ def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str) -> str
 
 def holds(text: str, other: Node) -> bool:
     """Whether a text repeats a value of an answer."""
-    return any(value in text for value in whole_values(other.answer))
+    return any(value in text for value in other.values)
 
 
-def _consumed(other: Node, node: Node, order: Order) -> bool:
+def _consumed(other: Node, node: Node, order: Order, taken_up: dict[int, int]) -> bool:
     """Whether another call took the answer up before this one."""
-    for one in order.nodes[other.place + 1 : node.place]:
-        if one is node or one.kind == TOOL:
-            continue
-        if order.may_rest(one, other) and (one.previous is other or holds(one.asks, other)):
-            return True
-    return False
+    if other.place not in taken_up:
+        taken_up[other.place] = next(
+            (
+                one.place
+                for one in order.nodes[other.place + 1 :]
+                if one.kind != TOOL and order.may_rest(one, other) and (one.previous is other or holds(one.asks, other))
+            ),
+            len(order.nodes),
+        )
+    return taken_up[other.place] < node.place

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from anton_notebook.errors import AntonNotebookError
+from anton_notebook.replay.values import whole_values
 from anton_notebook.request import Request, Response
 from anton_notebook.span import LLM, TOOL
 
@@ -38,12 +39,14 @@ class Node:
     asker: Node | None = None
     asked: int = -1
     results: dict[int, Node] = field(default_factory=dict)
+    told_right: bool | None = None
+    """See `dependence.holds_answer`."""
 
     @property
     def span_id(self) -> str:
         return str(self.span.span_id)
 
-    @property
+    @cached_property
     def agent(self) -> str | None:
         found = self.span.agent
         return found if isinstance(found, str) else None
@@ -78,6 +81,11 @@ class Node:
         if self.kind == TOOL:
             return self.result
         return self.response.text if self.response is not None else ""
+
+    @cached_property
+    def values(self) -> set[str]:
+        """The values of its answer that are long enough to be told."""
+        return whole_values(self.answer)
 
     @cached_property
     def asks(self) -> str:

@@ -17,7 +17,7 @@ from anton_notebook.replay.dependence import Order, holds_answer, silent
 from anton_notebook.replay.recorded import Node, strings
 from anton_notebook.replay.retell import result, retold, told_by_proxy
 from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Known, Rebuilt, Settled, Unreached
-from anton_notebook.replay.values import LEAST, bounded, whole_values
+from anton_notebook.replay.values import LEAST, bounded
 from anton_notebook.request import Request, canonical
 from anton_notebook.span import LLM, TOOL
 
@@ -30,17 +30,43 @@ class _Text:
     rest: str
 
 
+class Fixed:
+    """All that was asked before, or beside, an answer: pieces of it that stand there came from elsewhere."""
+
+    def __init__(self, order: Order, source: Node) -> None:
+        self._order, self._source = order, source
+        self._nodes: list[Node] | None = None
+
+    def __contains__(self, piece: object) -> bool:
+        if self._nodes is None:
+            after = self._order.rested_on_by(self._source)
+            self._nodes = [node for node in self._order.nodes if not after[node.place]]
+        return any(str(piece) in node.asks for node in self._nodes)
+
+
 class Rules:
     """Rebuilds requests of one recording."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.nodes = order.nodes
-        self._fixed_by: dict[int, str] = {}
+        self._fixed_by: dict[int, Fixed] = {}
+        self._taken_up: dict[int, int] = {}
+        self._elsewhere: dict[tuple[str, int], str | None] = {}
+        self._given_by: dict[str, list[Node]] = {}
+        self._right = sum(1 for node in self.nodes if node.previous is not None and holds_answer(node))
+        self._wrong: dict[str | None, Node] = {}
+        for node in reversed(self.nodes):
+            if node.previous is not None and not holds_answer(node):
+                self._wrong[node.agent] = node
 
     def unsettled(self, node: Node, known: Known) -> list[Settled]:
         """What changed, or is unknown, and may have reached the node."""
-        return [one for one in known.values() if one.state != SAME and self.order.may_rest(node, one.node)]
+        open_ones = [one for one in known.values() if one.state != SAME]
+        if not open_ones:
+            return []
+        reached = self.order.rests_on(node)
+        return [one for one in open_ones if reached[one.node.place]]
 
     def rebuild(self, node: Node, known: Known) -> Rebuilt:
         """The request of a call to a model after what is known. Raises `Unreached`."""
@@ -97,18 +123,16 @@ class Rules:
                 self._stop(guards.rests_on_unknown(node, one.node, why, self.order, text, self._fixed(one.node)))
         others = [one.node for one in due]
         self._stop(guards.retried(node, self.order, others))
-        self._stop(guards.joins(node, self.order, [n for n in others if n is not node.previous], text))
+        self._stop(guards.joins(node, self.order, [n for n in others if n is not node.previous], text, self._taken_up))
 
     def _stop(self, why: str | None) -> None:
         if why is not None:
             raise Unreached(why)
 
-    def _fixed(self, source: Node) -> str:
-        """All that was asked before, or beside, an answer: pieces of it that stand there came from elsewhere."""
+    def _fixed(self, source: Node) -> Fixed:
         found = self._fixed_by.get(source.place)
         if found is None:
-            texts = [n.asks for n in self.nodes if n is source or not self.order.may_rest(n, source)]
-            found = self._fixed_by[source.place] = "\n".join(texts)
+            found = self._fixed_by[source.place] = Fixed(self.order, source)
         return found
 
     def _linked(self, node: Node, tool: Node) -> bool:
@@ -162,14 +186,26 @@ class Rules:
 
     def _own_turns(self, node: Node) -> str | None:
         """Rule 1, tested on the run's own earlier turns of that agent: one that tells an answer in other words is enough."""
-        for other in self.nodes:
-            if other.previous is not None and other.agent == node.agent and not holds_answer(other):
-                return f"{other.title} tells the answer before it in other words, so this one may do so too"
-        return None
+        other = self._wrong.get(node.agent)
+        if other is None:
+            return None
+        return f"{other.title} tells the answer before it in other words, so this one may do so too"
 
     def own_turns(self, node: Node) -> int:
         """How many other turns of the run confirm rule 1."""
-        return sum(1 for o in self.nodes if o is not node and o.previous is not None and holds_answer(o))
+        return self._right - (1 if node.previous is not None and holds_answer(node) else 0)
+
+    def _given(self, value: str) -> list[Node]:
+        """The calls whose answer holds a text, in their order."""
+        found = self._given_by.get(value)
+        if found is None:
+            found = self._given_by[value] = [node for node in self.nodes if value in node.answer]
+        return found
+
+    def _stands_elsewhere(self, value: str, place: int) -> str | None:
+        if (value, place) not in self._elsewhere:
+            self._elsewhere[value, place] = guards.stands_elsewhere(value, self.nodes[place], self.order)
+        return self._elsewhere[value, place]
 
     def _substitution(self, node: Node, due: list[Settled], made: Rebuilt, text: str) -> Callable[[str], _Text]:
         """Rule 2 as a function of a text."""
@@ -191,17 +227,14 @@ class Rules:
         if not changed:
             return lambda found: _Text(found, found)
         places = {one.node.place for one in due}
-        clean = [n for n in self.nodes[: node.place] if n.place not in places and n.answer]
         for old, place in changed.items():
             self._stop(guards.candidates_disagree(old, pairs[old]))
-            self._stop(guards.stands_elsewhere(old, self.nodes[place], self.order))
+            self._stop(self._stands_elsewhere(old, place))
+        givers = {n.place: n for old in changed for n in self._given(old) if n.place < node.place}
+        clean = [givers[place] for place in sorted(givers) if place not in places]
         self._stop(guards.other_source(changed, clean))
         keep = [
-            value
-            for other in clean
-            if any(old in other.answer for old in changed)
-            for value in whole_values(other.answer)
-            if value in text and any(old in value for old in changed)
+            value for other in clean for value in other.values if value in text and any(old in value for old in changed)
         ]
         ordered = sorted({*pairs, *keep}, key=lambda value: (-len(value), value))
 

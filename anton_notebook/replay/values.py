@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from anton_notebook.compare import json_in
@@ -78,6 +79,15 @@ class Changed:
     uneven: set[str] = field(default_factory=set)
     loose: set[str] = field(default_factory=set)
     short: set[str] = field(default_factory=set)
+    _lost: frozenset[str] | None = field(default=None, repr=False, compare=False)
+
+    def lost(self, new: str) -> frozenset[str]:
+        """The pieces of its loose values that the new answer does not hold."""
+        if self._lost is None:
+            found: set[str] = set()
+            found.update(*(grams(value) for value in self.loose))
+            self._lost = frozenset(found - grams(new))
+        return self._lost
 
 
 def difference(old: Response, new: Response) -> Changed:
@@ -202,9 +212,10 @@ def _place(path: Path) -> str:
     return "/" + "/".join(word if word.isidentifier() or word.isdigit() else "…" for word in words)[:80]
 
 
-def grams(text: str) -> set[str]:
-    """All runs of so many characters that could be a piece of a value."""
-    return {text[at : at + GRAM] for at in range(len(text) - GRAM + 1)}
+@lru_cache(maxsize=32)
+def grams(text: str) -> frozenset[str]:
+    """All runs of so many characters that could be a piece of a value. A call is held against many answers: the last are kept."""
+    return frozenset(text[at : at + GRAM] for at in range(len(text) - GRAM + 1))
 
 
 def is_word(value: str, text: str) -> bool:

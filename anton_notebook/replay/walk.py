@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+
 from anton_notebook.replay.backwards import Backwards
 from anton_notebook.replay.dependence import Order, asked_by, silent
 from anton_notebook.replay.recorded import Node, Recording, as_text
@@ -92,27 +94,37 @@ class Walk:
         self.verdicts: dict[int, Verdict] = {}
         self._on_verdict = on_verdict
         self._provenance: dict[int, str] = {}
+        self._assumed: list[Settled] = []
 
     async def run(self) -> None:
         """Settles all. What was settled when it is cancelled stays in `verdicts`."""
-        begun: list[tuple[Node, asyncio.Task[None]]] = []
+        nodes = self.recording.nodes
+        later = np.arange(len(nodes))
+        waits = np.zeros(len(nodes), np.int32)
+        begun = np.zeros(len(nodes), bool)
+        for node in nodes:
+            if waits[node.place] or self._wanted(node):
+                begun[node.place] = True
+                waits += self.order.rested_on_by(node) & (later > node.place)
+            else:
+                self._tell(Verdict(node, REUSED, BEFORE))
+        ready = [node for node in nodes if begun[node.place] and not waits[node.place]]
+        tasks: dict[asyncio.Task[None], Node] = {}
         try:
-            for node in self.recording.nodes:
-                waits = [task for other, task in begun if self.order.may_rest(node, other)]
-                if waits or self._wanted(node):
-                    begun.append((node, asyncio.create_task(self._after(node, waits))))
-                else:
-                    self._tell(Verdict(node, REUSED, BEFORE))
-            await asyncio.gather(*(task for _, task in begun))
+            while ready or tasks:
+                tasks |= {asyncio.create_task(self._settle(node)): node for node in ready}
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                ready = []
+                for task in sorted(done, key=lambda one: tasks[one].place):
+                    node = tasks.pop(task)
+                    task.result()
+                    reached = self.order.rested_on_by(node) & (later > node.place) & begun
+                    waits -= reached
+                    ready += [nodes[place] for place in np.flatnonzero(reached & (waits == 0))]
         finally:
-            for _, task in begun:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*(task for _, task in begun), return_exceptions=True)
-
-    async def _after(self, node: Node, waits: list[asyncio.Task[None]]) -> None:
-        for task in waits:
-            await asyncio.shield(task)
-        await self._settle(node)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- one call
 
@@ -259,7 +271,7 @@ class Walk:
     # -- what was settled
 
     def _goes_on(self, node: Node) -> bool:
-        return any(one.assumed and self.order.may_rest(node, one.node) for one in self.known.values())
+        return any(self.order.may_rest(node, one.node) for one in self._assumed)
 
     def _keep(self, node: Node, verdict: Verdict, base: Request | None) -> None:
         assumed = self._goes_on(node)
@@ -276,6 +288,8 @@ class Walk:
 
     def _settled(self, node: Node, verdict: Verdict, settled: Settled) -> None:
         self.known[node.place] = settled
+        if settled.assumed:
+            self._assumed.append(settled)
         self._tell(verdict)
 
     def _tell(self, verdict: Verdict) -> None:
