@@ -104,6 +104,14 @@ class NoRun(AntonNotebookError, LookupError):
     """Nothing is shown yet that could be drawn or saved."""
 
 
+class NoPage(AntonNotebookError, RuntimeError):
+    """No page can be asked: none shows the graph, none answers, or the kernel cannot hear it now."""
+
+
+class PictureError(AntonNotebookError, ValueError):
+    """A page shows something that is no picture."""
+
+
 class ProviderError(AntonNotebookError):
     """A model could not be asked."""
 

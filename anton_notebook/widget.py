@@ -26,6 +26,7 @@ from anton_notebook.picture import figures
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.rerun import Budget
 from anton_notebook.saving import LIMIT, Saving
+from anton_notebook.shooting import Shooting
 from anton_notebook.sync import Stream
 from anton_notebook.trying import Tries
 from anton_notebook.watching import Watch
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 LAYOUTS = ("time", "order")
 
 
-class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
+class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidget):
     """A graph of agents' runs that grows while they work.
 
     `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
@@ -125,6 +126,7 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
                 **self._forks.ops(),
                 **self._asking.ops(),
                 **self._brushing_ops(),
+                **self._shooting_ops(),
             }
             channel = commands.Commands(ops)
             self._ends.append(channel.close)
@@ -263,6 +265,7 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
         return self._stream.codes()
 
     def _on_hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
+        self._heard()
         epoch = commands.text(args, "epoch") if args.get("epoch") is not None else ""
         scope, revision = commands.number(args, "scope", -1), commands.number(args, "revision", -1)
         known = Known(epoch, scope, revision, commands.number(args, "strings"), commands.number(args, "classes"))
@@ -274,6 +277,7 @@ class TraceGraph(Saving, Brushing, commands.Prompt, anywidget.AnyWidget):
         return details(self.traces, self._row(args))
 
     def _on_alive(self, args: Mapping[str, Any]) -> None:
+        self._heard()
         self.traces.read_notes()
         if not self._stream.alive(commands.text(args, "client")):
             raise LookupError("this page was forgotten: say hello")

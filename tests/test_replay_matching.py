@@ -137,7 +137,6 @@ def test_a_recording_that_lacks_what_an_answer_asked_for_is_named(corpus: Path, 
     with anb.read_traces(tmp_path / "r") as traces:
         trace = max(traces, key=lambda t: t.figures["llm_calls"])
         asked = next(s for s in trace.spans if s.finish_reason == "tool_calls")
-        cp = anb.Checkpoint.load_from_span(asked)
         answerer = FromRecording(
             {}, None, Matcher(trace.spans, None), Copy(tmp_path, tmp_path / "c", "copy", lambda: None), "/repo"
         )

@@ -222,3 +222,19 @@ def test_many_spans_selected_lit_and_kept_cross_both_ways_and_the_view_is_a_trai
     page.wait_for_function("document.querySelectorAll('.an-space .an-row:not([hidden])').length === 2")
     book.do("graph.filter(None); graph.selected_span_ids = ['s1', 's2']")
     page.wait_for_function("document.querySelectorAll('.an-row.an-chosen').length === 2")
+
+
+def test_what_is_seen_comes_back_as_a_picture_while_the_cell_runs(notebook: Opener, traces: Path) -> None:
+    book = started(notebook, traces)
+    wide = book.page.locator(".an-stage:visible").bounding_box()
+    assert wide is not None
+    for view in ("graph", "timeline"):
+        book.do(f"graph.view = {view!r}")
+        book.page.wait_for_selector(f".anton[data-view={view}]")
+        head = bytes.fromhex(book.ask("graph.to_png(scale=2)[:24].hex()"))
+        assert head[1:4] == b"PNG"
+        assert int.from_bytes(head[16:20], "big") == pytest.approx(wide["width"] * 2, abs=6)
+    book.do("graph.view = 'tree'")
+    book.page.wait_for_selector(".anton[data-view=tree]")
+    with pytest.raises(Exception, match="The tree view is no picture"):
+        book.do("graph.to_png()")

@@ -36,7 +36,5 @@ def test_the_columns_say_what_the_rule_says(found: list[Node], data: st.DataObje
             assert rested[other.place] == order.may_rest(other, node)
     node = data.draw(st.sampled_from(found))
     for agent in ("a", "b", None):
-        before = [
-            n for n in found[: node.place] if n.kind == "llm" and n.agent == agent and order.may_rest(node, n)
-        ]
+        before = [n for n in found[: node.place] if n.kind == "llm" and n.agent == agent and order.may_rest(node, n)]
         assert order.last_before(node, agent) is (before[-1] if before else None)

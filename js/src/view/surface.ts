@@ -35,6 +35,18 @@ export function fitCanvas(stage: HTMLElement, canvas: HTMLCanvasElement, camera:
   return true;
 }
 
+/** A canvas of the size of what is seen, with so many points a px; null while nothing is. */
+export function canvasOf(
+  camera: Camera,
+  ratio: number,
+): { canvas: HTMLCanvasElement; context: CanvasRenderingContext2D } | null {
+  const canvas = h("canvas") as HTMLCanvasElement;
+  canvas.width = Math.round(camera.width * ratio);
+  canvas.height = Math.round(camera.height * ratio);
+  const context = canvas.width > 0 && canvas.height > 0 ? canvas.getContext("2d") : null;
+  return context === null ? null : { canvas, context };
+}
+
 /** Says what has been painted, for whoever measures or tests; numbers and states of ours alone. */
 export function announce(root: HTMLElement, model: Model): void {
   root.dataset.spans = String(model.size);

@@ -58,6 +58,8 @@ export interface View {
   themed(): void;
   /** Everything in view. */
   fit(): void;
+  /** What is seen, drawn anew with so many points a CSS px; null where nothing is. Views without a canvas have none. */
+  picture?(ratio: number): HTMLCanvasElement | null;
   close(): void;
 }
 

@@ -12,6 +12,7 @@ import { announce, heightOf } from "../view/surface";
 import { makeView } from "../views/all";
 import { Panels } from "./panels";
 import { packRows, unpackRows } from "./rows";
+import { asked, shoot } from "./shoot";
 import { addTools, type Finding } from "./standard";
 import { type Part, State } from "./state";
 import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./view";
@@ -143,6 +144,7 @@ export class Workbench implements Bench {
     undo.push(connection.onTrait("_bright_rows", () => this.takeRows()));
     undo.push(connection.onTrait("trace_id", () => this.toolbar.update()));
     undo.push(connection.onTrait("_error", () => this.kernelError()));
+    undo.push(connection.onTrait("_shoot", () => this.shoot()));
     undo.push(connection.onSlow((waits) => this.banners.set("slow", waits ? BUSY : null, "wait")));
     undo.push(
       watchTheme(this.root, () => {
@@ -155,6 +157,12 @@ export class Workbench implements Bench {
     undo.push(() => this.root.removeEventListener("keydown", key));
     this.kernelError();
     this.takeRows();
+  }
+
+  private shoot(): void {
+    const shot = asked(this.connection.get("_shoot"));
+    if (shot === null) return;
+    shoot(this.connection, this.shown ?? null, shot).catch((error: unknown) => this.fail("picture", error));
   }
 
   /** Keys that mean the same in every view; a view's own stay with it. */

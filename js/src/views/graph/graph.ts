@@ -12,7 +12,7 @@ import { Picture } from "../../view/picture";
 import { Reasons } from "../../view/reasons";
 import { follow, remember } from "../../view/remembered";
 import { described, instead } from "../../view/saying";
-import { fitCanvas, stageElement, watchSize } from "../../view/surface";
+import { canvasOf, fitCanvas, stageElement, watchSize } from "../../view/surface";
 import type { Part } from "../../workbench/state";
 import type { Bench, View } from "../../workbench/view";
 import { type Box, boxes } from "./box";
@@ -29,7 +29,7 @@ export class GraphView implements View {
   private readonly context: CanvasRenderingContext2D | null;
   private readonly layout: Layout;
   private readonly camera: Camera;
-  private readonly picture: Picture;
+  private readonly drawing: Picture;
   private readonly hand: Hand;
   private readonly map: Minimap;
   private readonly reasons: Reasons;
@@ -58,10 +58,10 @@ export class GraphView implements View {
       () => this.frames.dirty(),
       (event) => !event.shiftKey && this.free(event),
     );
-    this.picture = new Picture(model, this.layout, this.camera, bench.still);
+    this.drawing = new Picture(model, this.layout, this.camera, bench.still);
     this.map = new Minimap(model, this.layout, this.camera);
     this.element.append(this.map.element);
-    this.picture.fade(() => state.lit);
+    this.drawing.fade(() => state.lit);
     this.frames = new Frames(
       (now) => this.draw(now),
       (error) => bench.fail("picture", error),
@@ -71,14 +71,14 @@ export class GraphView implements View {
       model,
       this.layout,
       this.camera,
-      this.picture,
+      this.drawing,
       this.wishes(),
       () => state.selected,
     );
     this.undo.push(
       connection.onTrait("_layout", () => this.relayout()),
       watchSize(this.element, () => this.resize()),
-      follow(connection, this.layout, this.picture, () => {
+      follow(connection, this.layout, this.drawing, () => {
         this.explainColours();
         this.frames.dirty();
       }),
@@ -112,10 +112,10 @@ export class GraphView implements View {
     this.layout.now = Date.now();
     if (delta.reset) {
       if (!this.built) this.layout.relayout({ mode: this.mode(), now: Date.now() });
-      this.picture.forget();
+      this.drawing.forget();
     } else {
       this.layout.update(delta);
-      this.picture.welcome(delta, performance.now());
+      this.drawing.welcome(delta, performance.now());
     }
     this.built = false;
     if (delta.reset && other) this.fitted = false;
@@ -127,7 +127,7 @@ export class GraphView implements View {
   }
 
   changed(part: Part): void {
-    if (part === "light") this.picture.fade(() => this.bench.state.lit);
+    if (part === "light") this.drawing.fade(() => this.bench.state.lit);
     if (part === "selection" && !this.own) this.revealSelected();
     this.frames.dirty();
   }
@@ -172,8 +172,8 @@ export class GraphView implements View {
 
   private explainColours(): void {
     if (!this.shown) return;
-    const { colour } = this.picture.encoded;
-    legendElement(this.legend, colour === "kind" ? null : this.picture.legend(this.bench.theme()), colour);
+    const { colour } = this.drawing.encoded;
+    legendElement(this.legend, colour === "kind" ? null : this.drawing.legend(this.bench.theme()), colour);
   }
 
   private running(): boolean {
@@ -192,7 +192,7 @@ export class GraphView implements View {
 
   private free(event: MouseEvent): boolean {
     const box = this.element.getBoundingClientRect();
-    return !this.picture.near || this.hand.at(event.clientX - box.left, event.clientY - box.top) < 0;
+    return !this.drawing.near || this.hand.at(event.clientX - box.left, event.clientY - box.top) < 0;
   }
   private selectBox({ x0, y0, x1, y1 }: Box): void {
     const { camera, layout } = this;
@@ -223,13 +223,13 @@ export class GraphView implements View {
   }
 
   private fold(slot: number): void {
-    if (slot >= 0 && this.picture.fold(slot)) remember(this.bench.connection, this.layout);
+    if (slot >= 0 && this.drawing.fold(slot)) remember(this.bench.connection, this.layout);
     this.frames.dirty();
   }
   private revealSelected(): void {
     const { selected, rows } = this.bench.state;
     if (selected < 0 || rows.length > 1) return;
-    this.picture.reveal(selected);
+    this.drawing.reveal(selected);
     this.camera.reveal(this.layout.x[selected]!, this.layout.y[selected]!);
   }
 
@@ -247,13 +247,18 @@ export class GraphView implements View {
     this.bench.state.look({ from, to });
   }
 
-  private draw(now: number): void {
-    const { context, bench, camera } = this;
-    if (context === null || this.canvas.width === 0 || !this.shown) return;
+  picture(ratio: number): HTMLCanvasElement | null {
+    const made = this.shown ? canvasOf(this.camera, ratio) : null;
+    if (made === null) return null;
+    this.paint(made.context, ratio, performance.now());
+    this.frames.dirty();
+    return made.canvas;
+  }
+
+  private paint(context: CanvasRenderingContext2D, ratio: number, now: number): number {
+    const { bench } = this;
     const { state } = bench;
-    const moving = camera.step();
-    this.layout.now = Date.now();
-    const lit = this.hovered >= 0 && this.picture.near ? pathOf(bench.model, this.hovered) : null;
+    const lit = this.hovered >= 0 && this.drawing.near ? pathOf(bench.model, this.hovered) : null;
     const among = state.rows.length > 1 ? (slot: number) => state.isSelected(slot) : undefined;
     const attention = {
       hovered: this.hovered,
@@ -262,7 +267,15 @@ export class GraphView implements View {
       kept: state.lit,
       ...(among && { among }),
     };
-    const next = this.picture.draw(context, this.canvas.width / camera.width, bench.theme(), attention, now);
+    return this.drawing.draw(context, ratio, bench.theme(), attention, now);
+  }
+
+  private draw(now: number): void {
+    const { context, bench, camera } = this;
+    if (context === null || this.canvas.width === 0 || !this.shown) return;
+    const moving = camera.step();
+    this.layout.now = Date.now();
+    const next = this.paint(context, this.canvas.width / camera.width, now);
     this.map.draw(bench.theme(), this.canvas.width / camera.width, now);
     if (!moving) this.tellPlace();
     bench.painted();

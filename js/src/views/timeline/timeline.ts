@@ -11,7 +11,7 @@ import { Frames } from "../../view/frames";
 import { drawPhaseLines, drawPhases, headHeight } from "../../view/phases";
 import { Reasons } from "../../view/reasons";
 import { instead } from "../../view/saying";
-import { fitCanvas, stageElement, watchSize } from "../../view/surface";
+import { canvasOf, fitCanvas, stageElement, watchSize } from "../../view/surface";
 import { Fitter } from "../../view/words";
 import type { Part } from "../../workbench/state";
 import type { Bench, View } from "../../workbench/view";
@@ -215,14 +215,27 @@ export class TimelineView implements View {
   }
 
   private draw(_now: number): void {
-    const { context, bench, camera, layout, canvas, lines } = this;
+    const { context, bench, camera, layout, canvas } = this;
     if (context === null || canvas.width === 0 || !this.shown) return;
     camera.step();
     layout.now = Date.now();
-    const running = this.running();
     if (camera.following) this.whole();
+    this.paint(context, canvas.width / camera.width);
+    this.tellPlace();
+    bench.painted();
+    if (this.running()) this.frames.later(bench.still ? 500 : 50);
+  }
+
+  picture(ratio: number): HTMLCanvasElement | null {
+    const made = this.shown ? canvasOf(this.camera, ratio) : null;
+    if (made !== null) this.paint(made.context, ratio);
+    return made?.canvas ?? null;
+  }
+
+  private paint(context: CanvasRenderingContext2D, ratio: number): void {
+    const { bench, camera, layout, lines } = this;
+    const running = this.running();
     const theme = bench.theme();
-    const ratio = canvas.width / camera.width;
     const run = bench.model.runs.get(bench.model.shown[0] ?? "");
     camera.top = headHeight(run);
     this.head = camera.top + CURVE;
@@ -248,9 +261,6 @@ export class TimelineView implements View {
     drawAxis(context, layout, camera, theme, origin);
     drawPhases(context, layout, camera, theme, this.fitter, run);
     this.pointer.draw(context, theme);
-    this.tellPlace();
-    bench.painted();
-    if (running) this.frames.later(bench.still ? 500 : 50);
   }
 
   private tellPlace(): void {
