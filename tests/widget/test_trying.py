@@ -307,7 +307,12 @@ def test_answers_reach_the_graph_beside_the_run_and_outside_its_sums(
     eventually(lambda: len(page.look().shown) == 3 and page.in_step())
     assert page.page.shown[0] == run and page.page.runs[run] == before
     tried = [page.page.runs[trace_id] for trace_id in page.page.shown[1:]]
-    assert {(one["origin"], one["original_trace_id"]) for one in tried} == {("rerun", run)}
+    row = page.graph.traces.span("s2").row
+    said = {(one["origin"], one["original_trace_id"], one["original_row"]) for one in tried}
+    assert said == {("rerun", run, row)}, "beside the call that they are about"
+    assert all("s2"[:8] in one["name"] and "prompt" in one["name"] for one in tried), (
+        "what was tried, and of which call"
+    )
     assert sum(one["llm_calls"] for one in tried) == 3
     runs = page.graph.traces.runs_df()
     assert page.graph.traces.runs_df().loc[runs["origin"] == "run", "llm_calls"].sum() == 1
