@@ -1,6 +1,8 @@
 # make demo     a run of agents, live in JupyterLab
 # make test     everything that is checked
 # make bench    the measured figures beside their bars
+# make looks    the pictures that the views are compared with, anew: look at them in tests/data/looks
+# make picture  README's picture, light and dark, anew from the real widget
 # make docs     the documentation, as pages in build/docs
 # make bench-peers  frames of spans beside Phoenix and MLflow, installed into environments of their own
 # make matrix   the wheel in bare environments: each Python that is found, lowest and newest versions (PYTHONS="…" chooses)
@@ -19,7 +21,7 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_BUILD_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test docs bench bench-peers matrix kernels nightly release-check soak install chromium
+.PHONY: help demo test looks picture docs bench bench-peers matrix kernels nightly release-check soak install chromium
 .NOTPARALLEL:
 
 help:
@@ -32,6 +34,12 @@ demo: install
 # Many hold a clock or a browser against a machine that others use too: what fails is tried twice more, and each such try is listed.
 test: install chromium
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 2 -rfER $(ARGS)
+
+looks: install chromium
+	ANTON_NOTEBOOK_RENEW_LOOKS=1 $(BIN)/python -m pytest -q tests/browser/test_looks.py -k every_view $(ARGS)
+
+picture: install chromium
+	$(BIN)/python -m tests.picture
 
 docs: install
 	$(BIN)/python examples/build_docs.py build/docs

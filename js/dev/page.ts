@@ -266,5 +266,9 @@ if (shadow !== null) {
   document.querySelector("link")?.remove();
   shadow.append(style, inner);
 }
-mountView(shadow === null ? root : inner, model, connection, new AbortController().signal);
+const over = new AbortController();
+const start = (): void => void mountView(shadow === null ? root : inner, model, connection, over.signal);
+// `?wait`: whoever watches the page starts and ends the view
+if (query.has("wait")) Object.assign(window, { start, end: () => over.abort() });
+else start();
 Object.assign(window, { kernel, model, connection, makeRun, figures });
