@@ -20,6 +20,7 @@ from anton_notebook.span import Problem
 from anton_notebook.store import Store
 
 FIRST = 2.0  # seconds that the first reading waits for a lock
+AGAIN = 0.1  # and a later one: the journal is gone, which is the last that the system tells, before its writer lets the lock go
 BORN = 2.0  # seconds in which a new database may still lack its tables
 LOCKED = 5.0  # seconds after which a lock is worth a word
 PAUSE = 0.25  # seconds between two looks for calls without an answer
@@ -74,7 +75,7 @@ class ProxyDb:
         self._checked = False
         self._missing = False
         self._told: set[str] = set()
-        self._deadline: float | None = None
+        self._begun = False
         self._locked: float | None = None
         self._looked = 0.0
         self._open_before: list[tuple[int, str]] = []
@@ -121,9 +122,8 @@ class ProxyDb:
 
     def _pass(self) -> tuple[bool, bool]:
         """Whether anything was new, and whether all of it was read."""
-        first = self._deadline is None
-        if self._deadline is None:
-            self._deadline = time.monotonic() + FIRST
+        first, self._begun = not self._begun, True
+        deadline = time.monotonic() + (FIRST if first else AGAIN)
         collects, new = gc.isenabled(), False
         gc.disable()  # nothing here forms a circle
         try:
@@ -142,7 +142,7 @@ class ProxyDb:
                         with contextlib.suppress(Refused):
                             new |= self._take(refused.rows)
                         self.runs.flush()
-                    if refused.soon and time.monotonic() < self._deadline:
+                    if refused.soon and time.monotonic() < deadline:
                         time.sleep(0.01)
                         continue
                     self._checked &= refused.passing
@@ -151,7 +151,6 @@ class ProxyDb:
                     self._refused(refused, first)
                     return new, not refused.passing
         finally:
-            self._deadline = 0.0
             if collects:
                 gc.enable()
 

@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from anton_notebook.api import Traces, read_traces
+from anton_notebook.sources import sqlite_file
 from anton_notebook.sources.turns import Turns
 from tests.conftest import ROOT
 from tests.proxies import Proxy, called, system, user
@@ -40,6 +42,22 @@ for i in range(count):
     proxy.end(call)
     times[call] = time.monotonic()
 print(json.dumps(times))
+"""
+HELD_UP = """
+import json, sys, time
+sys.path[:0] = [sys.argv[1]]
+from pathlib import Path
+from tests.proxies import Proxy, system, user
+count, rate, base = int(sys.argv[3]), float(sys.argv[4]), time.time() - 1772366400
+proxy = Proxy(Path(sys.argv[2]), schema="")
+began, slowest = time.monotonic(), 0.0
+for i in range(count):
+    rest = began + i / rate - time.monotonic()
+    if rest > 0: time.sleep(rest)
+    start = time.monotonic()
+    proxy.begin([system("api"), user("Task: %d" % i)], at=base + i / rate, call="h%d" % i, task="held")
+    slowest = max(slowest, time.monotonic() - start)
+print(json.dumps({"slowest": slowest}))
 """
 
 
@@ -137,6 +155,36 @@ def latencies(path: Path) -> tuple[list[float], int]:
     return [(seen[call] - at) * 1e3 for call, at in times.items() if call in seen], len(times) - len(seen)
 
 
+def holds(path: Path) -> tuple[list[float], float]:
+    """Milliseconds by the clock that each statement of first readings was open while a proxy wrote 200 rows a second, and the longest
+    that a write took. A writer that fails, with sqlite3's default timeout, ends this."""
+    begun, held = sqlite_file._begun, list[float]()
+
+    class Timed:
+        def __init__(self, *given: Any) -> None:
+            self.cursor, self.began = begun(*given), time.perf_counter()
+
+        def __iter__(self) -> Iterator[Any]:
+            return iter(self.cursor)
+
+        def close(self) -> None:
+            self.cursor.close()
+            held.append((time.perf_counter() - self.began) * 1e3)
+
+    sqlite_file._begun = Timed  # type: ignore[assignment]
+    try:
+        command = [sys.executable, "-c", HELD_UP, str(ROOT), str(path), "400", "200"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+            while writer.poll() is None:
+                read_traces(path).close()
+            out, _ = writer.communicate()
+    finally:
+        sqlite_file._begun = begun
+    if writer.returncode:
+        raise RuntimeError("the writer failed")
+    return held, json.loads(out)["slowest"] * 1e3
+
+
 def stitching(length: int) -> float:
     """Milliseconds for all turns of four conversations of this length that take turns."""
     heads = [json.dumps([system("api"), user(f"Task: {c}")])[:-1] for c in range(4)]
@@ -189,6 +237,10 @@ def rows() -> list[dict[str, str]]:
             }
         )
         out.append({"what": f"{what}: updates never seen", "measured": str(lost), "bar": "0"})
+        held, write = holds(path)
+        what_held = f"{what}: first readings while a proxy writes 200 rows a second"
+        out.append({"what": f"{what_held}: longest hold", "measured": f"{max(held):.1f} ms", "bar": "50 ms"})
+        out.append({"what": f"{what_held}: longest write", "measured": f"{write:.0f} ms", "bar": "5000 ms"})
     each = {length: min(stitching(length) for _ in range(3)) / length / 4 for length in (250, 500, 1_000)}
     for length, ms in each.items():
         out.append(
