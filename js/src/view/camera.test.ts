@@ -37,7 +37,29 @@ function drag(fromX: number, toX: number, fromY = 100, toY = 100): void {
   window.dispatchEvent(mouse("mouseup", toX, toY));
 }
 
+function tap(clientX: number, clientY: number): void {
+  for (const type of ["touchstart", "touchend"]) {
+    const touches = [{ identifier: 1, clientX, clientY }];
+    const event = new Event(type, { bubbles: true, cancelable: true });
+    element.dispatchEvent(Object.assign(event, { touches, changedTouches: touches, view: window }));
+  }
+}
+
 describe("the camera", () => {
+  it("comes closer by two taps of a finger, about that place, and not by one", () => {
+    Object.defineProperty(window.navigator, "maxTouchPoints", { value: 1, configurable: true });
+    const one = camera();
+    Reflect.deleteProperty(window.navigator, "maxTouchPoints");
+    one.fit(BOUNDS);
+    const [kx, under] = [one.kx, one.worldX(400)];
+    tap(400, 200);
+    expect(one.kx).toBeCloseTo(kx, 9);
+    tap(400, 200);
+    expect(one.kx).toBeCloseTo(2 * kx, 9);
+    expect(one.worldX(400)).toBeCloseTo(under, 6);
+    expect(one.following).toBe(false);
+  });
+
   it("brings nothing into view before the first picture, which shows everything", () => {
     const one = camera();
     one.reveal(90_000, 90_000);

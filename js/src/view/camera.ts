@@ -45,7 +45,9 @@ export class Camera {
         return !event.button && event.type !== "dblclick" && free(event);
       })
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.moved(event));
-    select(element).call(this.behavior);
+    select(element)
+      .call(this.behavior)
+      .on("dblclick.zoom", (event: MouseEvent | TouchEvent) => this.tapped(event));
   }
 
   x(world: number): number {
@@ -177,6 +179,17 @@ export class Camera {
       );
     }
     this.last = next;
+    this.changed();
+  }
+
+  /** Two quick taps of a finger come closer; two clicks of a mouse are for whatever they hit. */
+  private tapped(event: MouseEvent | TouchEvent): void {
+    const [finger] = "changedTouches" in event ? event.changedTouches : [];
+    if (finger === undefined) return;
+    const box = this.element.getBoundingClientRect();
+    this.target = null;
+    this.following = false;
+    this.scale(2, finger.clientX - box.left, finger.clientY - box.top);
     this.changed();
   }
 
