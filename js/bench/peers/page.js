@@ -68,6 +68,26 @@ const drawers = {
     };
   },
 
+  /** The floor: a canvas of the same size that is wiped and gets one dot. */
+  async floor(root) {
+    const canvas = document.createElement("canvas");
+    canvas.width = root.clientWidth;
+    canvas.height = root.clientHeight;
+    root.append(canvas);
+    const context = canvas.getContext("2d");
+    let at = 0;
+    const show = () => {
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      at = (at + 3) % canvas.width;
+      context.fillRect(at, 100, 4, 4);
+    };
+    const soon = () => requestAnimationFrame(show);
+    const from = performance.now();
+    show();
+    await painted();
+    return { first: performance.now() - from, pan: soon, zoom: soon };
+  },
+
   async d3(root, spans) {
     const from = performance.now();
     const nodes = spans.map((span, index) => ({ index, kind: KINDS[span.kind] }));
