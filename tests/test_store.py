@@ -223,6 +223,18 @@ def test_a_circle_of_parents_is_cut_once_and_reported(tmp_path: Path) -> None:
     assert len(frame) == 5 and (frame["depth"] >= 0).all()
 
 
+def test_a_circle_among_deep_chains_is_found_and_the_chains_stay_whole(tmp_path: Path) -> None:
+    chain = [line(f"c{i}", parent=f"c{i - 1}" if i else None) for i in range(900)]
+    circle = [line(f"o{i}", parent=f"o{(i + 1) % 70}") for i in range(70)]
+    behind = [line(f"b{i}", parent=f"b{i - 1}" if i else "o5") for i in range(200)]
+    tmp_path.joinpath("t.jsonl").write_text(lines_of(*chain, *circle, *behind))
+    traces = anb.read_traces(tmp_path)
+    assert traces.problems_df()["field"].tolist() == ["parent_id"]
+    depth = traces.spans_df().set_index("span_id")["depth"]
+    assert depth["c899"] - depth["c0"] == 899 and depth["b199"] - depth["o5"] == 200
+    assert sorted(depth[[f"o{i}" for i in range(70)]] - depth.filter(regex="^o").min()) == list(range(70))
+
+
 def test_equal_ids_in_one_trace_are_one_span_and_the_first_is_kept(tmp_path: Path) -> None:
     first, other = line("s"), line("s", duration_ms=99.0)
     (tmp_path / "b.jsonl").write_text(lines_of(other))

@@ -327,14 +327,24 @@ def _cut_circles(store: Store, rows: Int32) -> set[int]:
     c = store.c
 
     def above(of: Int32) -> Int32:
-        up = np.where(of >= 0, c.parent[of], -1)
-        return np.where((up >= 0) & ((c.flags[up] & DERIVED) != 0), -1, up).astype(np.int32)
+        up = c.parent[of]
+        return np.where((up >= 0) & ((c.flags[up] & DERIVED) == 0), up, -1).astype(np.int32, copy=False)
 
     up = above(rows)
-    for _ in range(64):
-        if (up < 0).all():
+    for _ in range(8 if len(rows) * 32 > store.size else 64):
+        rows, up = rows[up >= 0], up[up >= 0]
+        if not len(rows):
             return set()
         up = above(up)
+    if len(rows) * 32 > store.size:
+        # many are deep: each step now goes twice as far as the last, and what a circle holds never arrives
+        jump = above(np.arange(store.size, dtype=np.int32))
+        for _ in range(int(store.size).bit_length() + 1):
+            under = np.flatnonzero(jump >= 0)
+            if not len(under):
+                return set()
+            jump[under] = jump[jump[under]]
+        up = jump[rows]
     cleared: set[int] = set()
     cuts: set[int] = set()
     for row in rows[up >= 0].tolist():
