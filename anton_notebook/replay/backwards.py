@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from anton_notebook.errors import AntonNotebookError
 from anton_notebook.replay.dependence import Order
+from anton_notebook.replay.doubts import Doubts, Key
 from anton_notebook.replay.recorded import Node, Recording, strings
 from anton_notebook.replay.rules import Rules, equal
 from anton_notebook.replay.settled import CHANGED, SAME, Known, Settled, Unreached
@@ -17,6 +19,8 @@ from anton_notebook.span import LLM
 
 MOST = 12
 """Other runs that are looked at, newest first."""
+WAITED = 2
+"""So many runs, in which an answer was another, must say that a prompt which waited for it and holds none of it does not change."""
 
 _Key = tuple[Any, ...]
 
@@ -28,6 +32,15 @@ class Tested:
     confirmed: int = 0
     tests: int = 0
     failed: str | None = None
+    told: Counter[Key] = field(default_factory=Counter)
+    """How often a doubt was there and the rules were right nevertheless."""
+
+    def left(self, doubts: Doubts) -> str | None:
+        """A doubt that these tests have not settled."""
+        for key, why in doubts.said.items():
+            if self.told[key] < (WAITED if key[0] == "joined" else 1):
+                return why
+        return None
 
     def __str__(self) -> str:
         return f"confirmed {self.confirmed} of {self.tests}" if self.tests else "unconfirmed"
@@ -66,17 +79,18 @@ class Backwards:
             if node.previous is not None and _key(node.previous) not in other.calls:
                 continue
             try:
-                predicted = self._rules.rebuild(node, known).request
+                made = self._rules.rebuild(node, known)
             except Unreached:
                 continue
             out.tests += 1
             if wanted is None or wanted.request is None:
                 out.failed = f"in the run {other.trace_id[:8]} this call was not made"
                 return out
-            if not _alike(_with(predicted, other.inputs), wanted.request):
+            if not _alike(_with(made.request, other.inputs), wanted.request):
                 out.failed = f"in the run {other.trace_id[:8]} the same rules predict another prompt than was written"
                 return out
             out.confirmed += 1
+            out.told.update(made.doubts.said.keys())
         return out
 
     def _laid(self) -> list[_Other]:

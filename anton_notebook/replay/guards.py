@@ -6,7 +6,7 @@ Every one of them was found on runs where plain substitution made a prompt that 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from anton_notebook.compare import similarity
 from anton_notebook.replay.dependence import Order
@@ -31,8 +31,8 @@ def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str,
     shared = grams(text) & grams(other.answer)
     if any(gram not in fixed for gram in shared):
         return f"it repeats a piece of {told}"
-    found = next((value for value in sorted(short_values(other.answer)) if is_word(value, text)), None)
-    if found is not None:
+    lines = [line for line in text.splitlines() if line.strip() and line not in fixed]
+    if any(is_word(value, line) for value in sorted(short_values(other.answer)) for line in lines):
         return f"it may repeat a short value of {told}"
     if spawned_by(node, other, order):
         return f"it was begun after {told}"
@@ -52,10 +52,10 @@ def candidates_disagree(value: str, news: Iterable[str]) -> str | None:
     return None if len(found) == 1 else f"{len(found)} sources disagree about the new value of one text in it"
 
 
-def stands_elsewhere(value: str, source: Node, order: Order) -> str | None:
-    """The old value stands where it cannot have come from that answer: the program may have it from there."""
-    for other in order.nodes:
-        if (other is source or not order.may_rest(other, source)) and value in other.asks:
+def stands_elsewhere(source: Node, holders: Iterable[Node], order: Order) -> str | None:
+    """The old value stands where it cannot have come from that answer: the program may have it from there. `holders` hold it."""
+    for other in holders:
+        if other is source or not order.may_rest(other, source):
             return f"a value of {source.title} stands in {other.title} too, which cannot rest on it"
     return None
 
@@ -120,13 +120,15 @@ def looped(node: Node, order: Order, text: str) -> str | None:
     return None
 
 
-def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str, taken_up: dict[int, int]) -> str | None:
-    """A prompt that waited for answers and holds no value of them: a count or a status may stand in it.
+def joins(
+    node: Node, order: Order, unsettled: Sequence[Node], text: str, taken_up: dict[int, int]
+) -> Iterator[tuple[Node, str]]:
+    """Each answer that a prompt waited for and of which it holds no value: a count or a status may stand in it.
 
     `taken_up` remembers, by place of an answer, who took it up first.
     """
     if node.kind != LLM:
-        return None
+        return
     open_ones = [other for other in unsettled if other.kind == LLM and not _consumed(other, node, order, taken_up)]
     for other in open_ones:
         if holds(text, other):
@@ -134,10 +136,10 @@ def joins(node: Node, order: Order, unsettled: Sequence[Node], text: str, taken_
         previous = node.previous
         if previous is not None:
             if order.may_rest(other, previous):
-                return f"its agent waited for {other.title}, which changed, and the prompt holds no value of it"
+                yield other, f"its agent waited for {other.title}, which changed, and the prompt holds no value of it"
             continue
-        return f"nobody took up what {other.title} said, which changed, and this holds no value of it that would tell"
-    return None
+        why = f"nobody took up what {other.title} said, which changed, and this holds no value of it that would tell"
+        yield other, why
 
 
 def holds(text: str, other: Node) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from anton_notebook.compare import json_in
+from anton_notebook.replay.dependence import silent
 from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.run import Senders
 from anton_notebook.replay.values import LEAST
@@ -41,11 +43,20 @@ class Guesses:
 
     async def ask(self, node: Node, request: Request, provenance: str) -> Told:
         self.requests.append((node, request))
-        return Told(guessed(node.response or Response()))
+        return Told(_asks_again(node) if silent(node) else guessed(node.response or Response()))
 
     async def call(self, node: Node, arguments: Any, provenance: str) -> Told:
         self.calls.append((node, arguments))
         return Told(None, node.record.get("result"))
+
+
+def _asks_again(node: Node) -> Response:
+    """An answer that asks for the tools that were called after a recorded one of which only those are known."""
+    calls = [
+        {"id": f"call_{at}", "name": tool.name, "arguments": {}}
+        for at, (_, tool) in enumerate(sorted(node.results.items()))
+    ]
+    return Response("", calls, finish_reason="tool_calls")
 
 
 def guessed(response: Response) -> Response:
@@ -66,10 +77,14 @@ def other(text: str) -> str:
     return "".join(_said(line) for line in text.splitlines(keepends=True))
 
 
+_FOLDER = re.compile(r"((?:[^\s/]*/)*)([^\s/]*)")
+"""A word, and before it the folders that it stands in: another file is likely to be in the same."""
+
+
 def _said(line: str) -> str:
     if len(line.strip()) < LEAST:
         return line
-    turned = codecs.encode(line, "rot13")
+    turned = _FOLDER.sub(lambda found: found[1] + codecs.encode(found[2], "rot13"), line)
     return turned if turned != line else line.replace(line.strip(), "?" * len(line.strip()))
 
 

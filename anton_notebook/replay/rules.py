@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from anton_notebook.replay import guards
+from anton_notebook.replay import doubts, guards
 from anton_notebook.replay.dependence import Order, holds_answer, silent
 from anton_notebook.replay.recorded import Node, strings
 from anton_notebook.replay.retell import result, retold, told_by_proxy
 from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Known, Rebuilt, Settled, Unreached
-from anton_notebook.replay.values import LEAST, bounded
+from anton_notebook.replay.values import LEAST, Column, bounded, is_word
 from anton_notebook.request import Request, canonical
 from anton_notebook.span import LLM, TOOL
 
@@ -54,6 +55,8 @@ class Rules:
         self._taken_up: dict[int, int] = {}
         self._elsewhere: dict[tuple[str, int], str | None] = {}
         self._given_by: dict[str, list[Node]] = {}
+        self._held_by: dict[str, list[int]] = {}
+        self._said_by: dict[str, list[Node]] | None = None
         self._right = sum(1 for node in self.nodes if node.previous is not None and holds_answer(node))
         self._wrong: dict[str | None, Node] = {}
         for node in reversed(self.nodes):
@@ -77,7 +80,7 @@ class Rules:
         first, messages = self._history(node, known, made)
         news = node.request.messages[first:]
         text = "\n".join(strings(news)) if node.previous is not None else node.asks
-        self._guard(node, due, text)
+        self._guard(node, due, text, made)
         if any(one.state == CHANGED and one.node is node.previous for one in due):
             self._stop(guards.looped(node, self.order, text))
         change = self._substitution(node, due, made, text)
@@ -97,23 +100,26 @@ class Rules:
         for one in due:
             if one.state == CHANGED and one.node is not node.previous and not self._linked(node, one.node):
                 self._stop(guards.piece_left(left, one.node, one.changed, one.said, self._fixed(one.node)))
+        self._doubt(node, due, made, left)
         return made
 
     def arguments(self, node: Node, known: Known) -> Any:
         """The arguments of a tool that no recorded answer asked for: its program's own call. Raises `Unreached`."""
         due = self.unsettled(node, known)
         made = Rebuilt(Request("", ""))
-        self._guard(node, due, node.asks)
+        self._guard(node, due, node.asks, made)
         rest: list[str] = []
         out = _deep(node.arguments, self._substitution(node, due, made, node.asks), rest)
         for one in due:
             if one.state == CHANGED:
                 self._stop(guards.piece_left("\n".join(rest), one.node, one.changed, one.said, self._fixed(one.node)))
+        self._doubt(node, due, made, "\n".join(rest))
+        self._stop(next(iter(made.doubts.said.values()), None))
         return out
 
     # -- inner
 
-    def _guard(self, node: Node, due: list[Settled], text: str) -> None:
+    def _guard(self, node: Node, due: list[Settled], text: str, made: Rebuilt) -> None:
         for one in due:
             follows = node.previous is one.node
             why = (
@@ -123,7 +129,80 @@ class Rules:
                 self._stop(guards.rests_on_unknown(node, one.node, why, self.order, text, self._fixed(one.node)))
         others = [one.node for one in due]
         self._stop(guards.retried(node, self.order, others))
-        self._stop(guards.joins(node, self.order, [n for n in others if n is not node.previous], text, self._taken_up))
+        alike = {
+            one.node.place for one in due if one.state == CHANGED and not (one.changed.trouble or one.changed.calls)
+        }
+        waited = [other for other in others if other is not node.previous]
+        for other, why in guards.joins(node, self.order, waited, text, self._taken_up):
+            if other.place not in alike:
+                raise Unreached(why)
+            made.doubts.add(why, "joined", other.place)
+
+    def _doubt(self, node: Node, due: list[Settled], made: Rebuilt, rest: str) -> None:
+        """What else than copying explains the recording, and would write something else now."""
+        for one in due:
+            if one.state != CHANGED or one.node.kind != LLM:
+                continue
+            place, title = one.node.place, one.node.title
+            puts = [put for put in made.puts if put.place == place]
+            for put in dict.fromkeys(puts):
+                doubts.of_text(put, title, made.doubts)
+                if put.old == one.node.answer.strip():
+                    self._equals(node, one, put, due, made)
+            elsewhere = partial(self._elsewhere_too, node, {other.node.place for other in due}, self._fixed(one.node))
+            doubts.of_words(one.node.answer, one.said, rest, place, title, elsewhere, made.doubts)
+            for column in one.changed.columns:
+                here = doubts.items_in(column, [put.old for put in puts])
+                if here:
+                    named = len(here) == 1 and doubts.named(column, here[0], f"{rest} {node.agent or ''}")
+                    takers = {} if named or len(here) > 1 else self._takers(column, one.node)
+                    doubts.of_items(column, here, takers, place, title, named, made.doubts)
+
+    def _elsewhere_too(self, node: Node, open_ones: set[int], fixed: Fixed, word: str, text: str) -> bool:
+        """Whether a word stands in a text only within values of answers that did not change, or was said before any change."""
+        if word in fixed:
+            return True
+        text = "\n".join(line for line in text.split("\n") if word not in line or not self._template(node, line))
+        for other in self._given(word):
+            if other.place not in open_ones and self.order.may_rest(node, other):
+                for value in sorted(other.values, key=len, reverse=True):
+                    text = text.replace(value, "\0") if word in value else text
+        return not is_word(word, text)
+
+    def _template(self, node: Node, line: str) -> bool:
+        """Whether other agents are told the same line: a text of the program, and not of one answer."""
+        others = {self.nodes[place].agent for place in self._held(line)} - {node.agent}
+        return len(others) > 1
+
+    def _takers(self, column: Column, source: Node) -> dict[int, int]:
+        """The first call that took each item of a list, and no other of it."""
+        after = self.order.rested_on_by(source)
+        held: dict[int, list[int]] = {}
+        for item, text in enumerate(column.items):
+            for place in self._held(text.old) if len(text.old) >= LEAST else ():
+                if after[place]:
+                    held.setdefault(place, []).append(item)
+        out: dict[int, int] = {}
+        for place in sorted(held):
+            if len(held[place]) == 1:
+                out.setdefault(held[place][0], place)
+        return out
+
+    def _equals(self, node: Node, one: Settled, put: doubts.Put, due: list[Settled], made: Rebuilt) -> None:
+        """An answer that says the same as another call's now: a program may take the two as one."""
+        if self._said_by is None:
+            self._said_by = {}
+            for other in self.order.nodes:
+                if other.kind == LLM:
+                    self._said_by.setdefault(other.answer.strip(), []).append(other)
+        open_ones = {other.node.place for other in due}
+        new = [
+            other.node for other in due if other is not one and other.state == CHANGED and other.said.strip() == put.new
+        ]
+        new += [n for n in self._said_by.get(put.new, ()) if n.place not in open_ones and self.order.may_rest(node, n)]
+        if put.old != put.new and new:
+            why = f"{one.node.title} says the same as {new[0].title} now, and the program may take the two as one"
+            made.doubts.add(why, "equal", put.place)
 
     def _stop(self, why: str | None) -> None:
         if why is not None:
@@ -202,9 +281,18 @@ class Rules:
             found = self._given_by[value] = [node for node in self.nodes if value in node.answer]
         return found
 
+    def _held(self, value: str) -> list[int]:
+        """The places of the calls whose requests hold a text."""
+        found = self._held_by.get(value)
+        if found is None:
+            found = self._held_by[value] = [node.place for node in self.nodes if value in node.asks]
+        return found
+
     def _stands_elsewhere(self, value: str, place: int) -> str | None:
         if (value, place) not in self._elsewhere:
-            self._elsewhere[value, place] = guards.stands_elsewhere(value, self.nodes[place], self.order)
+            self._elsewhere[value, place] = guards.stands_elsewhere(
+                self.nodes[place], [self.nodes[other] for other in self._held(value)], self.order
+            )
         return self._elsewhere[value, place]
 
     def _substitution(self, node: Node, due: list[Settled], made: Rebuilt, text: str) -> Callable[[str], _Text]:
@@ -239,21 +327,23 @@ class Rules:
         ordered = sorted({*pairs, *keep}, key=lambda value: (-len(value), value))
 
         def change(found: str) -> _Text:
-            spans: list[tuple[int, int, str]] = []
+            spans: list[tuple[int, int, str, str]] = []
             for old in ordered:
                 at = found.find(old)
                 while at >= 0:
                     end = at + len(old)
-                    if bounded(found, at, end) and all(end <= s or e <= at for s, e, _ in spans):
+                    if bounded(found, at, end) and all(end <= s or e <= at for s, e, *_ in spans):
                         new = next(iter(pairs[old])) if old in pairs else old
                         if new != old:
                             self._stop(guards.quoted(found, at, end, old, new))
                             place = pairs[old][new]
                             made.used[place] = max(0, made.used.get(place, 0)) + 1
-                        spans.append((at, end, new))
+                        spans.append((at, end, new, old))
                     at = found.find(old, at + 1)
             out, rest, last = [], [], 0
-            for start, end, new in sorted(spans):
+            for start, end, new, old in sorted(spans):
+                if old in pairs:
+                    made.puts.append(doubts.Put(pairs[old][new], old, new))
                 out += [found[last:start], new]
                 rest.append(found[last:start])
                 last = end

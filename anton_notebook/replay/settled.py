@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from anton_notebook.replay.doubts import Doubts, Put
 from anton_notebook.replay.recorded import Node, strings
 from anton_notebook.replay.values import Changed
 from anton_notebook.request import Request, Response
@@ -47,12 +48,15 @@ Known = Mapping[int, Settled]
 
 @dataclass
 class Rebuilt:
-    """A request that the rules made. `used` counts what was put in, by the node that it came from."""
+    """A request that the rules made. `used` counts what was put in, by the node that it came from; `puts` are the values in their
+    order, `doubts` what else the program may have done."""
 
     request: Request
     used: dict[int, int] = field(default_factory=dict)
     turns: int = 0
     results: int = 0
+    puts: list[Put] = field(default_factory=list)
+    doubts: Doubts = field(default_factory=Doubts)
 
     def sentence(self, nodes: list[Node]) -> str:
         said = [f"the new answer of {nodes[place].title}" for place in sorted(self.used) if self.used[place] < 0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -64,12 +66,39 @@ def short_values(text: str) -> set[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Item:
+    """One item of a list, or one text in it: the old one and the new one.
+
+    `names` are other texts of the item, which no other item has and which did not change.
+    """
+
+    old: str
+    new: str
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Column:
+    """The same text of every item of a list, in the order of the answer."""
+
+    items: tuple[Item, ...]
+
+    def merged(self) -> Iterator[tuple[int, int]]:
+        """Pairs of items that differed and are the same now, or the other way round."""
+        for at, one in enumerate(self.items):
+            for far, other in enumerate(self.items[:at]):
+                if (one.old == other.old) != (one.new == other.new):
+                    yield far, at
+
+
 @dataclass
 class Changed:
     """What changed between two answers. `trouble` says why its values cannot be followed; `pairs` are old and new values.
 
     `uneven` are old values whose new ones have other white space at their ends, `loose` those that changed into something that
-    cannot be told (a line of a text that has more or fewer lines now), `short` changed lines too short to be told from chance.
+    cannot be told (a line of a text that has more or fewer lines now), `short` changed lines too short to be told from chance,
+    `columns` the texts that stand in lists.
     """
 
     same: bool = True
@@ -79,6 +108,7 @@ class Changed:
     uneven: set[str] = field(default_factory=set)
     loose: set[str] = field(default_factory=set)
     short: set[str] = field(default_factory=set)
+    columns: list[Column] = field(default_factory=list)
     _lost: frozenset[str] | None = field(default=None, repr=False, compare=False)
 
     def lost(self, new: str) -> frozenset[str]:
@@ -107,6 +137,8 @@ def difference(old: Response, new: Response) -> Changed:
     _pair(old.text, new.text, out, lines=before is _NOTHING)
     if before is not _NOTHING:
         _json(before, after, out)
+    else:
+        out.trouble = out.trouble or _told(old.text, new.text)
     return out
 
 
@@ -137,6 +169,7 @@ def _calls(old: Response, new: Response, out: Changed) -> None:
         out.uneven |= inner.uneven
         out.loose |= inner.loose
         out.short |= inner.short
+        out.columns += inner.columns
 
 
 def _json(before: Any, after: Any, out: Changed) -> None:
@@ -162,8 +195,49 @@ def _json(before: Any, after: Any, out: Changed) -> None:
         elif now in by_value and path not in by_value[now]:
             out.trouble = out.trouble or f"items changed their places ({_place(path)})"
             return
+        elif _CHOICE.fullmatch(value) and _CHOICE.fullmatch(now):
+            out.trouble = out.trouble or f"a value that reads like one of several choices changed ({_place(path)})"
+            return
         else:
             _pair(value, now, out)
+    out.columns += _columns(before, after)
+
+
+def _columns(before: Any, after: Any) -> Iterator[Column]:
+    """The lists in a value, as far as their items have texts that can be told. The other value has the same shape."""
+    if isinstance(before, Mapping):
+        for key in before:
+            yield from _columns(before[key], after[key])
+        return
+    if not isinstance(before, list):
+        return
+    rows = [(dict(leaves(one)), dict(leaves(now))) for one, now in zip(before, after, strict=True)]
+    paths = dict.fromkeys(path for row, _ in rows for path, leaf in row.items() if isinstance(leaf, str))
+    said = Counter(leaf for row, _ in rows for leaf in {str(leaf) for leaf in row.values()})
+    names = [frozenset(str(leaf) for path, leaf in row.items() if now[path] == leaf and said[str(leaf)] == 1 and len(str(leaf)) > 1)
+             for row, now in rows]  # fmt: skip
+    for path in paths:
+        texts = [(row.get(path), now.get(path), name) for (row, now), name in zip(rows, names, strict=True)]
+        items = [Item(one, now, name) for one, now, name in texts if isinstance(one, str) and isinstance(now, str)]
+        if len(items) > 1 and any(len(item.old.strip()) >= LEAST for item in items):
+            yield Column(tuple(items))
+    for one, now in zip(before, after, strict=True):
+        yield from _columns(one, now)
+
+
+_CHOICE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
+_LABELLED = re.compile(r"^[^\w\n]*(\w[\w ]{0,24})[*_]*:[*_ ]+(\S{1,24})[ \t]*$", re.MULTILINE)
+
+
+def _told(old: str, new: str) -> str | None:
+    """What a plain answer says that a program may read as a decision: nothing at all, or a word behind a label."""
+    if len(new.strip()) < LEAST <= len(old.strip()):
+        return "it is very short now"
+    before, after = dict(_LABELLED.findall(old)), dict(_LABELLED.findall(new))
+    for label in [*before, *after]:
+        if before.get(label) != after.get(label):
+            return "a short value behind a label changed"
+    return None
 
 
 def _pair(old: str, new: str, out: Changed, *, lines: bool = True) -> None:
@@ -189,6 +263,10 @@ def _pair(old: str, new: str, out: Changed, *, lines: bool = True) -> None:
         out.loose.update(line.strip() for line in rows if len(line.strip()) >= LEAST)
         out.short.update(line.strip() for line in rows if 0 < len(line.strip()) < LEAST)
         return
+    if before != after:
+        out.columns.append(
+            Column(tuple(Item(one.strip(), later.strip()) for one, later in zip(rows, now, strict=True)))
+        )
     for line, later in zip(rows, now, strict=True):
         if (
             line == later

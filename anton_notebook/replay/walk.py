@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anton_notebook.replay.backwards import Backwards
+from anton_notebook.replay.backwards import Backwards, Tested
 from anton_notebook.replay.dependence import Order, asked_by, silent
 from anton_notebook.replay.recorded import Node, Recording, as_text
 from anton_notebook.replay.rules import Rules, equal
@@ -189,12 +189,13 @@ class Walk:
 
     def _rules_said(self, node: Node, made: Rebuilt) -> str:
         """What the rules did, and how they did on other runs. Raises `Unreached` where they failed there."""
-        tested = ""
+        found = Tested()
         if self.backwards is not None:
             found = self.backwards.test(node, self.rules.own_turns(node) if made.turns else 0)
-            if found.failed is not None:
-                raise Unreached(found.failed)
-            tested = f", {found}"
+        why = found.failed or found.left(made.doubts)
+        if why is not None:
+            raise Unreached(why)
+        tested = f", {found}" if self.backwards is not None else ""
         return (made.sentence(self.recording.nodes) or "no value of a changed answer stands in it") + tested
 
     async def _tool(self, node: Node, due: bool) -> None:
