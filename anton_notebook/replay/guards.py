@@ -6,22 +6,25 @@ Every one of them was found on runs where plain substitution made a prompt that 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 from anton_notebook.compare import similarity
 from anton_notebook.replay.dependence import Order
 from anton_notebook.replay.recorded import Node
-from anton_notebook.replay.values import Changed, grams, is_word, short_values
+from anton_notebook.replay.values import Changed, contexts, grams, is_word, short_values
 from anton_notebook.request import text_of
 from anton_notebook.span import LLM, TOOL
 
 ALIKE = 0.8
 
 
-def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str, fixed: Container[str]) -> str | None:
+def rests_on_unknown(
+    node: Node, other: Node, why: str, order: Order, text: str, fixed: Container[str], own: Callable[[str, str], bool]
+) -> str | None:
     """Anything that rests on an answer that is not known, or whose shape changed.
 
-    `text` is what the call says beyond its conversation, `fixed` what is known not to come from the other.
+    `text` is what the call says beyond its conversation, `fixed` what is known not to come from the other; `own` says of a short
+    value whether it stands so, with these words around it, in the program's own text.
     """
     told = f"{other.title}: {why}"
     if node.previous is other or order.inside(node, other) or node.asker is other:
@@ -31,8 +34,7 @@ def rests_on_unknown(node: Node, other: Node, why: str, order: Order, text: str,
     shared = grams(text) & grams(other.answer)
     if any(gram not in fixed for gram in shared):
         return f"it repeats a piece of {told}"
-    lines = [line for line in text.splitlines() if line.strip() and line not in fixed]
-    if any(is_word(value, line) for value in sorted(short_values(other.answer)) for line in lines):
+    if any(not own(value, around) for value in short_values(other.answer) for around in contexts(value, text)):
         return f"it may repeat a short value of {told}"
     if spawned_by(node, other, order):
         return f"it was begun after {told}"

@@ -18,7 +18,7 @@ from anton_notebook.replay.dependence import Order, holds_answer, silent
 from anton_notebook.replay.recorded import Node, strings
 from anton_notebook.replay.retell import result, retold, told_by_proxy
 from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Known, Rebuilt, Settled, Unreached
-from anton_notebook.replay.values import LEAST, Column, bounded, is_word
+from anton_notebook.replay.values import LEAST, Column, bounded, is_word, short_values
 from anton_notebook.request import Request, canonical
 from anton_notebook.span import LLM, TOOL
 
@@ -56,6 +56,8 @@ class Rules:
         self._elsewhere: dict[tuple[str, int], str | None] = {}
         self._given_by: dict[str, list[Node]] = {}
         self._held_by: dict[str, list[int]] = {}
+        self._short_by: dict[str, list[int]] = {}
+        self._owned: dict[tuple[str, str], bool] = {}
         self._said_by: dict[str, list[Node]] | None = None
         self._right = sum(1 for node in self.nodes if node.previous is not None and holds_answer(node))
         self._wrong: dict[str | None, Node] = {}
@@ -126,7 +128,9 @@ class Rules:
                 one.why if one.state == UNKNOWN else one.changed.trouble or ("" if follows else one.changed.calls or "")
             )
             if why and not (self._linked(node, one.node) and one.state == CHANGED):
-                self._stop(guards.rests_on_unknown(node, one.node, why, self.order, text, self._fixed(one.node)))
+                self._stop(
+                    guards.rests_on_unknown(node, one.node, why, self.order, text, self._fixed(one.node), self._own)
+                )
         others = [one.node for one in due]
         self._stop(guards.retried(node, self.order, others))
         alike = {
@@ -168,6 +172,18 @@ class Rules:
                 for value in sorted(other.values, key=len, reverse=True):
                     text = text.replace(value, "\0") if word in value else text
         return not is_word(word, text)
+
+    def _own(self, value: str, around: str) -> bool:
+        """Whether a call says this that can rest on no answer with this value: so the program's own text holds it."""
+        if (value, around) not in self._owned:
+            if value not in self._short_by:
+                self._short_by[value] = [
+                    node.place for node in self._given(value) if value in short_values(node.answer)
+                ]
+            givers = self._short_by[value]
+            holders = (self.nodes[place] for place in self._held(around))
+            self._owned[value, around] = any(not self.order.rests_on(one)[givers].any() for one in holders)
+        return self._owned[value, around]
 
     def _template(self, node: Node, line: str) -> bool:
         """Whether other agents are told the same line: a text of the program, and not of one answer."""

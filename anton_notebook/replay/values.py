@@ -306,6 +306,17 @@ def is_word(value: str, text: str) -> bool:
     return False
 
 
+def contexts(value: str, text: str) -> Iterator[str]:
+    """Where a short value stands as a word: it, and what is around it in its line."""
+    at = text.find(value)
+    while at >= 0:
+        end = at + len(value)
+        if bounded(text, at, end):
+            before, after = text[max(0, at - GRAM) : at], text[end : end + GRAM]
+            yield before.split("\n")[-1] + value + after.split("\n")[0]
+        at = text.find(value, at + 1)
+
+
 def bounded(text: str, start: int, end: int) -> bool:
     """Whether no word runs across the ends of this stretch."""
     return not (start > 0 and _word(text[start - 1]) and _word(text[start])) and not (
