@@ -4,6 +4,7 @@ fit for keyboards, screen readers and narrow cells. Spans come from a fake kerne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,6 +168,39 @@ def test_a_brush_on_the_timeline_and_a_box_in_the_graph_select_many(show: Opener
             page.keyboard.up("Shift")
         count = page.evaluate("kernel.traits.get('_selected_rows')?.getInt32(0, true) ?? 0")
         assert count > 5, view
+
+
+def test_a_shape_drawn_by_hand_selects_what_lies_in_it(show: Opener, tmp_path: Path) -> None:
+    shown = show(spans=60)
+    page = shown.page
+    shown.rest()
+    box = page.locator(".an-stage:visible").bounding_box()
+    assert box is not None
+    right, bottom = box["x"] + box["width"] - 6, box["y"] + box["height"] - 6
+    left, top = box["x"] + 6, box["y"] + 30
+
+    def draw(*corners: tuple[float, float]) -> int:
+        page.keyboard.down("Shift")
+        page.keyboard.down("Alt")
+        page.mouse.move(*corners[0])
+        page.mouse.down()
+        for corner in corners[1:]:
+            page.mouse.move(*corner, steps=12)
+        page.screenshot(path=tmp_path / "lasso.png")
+        page.mouse.up()
+        page.keyboard.up("Alt")
+        page.keyboard.up("Shift")
+        count = int(page.evaluate("kernel.traits.get('_selected_rows')?.getInt32(0, true) ?? 0"))
+        page.get_by_role("button", name="Close").click()
+        shown.rest()
+        return count
+
+    middle = (left + right) / 2
+    whole = draw((left, top), (right, top), (right, bottom), (left, bottom))
+    halves = draw((left, top), (middle, top), (middle, bottom), (left, bottom))
+    others = draw((middle, bottom), (right, bottom), (right, top), (middle, top))
+    assert whole > 20 and 0 < halves < whole and halves + others == whole
+    assert page.locator(".an-lasso polygon[points]").count() == 0
 
 
 def test_the_place_in_time_goes_along(show: Opener) -> None:

@@ -81,7 +81,7 @@ const KEYS: readonly [string, string][] = [
   ["1 to 5", "graph, timeline, tree, chat, compare"],
   ["/", "search; Enter goes to the next one found"],
   ["f", "show the whole run"],
-  ["Shift + drag", "select what lies in a box"],
+  ["Shift + drag", "select what lies in a box; with Alt, in a shape of any form"],
   ["+ −", "zoom; the wheel does too"],
   ["Esc", "close what is open"],
   ["?", "this list"],

@@ -52,7 +52,7 @@ export class GraphView implements View {
     this.reasons = new Reasons(model, connection);
     this.layout = new Layout(model, { mode: this.mode(), now: Date.now(), likes: true });
     this.context = this.canvas.getContext("2d");
-    this.undo.push(boxes(this.element, (box) => this.selectBox(box)));
+    this.undo.push(boxes(this.element, (box, inside) => this.selectIn(box, inside), true));
     this.camera = new Camera(
       this.element,
       () => this.frames.dirty(),
@@ -194,14 +194,14 @@ export class GraphView implements View {
     const box = this.element.getBoundingClientRect();
     return !this.drawing.near || this.hand.at(event.clientX - box.left, event.clientY - box.top) < 0;
   }
-  private selectBox({ x0, y0, x1, y1 }: Box): void {
+  private selectIn({ x0, y0, x1, y1 }: Box, drawn: ((x: number, y: number) => boolean) | null): void {
     const { camera, layout } = this;
     const { model, state } = this.bench;
     const slots: number[] = [];
     const [left, right] = [camera.worldX(x0), camera.worldX(x1)];
     layout.query(left, camera.worldY(y0), right, camera.worldY(y1), (slot) => {
       const centre = layout.x[slot]!;
-      const inside = centre >= left && centre <= right;
+      const inside = drawn?.(camera.x(centre), camera.y(layout.y[slot]!)) ?? (centre >= left && centre <= right);
       if (inside && model.alive[slot] && state.lit?.[slot] !== 0) slots.push(slot);
     });
     this.bench.selectMany(slots);
