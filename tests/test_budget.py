@@ -69,6 +69,18 @@ class Shop:
         return Response("x", usage=Usage() if fate == "untold" else usage, finish_reason="stop")
 
 
+class Told:
+    """Reports whatever it is told to report."""
+
+    name = "openai"
+
+    def __init__(self, usage: Usage, model: str | None = None) -> None:
+        self.answer = Response("x", usage=usage, model=model)
+
+    async def complete(self, request: Request) -> Response:
+        return self.answer
+
+
 FATES = st.lists(st.sampled_from(["fine", "most", "untold", "turned away", "broken", "wrong"]), min_size=1, max_size=8)
 
 
@@ -195,7 +207,7 @@ def test_a_model_without_a_price_is_refused_before_the_call_naming_set_price() -
         anb.reset_prices()
 
 
-@pytest.mark.parametrize("budget", [-1, math.nan, math.inf, "1"])
+@pytest.mark.parametrize("budget", [-1, math.nan, math.inf, "1", True, 10**400])
 def test_what_is_no_limit_is_refused(budget: Any) -> None:
     with pytest.raises(BudgetError, match="budget="):
         Budget(budget)
@@ -222,11 +234,38 @@ def test_the_worst_case_is_every_byte_and_the_longest_answer() -> None:
     ):
         unseen = asked(100, [part])
         assert worst(unseen) / PICO > window * INPUT
-    inline = asked(100, [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}])
-    assert worst(inline) / PICO < 0.01
+    small = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    assert 100_000 * INPUT < worst(asked(100, [small])) / PICO < window * INPUT, "a small file may have many pixels"
+    items = {"model": "gpt-4o", "input": [{"role": "user", "content": "Hi"}], "max_output_tokens": 10}
+    earlier = {**items, "previous_response_id": "resp_1"}
+    there = {**items, "input": [{"role": "user", "content": [{"type": "input_file", "file_url": "https://a.b/c.pdf"}]}]}
+    assert worst_case("openai", request, items) / PICO < 0.01, "the Responses API's limit of an answer"
+    assert all(worst_case("openai", request, body) / PICO > window * INPUT for body in (earlier, there))
+    with pytest.raises(BudgetError, match="n='3'"):
+        worst_case("openai", request, {**body, "n": "3"})
+    both = {**plain_body(request), "max_completion_tokens": 1, "max_tokens": 1000}
+    assert worst_case("openai", request, both) / PICO > 1000 * OUTPUT, "some servers heed the one, some the other"
     written = Request("anthropic", "claude-sonnet-4-20250514", messages=request.messages, parameters={"max_tokens": 10})
     size = len(json.dumps(plain_body(written)).encode())
     assert worst(written) / PICO > size * 3.75e-6, "tokens may be written to the cache"
+
+
+@pytest.mark.parametrize("count", [0, -5, 2**70, -math.inf, "10", 1.5])
+def test_a_usage_that_cannot_be_right_is_the_worst_case_and_loses_no_row(count: Any) -> None:
+    budget = Budget(0.0015)
+    df = rerun(
+        asked(), provider=Told(Usage(count, count)), n=5, concurrency=1, budget=budget, cache=False, progress=False
+    )
+    assert len(df) == 5 and df["error"].tolist()[1:] == ["budget"] * 4
+    assert budget.spent == worst(asked())
+
+
+def test_an_answer_of_a_dearer_model_is_paid_at_its_price() -> None:
+    spent = []
+    for model in (None, "gpt-4o-mini", "gpt-4o-2024-05-13"):
+        spent.append(budget := Budget(1))
+        rerun(asked(), provider=Told(Usage(100, 10), model), budget=budget, progress=False)
+    assert spent[0].spent == spent[1].spent < spent[2].spent
 
 
 def test_a_long_context_price_counts_where_the_bytes_may_reach_it() -> None:

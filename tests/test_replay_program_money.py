@@ -113,6 +113,26 @@ def test_a_budget_is_never_overspent_and_ends_the_program(run: Recorded) -> None
         assert run.asked == nothing and frame.attrs["spent_usd"] == 0 and "budget" in frame.attrs["interrupted"]
 
 
+ASIDE = """
+import gzip, json, os, urllib.request
+chat = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+for path, body in (("/models", None), ("/embeddings", chat), ("/chat/completions", gzip.compress(chat)), ("/chat/c%6fmpletions", chat)):
+    try:
+        urllib.request.urlopen(os.environ["OPENAI_BASE_URL"] + path, body)
+    except urllib.error.HTTPError as error:
+        print(error.code, flush=True)
+"""
+
+
+def test_with_a_budget_nothing_is_passed_on_that_is_not_set_aside(run: Recorded) -> None:
+    urls = {"openai": f"{run.server.url}/v1", "anthropic": run.server.url}
+    with anb.read_traces(run.where) as traces:
+        cp, before = plan_changed(traces), run.asked
+        with pytest.raises(BudgetError, match="POST '/embeddings', whose price is not known"):
+            anb.replay(cp, command=[sys.executable, "-c", ASIDE], upstreams=urls, budget=1.0, timeout=60, progress=False)
+        assert run.asked == before
+
+
 def test_a_model_without_a_price_has_no_budget(run: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anton_notebook.pricing.price_of", lambda *given: None)
     with anb.read_traces(run.where) as traces:

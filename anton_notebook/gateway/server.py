@@ -46,6 +46,9 @@ class Answerer(Protocol):
     def decide(self, api: str, body: Body) -> Decision:
         """What is to be done with a request."""
 
+    def refuse(self, method: str, path: str) -> str | None:
+        """Why a request that is none of the known calls must not be passed on; None where it may."""
+
 
 @dataclass
 class Door:
@@ -131,6 +134,10 @@ class Handler(RequestHandler):
             path += "?" + self.request.query
         upstream = self.door.upstreams[name]
         if api is None or body is None:
+            answerer = self.door.answerer
+            if answerer is not None and (said := answerer.refuse(str(self.request.method), path)) is not None:
+                self._fail(402, said, "budget_error")
+                return
             await self._forward(upstream, path, self.request.body, None)
             return
         await self._call(upstream, path, api, body)
@@ -174,13 +181,15 @@ class Handler(RequestHandler):
             exchange.status, exchange.error = 402, f"not sent: {end}"
             self._fail(402, str(end), "budget_error")
             return
-        usage = None
+        usage = model = None
         try:
             await self._forward(upstream, path, raw, exchange, decision.answered)
             body = exchange.whole_answer() if exchange.status < 400 and exchange.error is None else {}
-            usage = response_of(exchange.api, body).usage if body else None
+            if body:
+                answer = response_of(exchange.api, body)
+                usage, model = answer.usage, answer.model
         finally:
-            gate.leave(usage, True)
+            gate.leave(usage, True, model)
 
     def _say(self, api: str, asked: Body, answer: Body, answered: Callable[[Any], Any] | None) -> None:
         body = answered(answer) if answered is not None else answer

@@ -42,11 +42,11 @@ class Policy:
 
 
 class Gate(Protocol):
-    """Who is asked before each attempt, and told after it what it used."""
+    """Who is asked before each attempt, and told after it what it used, and of which model."""
 
     async def enter(self) -> None: ...
 
-    def leave(self, usage: Usage | None, sent: bool) -> None: ...
+    def leave(self, usage: Usage | None, sent: bool, model: str | None = None) -> None: ...
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ async def _ask(
             error = _told(problem)
         finally:
             if gate is not None:
-                gate.leave(usage, sent)
+                gate.leave(usage, sent, response.model if response is not None else None)
         last = Outcome(response, error, attempts, started, time.perf_counter() - clock)
         if failed is None:
             return last

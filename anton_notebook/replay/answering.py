@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from anton_notebook.errors import AntonNotebookError, ReplayDivergence, ReplayError
+from anton_notebook.errors import AntonNotebookError, BudgetError, ReplayDivergence, ReplayError
 from anton_notebook.gateway.apis import Body, answer_of, request_of, with_request
 from anton_notebook.gateway.server import Decision
 from anton_notebook.llm import Exhausted
@@ -19,6 +19,8 @@ from anton_notebook.span import LLM
 
 REUSED, EXECUTED = "reused", "executed"
 SPENT = "the budget is spent"
+_FREE = ("/count_tokens", "/input_tokens", "/moderations")
+"""Ends of addresses that are asked by POST and cost nothing."""
 
 
 class FromRecording:
@@ -77,6 +79,18 @@ class FromRecording:
                     api, body, mapped, "as recorded, but after the change, from which on everything is live", call
                 )
             return self._reuse(api, body, mapped, call, values)
+
+    def refuse(self, method: str, path: str) -> str | None:
+        """See `gateway.server.Answerer`: with a budget nothing is passed on that has a price which is not set aside."""
+        plain = path.partition("?")[0]
+        if self.budget is None or method in ("GET", "DELETE") or plain.rstrip("/").endswith(_FREE):
+            return None
+        with self._lock:
+            self.failure = self.failure or BudgetError(
+                f"the program asked {method} {plain[:80]!r}, whose price is not known (only whole requests to /messages, "
+                "/chat/completions and /responses have one), so no budget can be kept; it was not sent; leave budget=None to let it"
+            )
+            return str(self.failure)
 
     def _change(self, api: str, body: Body, mapped: Body, request: Request, call: Recorded) -> Decision:
         name = call.span.span_id
@@ -177,9 +191,9 @@ class Turnstile:
             self._answerer.stopped = SPENT
             raise
 
-    def leave(self, usage: Usage | None, sent: bool) -> None:
+    def leave(self, usage: Usage | None, sent: bool, model: str | None = None) -> None:
         if self._purse is not None:
-            self._purse.leave(usage, sent)
+            self._purse.leave(usage, sent, model)
         self._answerer.paid_usd.append(cost_of(self._request.provider, self._request.model, usage))
 
 

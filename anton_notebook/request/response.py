@@ -10,6 +10,9 @@ from anton_notebook.request.words import as_text, ends_with_answer, text_of, too
 from anton_notebook.shown import card
 
 
+_MOST = 2**53
+
+
 class Usage(NamedTuple):
     """Tokens of one call as the provider reports them; `None` where it says nothing.
 
@@ -57,6 +60,7 @@ class Response:
             else:
                 named = {k: getattr(usage, k, None) for k in Usage._fields}
                 object.__setattr__(self, "usage", Usage(**named))
+        object.__setattr__(self, "usage", Usage(*map(_count, self.usage)))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Response:
@@ -77,3 +81,11 @@ class Response:
         counts = [v if isinstance(v := tokens.get(k), int) and v >= 0 else None for k in ("input", "output", "cached")]
         finish, model = as_text(record.get("finish_reason")) or None, as_text(record.get("model")) or None
         return cls(text_of(said), calls, Usage(*counts), finish, model, said)
+
+
+def _count(told: Any) -> int | None:
+    """A count as a whole number; None for what counts nothing, such as -1, NaN or text."""
+    try:
+        return int(told) if 0 <= told <= _MOST and told == int(told) else None
+    except (TypeError, ValueError, OverflowError):
+        return None

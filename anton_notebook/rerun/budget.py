@@ -25,16 +25,22 @@ _USUAL = {
     "inference_geo": (None, "global"),
     "modalities": (None, [], ["text"]),
 }
-_FEES = ("web_search_options", "audio", "prediction", "mcp_servers", "container", "best_of")
+_FEES = ("web_search_options", "audio", "prediction", "mcp_servers", "container", "best_of", "models", "fallbacks")
 _PAID_TOOLS = ("web_search", "code_execution", "code_interpreter", "file_search", "image_generation", "mcp")
-_UNSEEN = frozenset({"document", "file", "input_file", "container_upload", "input_audio"})
+_UNSEEN = frozenset({"document", "file", "input_file", "container_upload", "input_audio", "video_url", "input_video"})
+_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
+_IMAGES = frozenset({"image", "image_url", "input_image"})
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+CLAUDE_IMAGE, IMAGE = 5_000, 100_000
+"""Tokens that one image may be billed as, however few bytes it has: Claude scales it down, others count all its pixels."""
 
 
 class Budget:
     """US dollars for all attempts that go through it together. Safe to share between threads and event loops."""
 
     def __init__(self, limit_usd: float) -> None:
-        if not (isinstance(limit_usd, int | float) and math.isfinite(limit_usd) and limit_usd >= 0):
+        number = isinstance(limit_usd, int | float) and not isinstance(limit_usd, bool)
+        if not (number and 0 <= limit_usd <= 1e12):
             raise BudgetError(f"budget={limit_usd!r} is no limit; give US dollars, 0 or more, or None for no limit")
         self.limit = math.floor(limit_usd * PICO)
         self.spent = self.reserved = 0
@@ -100,11 +106,14 @@ class Purse:
     async def enter(self) -> None:
         await self._budget.reserve(self.worst)
 
-    def leave(self, usage: Usage | None, sent: bool) -> None:
+    def leave(self, usage: Usage | None, sent: bool, model: str | None = None) -> None:
         if not sent:
             self._budget.settle(self.worst, 0)
             return
-        cost = cost_of(self._provider, self._model, usage)
+        told = usage is not None and any(usage)  # servers that count nothing report zeros
+        cost = cost_of(self._provider, self._model, usage) if told else math.nan
+        if model and (dearer := cost_of(self._provider, model, usage)) > cost:
+            cost = dearer  # a router may have asked another model
         self._budget.settle(self.worst, self.worst if math.isnan(cost) else math.ceil(round(cost * PICO, 3)))
 
 
@@ -135,11 +144,16 @@ def worst_case(provider: str, request: Request, body: Mapping[str, Any]) -> int:
         raise BudgetError(f"the price of {dearer} is not known, so no budget can be kept; remove it from the request")
     window = pricing.context_window(provider, request.model)
     sent = len(json.dumps(body, ensure_ascii=False, default=str).encode("utf-8", "replace"))
-    if _holds_unseen(body.get("messages")) or _own_tools(body.get("tools")):
+    given = [body.get(name) for name in ("messages", "system", "input")]
+    if images := _images(given):
+        each = CLAUDE_IMAGE if "claude" in request.model.lower() else IMAGE
+        sent += images * each if window is None else min(images * each, window)
+    if any(body.get(name) for name in _ELSEWHERE) or _holds_unseen(given) or _own_tools(body.get("tools")):
         sent = max(sent, _known(window, request.model, "some of its input is not in the request"))
-    asked = body.get("max_completion_tokens") or body.get("max_tokens") or pricing.max_output(provider, request.model)
-    if not (isinstance(asked, int) and asked > 0):
-        asked = _known(window, request.model, "its answer has no limit")
+    limits = [body[name] for name in _LIMITS if body.get(name) is not None]
+    if not limits or not all(isinstance(limit, int) and limit > 0 for limit in limits):
+        limits = [pricing.max_output(provider, request.model) or _known(window, request.model, "its answer has no limit")]
+    asked = max(limits)
     answers = body.get("n")
     asked *= answers if isinstance(answers, int) and answers > 1 else 1
     tiers = [price.rates, *(rates for start, rates in price.tiers if sent > start)]
@@ -158,6 +172,9 @@ def _dearer(body: Mapping[str, Any]) -> str | None:
     for name in _FEES:
         if body.get(name) not in (None, [], {}):
             return f"the parameter {name}"
+    answers = body.get("n")
+    if answers is not None and (isinstance(answers, bool) or not isinstance(answers, int)):
+        return f"n={str(answers)[:40]!r}"
     tools = body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
         kind = str(tool.get("type", "")) if isinstance(tool, Mapping) else ""
@@ -198,6 +215,14 @@ def _holds_unseen(value: Any) -> bool:
             return True
         return any(_holds_unseen(inner) for inner in value.values() if isinstance(inner, list | Mapping))
     return isinstance(value, list) and any(_holds_unseen(inner) for inner in value)
+
+
+def _images(value: Any) -> int:
+    """How many images a request's input shows."""
+    if isinstance(value, Mapping):
+        here = value.get("type") in _IMAGES or (value.get("image_url") is not None)
+        return int(here) if here else sum(_images(inner) for inner in value.values() if isinstance(inner, list | Mapping))
+    return sum(map(_images, value)) if isinstance(value, list) else 0
 
 
 def _own_tools(tools: Any) -> bool:
