@@ -318,7 +318,7 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
         page = page_of(
             packed, Redactor().text(name) if self.redact else name, {"_layout": self.layout, "trace_id": None}
         )
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w", encoding="utf-8", opener=_private) as file:
             file.write(page)
         return said
 
@@ -333,6 +333,11 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
             raise NoRun("there is no run to draw yet; graph.traces.runs_df() lists what has been read")
         drawn = Redactor().text(drawn) if self.redact else drawn
         if path is not None:
-            with open(path, "w", encoding="utf-8") as file:
+            with open(path, "w", encoding="utf-8", opener=_private) as file:
                 file.write(drawn)
         return drawn
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens what is written anew for its owner alone."""
+    return os.open(path, flags, 0o600)

@@ -115,7 +115,7 @@ class Shooting(ipywidgets.Widget):  # type: ignore[misc]
                 f"no page that shows this graph answered within {timeout:g} s; is its tab asleep? graph.to_svg(path) needs none"
             )
         if path is not None:
-            with open(path, "wb") as file:
+            with open(path, "wb", opener=_private) as file:
                 file.write(shot.png)
         return shot.png
 
@@ -136,3 +136,8 @@ class Shooting(ipywidgets.Widget):  # type: ignore[misc]
             shot.refuse(client, commands.text(args, "problem"))
         else:
             shot.add(client, commands.text(args, "piece", 1 << 20), args.get("last") is True)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens what is written anew for its owner alone."""
+    return os.open(path, flags, 0o600)

@@ -19,7 +19,7 @@ import anton_notebook as anb
 from anton_notebook.cli import COMMANDS, parser
 from anton_notebook.cli.completion import words
 from tests.pages import line
-from tests.servers.llm_server import LlmServer
+from tests.servers.llm_server import LlmServer, Reply
 
 SECRET = "sk-" + "ant-api03-" + "a1B2c3D4" * 6
 
@@ -99,6 +99,47 @@ def test_rerun_says_what_is_wrong_before_anything_is_sent(
     done = ran("rerun", *words, "--path", str(folder / "traces"))
     assert done.returncode == status, done.stderr + done.stdout
     assert said in done.stderr + done.stdout
+
+
+STEERS = "\x1b]0;pwned\x07\x1b[2J\x9b31m\u202e\r"
+
+
+def test_no_text_of_a_trace_or_an_answer_steers_a_terminal_or_a_spreadsheet(folder: Path, server: LlmServer) -> None:
+    (folder / "traces" / "b.jsonl").write_bytes(line("s3", model=f"m{STEERS}", agent_name=STEERS, name=STEERS))
+    before, server.reply = server.reply, lambda call: Reply(f"=HYPERLINK(1){STEERS}")
+    try:
+        words = ("--path", str(folder / "traces"))
+        shown = [
+            ran("rerun", "s3", *words, "--quote"),
+            ran("replay", "s3", *words, "--plan"),
+            ran("rerun", STEERS, *words),
+        ]
+        shown.append(ran("rerun", "s1", *words, "--out", str(folder / "out.csv"), **server.environment()))
+        shown.append(ran("rerun", "s1", *words, "--json", **server.environment()))
+    finally:
+        server.reply = before
+    assert "m\\u001b" in shown[0].stdout and json.loads(shown[-1].stdout)["response"].startswith(
+        f"=HYPERLINK(1){STEERS[:9]}"
+    )
+    assert not [one.args for one in shown for c in set(STEERS) if not c.isprintable() and c in one.stdout + one.stderr]
+    with (folder / "out.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["response"].startswith("'=HYPERLINK(1)")
+    assert (folder / "out.csv").stat().st_mode & 0o77 == 0
+
+
+def test_a_budget_and_a_plan_hold_for_a_program_too(folder: Path, server: LlmServer) -> None:
+    program = (
+        f"import pathlib; pathlib.Path({str(folder / 'ran')!r}).touch(); import openai; openai.OpenAI().models.list()"
+    )
+    words = ("replay", "s1", "--path", str(folder / "traces"))
+    planned = ran(*words, "--plan", "--", sys.executable, "-c", program)
+    assert (planned.returncode, "tokens in" in planned.stdout) == (0, True), planned.stderr
+    refused = ran(*words, "--model", "gpt-4o", "--", sys.executable, "-c", program)
+    assert (refused.returncode, "mean nothing" in refused.stderr) == (2, True)
+    assert not (folder / "ran").exists()
+    asking = "import openai; openai.OpenAI(max_retries=0).embeddings.create(model='m', input='x')"
+    held = ran(*words, "--budget", "0", "--", sys.executable, "-c", asking, **server.environment())
+    assert (held.returncode, "no budget can be kept" in held.stderr) == (1, True), held.stderr
 
 
 def test_a_shell_completes_commands_and_options() -> None:

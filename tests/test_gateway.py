@@ -127,6 +127,14 @@ def test_what_goes_out_is_what_came_in_to_the_byte(gateway: Gateway, server: Llm
     assert call.headers["x-api-key"] == KEYS[0] and call.headers["anthropic-beta"] == "a,b"
 
 
+def test_a_key_that_the_server_repeats_is_not_written(gateway: Gateway, server: LlmServer) -> None:
+    server.fault = "echo-key"
+    for ask in clients(gateway):
+        with pytest.raises((anthropic.AuthenticationError, openai.AuthenticationError), match="canary"):
+            ask.messages.create(**ASK) if isinstance(ask, anthropic.Anthropic) else ask.chat.completions.create(**ASK)
+    assert [span.error for span in spans(gateway)] == ["401: Incorrect API key: (key)"] * 2
+
+
 def test_tools_that_the_program_runs_are_spans_with_arguments_and_results(gateway: Gateway, server: LlmServer) -> None:
     claude, _ = clients(gateway)
     server.reply = lambda call: Reply("", tools=[("read", {"path": f"f{len(call.body['messages'])}"})])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from servers.llm_server import FAULTS, Call, LlmServer, Reply
 
 from anton_notebook import llm
 from anton_notebook.errors import CallFailed, MissingKey, UnknownProvider
+from anton_notebook.gateway import Gateway, Recorder
 from anton_notebook.llm import Policy
 from anton_notebook.llm.sdk import Sdk, retry_after
 from anton_notebook.request import Request
@@ -199,6 +201,30 @@ def test_the_key_is_in_no_error_log_row_or_repr(server: LlmServer, caplog: pytes
         shown = df.to_csv() + repr(df.attrs) + repr(asked) + repr(vars(asked)) + caplog.text
         assert "canary" not in shown
     assert all("canary" in str(call.headers) for call in server.calls), "the key did go to the server"
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai"])
+def test_a_key_that_a_server_repeats_in_a_stream_or_that_is_cut_off_is_not_shown(
+    provider: str, server: LlmServer
+) -> None:
+    server.fault = lambda call: call.body["model"]
+    df = rerun(ask(provider), model=["echo-key-streamed", "echo-key-cut"], retries=0, progress=False)
+    assert df["error"].str.contains("(key)", regex=False).all() and "canar" not in df.drop(columns="model").to_csv()
+
+
+@pytest.mark.parametrize(
+    "address", ["http://me:s@cret@{}/v1", "http://me:se?cret@{}", "http://{}/v1?key=secret", "me:secret@{}"]
+)
+def test_what_is_secret_in_an_address_is_not_told(
+    address: str, server: LlmServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", address.format("127.0.0.1:9"))
+    row = rerun(ask("openai"), home=tmp_path, timeout=5, progress=False).iloc[0]
+    assert row["error"] and "cret" not in row["error"]
+    with pytest.raises(UnknownProvider) as error, Gateway(Recorder(tmp_path)):
+        pass
+    assert "127.0.0.1:9" in str(error.value) or "?" in address
+    assert "cret" not in str(error.value)
 
 
 def test_who_serves_a_model_of_no_known_provider(server: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:

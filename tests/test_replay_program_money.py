@@ -129,7 +129,9 @@ def test_with_a_budget_nothing_is_passed_on_that_is_not_set_aside(run: Recorded)
     with anb.read_traces(run.where) as traces:
         cp, before = plan_changed(traces), run.asked
         with pytest.raises(BudgetError, match="POST '/embeddings', whose price is not known"):
-            anb.replay(cp, command=[sys.executable, "-c", ASIDE], upstreams=urls, budget=1.0, timeout=60, progress=False)
+            anb.replay(
+                cp, command=[sys.executable, "-c", ASIDE], upstreams=urls, budget=1.0, timeout=60, progress=False
+            )
         assert run.asked == before
 
 

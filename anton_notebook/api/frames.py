@@ -12,6 +12,7 @@ import numpy as np
 from anton_notebook import pricing
 from anton_notebook.api.spans import Span
 from anton_notebook.errors import NotRerunnable, Unreadable
+from anton_notebook.redact import Redactor
 from anton_notebook.sources import Reader
 from anton_notebook.sources.conversations import text_of
 from anton_notebook.span import LLM, TOOL, Int32, Problem
@@ -38,6 +39,19 @@ if TYPE_CHECKING:
 
 Body = TypeVar("Body")
 EXPERIMENTS = ("rerun", "replay")
+_TEXTS = ("kind", "agent", "name", "provider", "model", "finish_reason", "error", "note")
+
+
+def _redacted(spans: pd.DataFrame) -> pd.DataFrame:
+    """The same spans without secrets in their texts."""
+    redactor, changed = Redactor(), {}
+    for name in _TEXTS:
+        texts = [text for text in spans[name].astype(object).dropna().unique() if isinstance(text, str)]
+        together = "\n".join(texts)
+        if redactor.text(together) != together:
+            kinds = {text: redactor.text(text) for text in texts}
+            changed[name] = spans[name].astype(object).map(lambda text, kinds=kinds: kinds.get(text, text))
+    return spans.assign(**changed) if changed else spans
 
 
 class Frames:
@@ -194,18 +208,20 @@ class Frames:
         self._check(kinds, moment, strict)
         return _given(problems_frame(self._problems(kinds, moment)), "problems", wanted)
 
-    def to_parquet(self, directory: str | os.PathLike[str]) -> int:
+    def to_parquet(self, directory: str | os.PathLike[str], *, redact: bool = True) -> int:
         """Adds all spans that are not in it yet to an archive, a folder of Parquet files by day and project.
 
         Returns how many rows were written: new ones, and those that have changed since (a call that has ended, a run whose
         price is another). What is there of other runs stays. Doing it again changes nothing, and an interrupted one leaves
         the archive as it was. `anb.scan(directory)` reads it. Texts of messages and results are not in it, your notes are.
+        Keys and passwords are taken out of names, errors and notes unless `redact=False`.
 
         Raises `ArchiveError` without pyarrow (`pip install 'anton-notebook[archive]'`), or where the folder is of a newer
         version.
         """
         first = self.reader.paths[0]
-        return dataset.append(self.spans_df(), directory, first if os.path.isdir(first) else os.path.dirname(first))
+        spans = _redacted(self.spans_df()) if redact else self.spans_df()
+        return dataset.append(spans, directory, first if os.path.isdir(first) else os.path.dirname(first))
 
     def _asked(self, kind: Names, since: Since) -> tuple[list[str] | None, int | None]:
         return asked.kinds_of(kind, self.store.kinds), asked.moment(since, self.reader.zone)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from anton_notebook import __version__
 from anton_notebook.cli import checkpoints, completion, dashboard, demo, export, record, replay, rerun, summary
+from anton_notebook.cli.show import safe
 from anton_notebook.errors import AntonNotebookError
 
 COMMANDS = {
@@ -46,20 +47,24 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 done, 1 an error that is said on stderr, 2 wrong usage, 130 Ctrl-C."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    at = words.index("--") if words[:1] == ["replay"] and "--" in words else len(words)
+    options = parser().parse_args(words[:at])  # argparse takes a last list only right behind the other words
+    if at < len(words):
+        options.program = words[at + 1 :]
     try:
         code = int(options.run(options))
         sys.stdout.flush()
         return code
     except AntonNotebookError as error:
-        print(f"anton-notebook {options.command}: {error}", file=sys.stderr)
+        print(safe(f"anton-notebook {options.command}: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         said = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        print(f"anton-notebook {options.command}: {said}", file=sys.stderr)
+        print(safe(f"anton-notebook {options.command}: {said}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -8,6 +8,7 @@ import shutil
 import sys
 
 from anton_notebook.checkpoints import checkpoints
+from anton_notebook.cli.show import safe
 from anton_notebook.tables.summary import Table, one_line
 
 HELP = "list the checkpoints under a path, ours and anton's own, and whether each can be replayed"
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     rows = json.loads(frame.to_json(orient="records", date_format="iso"))
     if options.json:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
+            print(safe(json.dumps(row, ensure_ascii=False)))
         return 0
     names = [name for name in frame.columns if name not in ("modified_prompts", "module_states", "repo_knowledge")]
     lines = [["" if row[name] is None else one_line(row[name]) for name in names] for row in rows]

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from anton_notebook.api import read_traces
+from anton_notebook.cli.show import safe
 
 HELP = "write runs as one HTML page, as lines with ids, or as an archive in Parquet"
 EXAMPLE = "anton-notebook export . --html run.html"
@@ -35,18 +36,18 @@ def run(options: argparse.Namespace) -> int:
 
             with TraceGraph(traces, options.trace, redact=not options.no_redact) as graph:
                 said = graph.to_html(options.html, save_bodies=options.bodies)
-            print(f"wrote {options.html}{f' ({said})' if said else ''}", file=sys.stderr)
+            print(safe(f"wrote {options.html}{f' ({said})' if said else ''}"), file=sys.stderr)
         elif options.jsonl is not None:
             try:
                 where = traces.export(options.jsonl, options.trace, redact=not options.no_redact)
             except FileExistsError:
                 print(
-                    f"anton-notebook export: {options.jsonl} is there already; an export overwrites nothing",
+                    safe(f"anton-notebook export: {options.jsonl} is there already; an export overwrites nothing"),
                     file=sys.stderr,
                 )
                 return 1
-            print(f"wrote {where}", file=sys.stderr)
+            print(safe(f"wrote {where}"), file=sys.stderr)
         else:
-            rows = traces.to_parquet(options.parquet)
-            print(f"added {rows:,} {'row' if rows == 1 else 'rows'} to {options.parquet}", file=sys.stderr)
+            rows = traces.to_parquet(options.parquet, redact=not options.no_redact)
+            print(safe(f"added {rows:,} {'row' if rows == 1 else 'rows'} to {options.parquet}"), file=sys.stderr)
     return 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from anton_notebook.cli.show import safe
 from anton_notebook.gateway import Gateway, Recorder
 from anton_notebook.sources.home import home
 
@@ -36,12 +37,12 @@ def run(options: argparse.Namespace) -> int:
     with Gateway(recorder) as gateway:
         code = _run(list(options.program), {**os.environ, **gateway.environment()})
     if recorder.trouble:
-        print(f"anton-notebook record: {recorder.trouble}", file=sys.stderr)
+        print(safe(f"anton-notebook record: {recorder.trouble}"), file=sys.stderr)
     if recorder.path is None:
         print("anton-notebook record: no call to a model went through, so there is no trace", file=sys.stderr)
     else:
         calls = "1 call" if recorder.calls == 1 else f"{recorder.calls} calls"
-        print(f"anton-notebook record: {calls} in {recorder.path}", file=sys.stderr)
+        print(safe(f"anton-notebook record: {calls} in {recorder.path}"), file=sys.stderr)
     return code
 
 
@@ -49,7 +50,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
     try:
         process = subprocess.Popen(command, env=environment)
     except OSError as error:
-        print(f"anton-notebook record: {command[0]} cannot be started: {error.strerror}", file=sys.stderr)
+        print(safe(f"anton-notebook record: {command[0]} cannot be started: {error.strerror}"), file=sys.stderr)
         return 127
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the program by itself, and it decides
     others = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in (signal.SIGTERM,)}

@@ -10,9 +10,9 @@ from typing import Any
 
 from anton_notebook.api import Traces, read_traces
 from anton_notebook.checkpoints import Checkpoint, checkpoint
-from anton_notebook.cli.show import dollars, text_of
+from anton_notebook.cli.show import dollars, safe, text_of
 from anton_notebook.errors import CheckpointError, SpanNotFound
-from anton_notebook.replay import plan, replay
+from anton_notebook.replay import plan, quote, replay
 from anton_notebook.tables.summary import Table, one_line, usd
 
 HELP = "run a trace again from a span or a checkpoint on, with changed prompts, as a branch beside it"
@@ -44,20 +44,29 @@ def run(options: argparse.Namespace) -> int:
     with read_traces(options.path) as traces:
         point = _point(traces, options)
         how: dict[str, Any] = {"fresh": not point.modified_prompts}
+        how["budget"] = options.budget
         if options.program:
-            how |= {"command": options.program, "workdir": options.workdir}
+            if options.model or options.provider:
+                print(
+                    "anton-notebook replay: a program asks its own models: --model and --provider mean nothing",
+                    file=sys.stderr,
+                )
+                return 2
+            how["command"] = options.program
+            planned: object = quote(point, **how)
+            how["workdir"] = options.workdir
         else:
-            how |= {"budget": options.budget, "provider": options.provider, "model": options.model}
+            how |= {"provider": options.provider, "model": options.model}
             planned = plan(point, **how)
-            print(planned, file=sys.stdout if options.plan else sys.stderr)
-            if options.plan:
-                return 0
+        print(safe(planned), file=sys.stdout if options.plan else sys.stderr)
+        if options.plan:
+            return 0
         frame = replay(point, **how)
-    print(f"original {frame.attrs['original_trace_id']}, new {frame.attrs['new_trace_id']}", file=sys.stderr)
+    print(safe(f"original {frame.attrs['original_trace_id']}, new {frame.attrs['new_trace_id']}"), file=sys.stderr)
     rows = json.loads(frame.to_json(orient="records"))
     if options.json:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
+            print(safe(json.dumps(row, ensure_ascii=False)))
     else:
         heads = ["agent", "name", "provenance", "reason", "cost"]
         lines = [[*(one_line(row[name] or "") for name in heads[:-1]), usd(row["cost_usd"])] for row in rows]

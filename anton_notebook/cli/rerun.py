@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.api import read_traces
-from anton_notebook.cli.show import dollars, text_of, whole
+from anton_notebook.cli.show import dollars, private, safe, text_of, whole
 from anton_notebook.rerun import quote, rerun
 from anton_notebook.tables.summary import Table, duration, one_line, usd
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HELP = "send one recorded call to its model again, with another prompt or model, and compare the answers"
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 EXAMPLE = "anton-notebook rerun SPAN --prompt-file prompt.txt --n 5 --out results.csv"
 
 
@@ -44,7 +45,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=whole(1), default=8, metavar="N", help="calls at a time (default: 8)")
     parser.add_argument("--quote", action="store_true", help="only say what it would cost")
     parser.add_argument("--no-cache", action="store_true", help="ask again even where the answer is known")
-    parser.add_argument("--out", default=None, metavar="FILE", help="write all columns: .csv, .json or .parquet")
+    parser.add_argument(
+        "--out",
+        default=None,
+        metavar="FILE",
+        help="write all columns: .csv (what begins as a formula, with a ' before it), .json or .parquet",
+    )
     parser.add_argument("--json", action="store_true", help="print all columns as JSON, a line for each answer")
 
 
@@ -60,21 +66,21 @@ def run(options: argparse.Namespace) -> int:
         span = traces.span(options.span, options.trace)
         expected = quote(span, **given)
         if options.quote:
-            print(expected)
+            print(safe(expected))
             return 0
-        print(expected, file=sys.stderr)
+        print(safe(expected), file=sys.stderr)
         frame = rerun(span, **given, budget=options.budget, concurrency=options.concurrency, cache=not options.no_cache)
     if write is not None:
         write(frame)
-        print(f"wrote {len(frame)} rows to {options.out}", file=sys.stderr)
+        print(safe(f"wrote {len(frame)} rows to {options.out}"), file=sys.stderr)
     if options.json:
         for row in json.loads(frame.to_json(orient="records", date_format="iso")):
-            print(json.dumps(row, ensure_ascii=False))
+            print(safe(json.dumps(row, ensure_ascii=False)))
     else:
         print(shown(frame), end="")
     if frame["error"].isna().any() or not len(frame):
         return 0
-    print(f"anton-notebook rerun: no answer came: {frame['error'].iloc[0]}", file=sys.stderr)
+    print(safe(f"anton-notebook rerun: no answer came: {frame['error'].iloc[0]}"), file=sys.stderr)
     return 1
 
 
@@ -108,16 +114,22 @@ def _writer(name: str | None) -> Any:
         raise SystemExit(_wrong(f"--out {name}: there is no such folder"))
 
     def write(frame: pd.DataFrame) -> None:
-        if kind == ".csv":
-            frame.to_csv(name, index=False)
-        elif kind == ".json":
-            frame.to_json(name, orient="records", date_format="iso", indent=2)
-        else:
-            frame.drop(columns=["tool_calls"]).to_parquet(name, index=False)
+        with open(name, "wb", opener=private) as file:
+            if kind == ".csv":
+                file.write(frame.map(_cell).to_csv(index=False).encode("utf-8", "replace"))
+            elif kind == ".json":
+                file.write(frame.to_json(orient="records", date_format="iso", indent=2).encode("utf-8", "replace"))
+            else:
+                frame.drop(columns=["tool_calls"]).to_parquet(file, index=False)
 
     return write
 
 
+def _cell(value: Any) -> Any:
+    """What a spreadsheet would take for a formula, as a text: models and traces say what they like."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
 def _wrong(text: str) -> int:
-    print(f"anton-notebook rerun: {text}", file=sys.stderr)
+    print(safe(f"anton-notebook rerun: {text}"), file=sys.stderr)
     return 2

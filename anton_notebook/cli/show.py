@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -48,3 +49,17 @@ def text_of(name: str) -> str:
         return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"{name} cannot be read as text: {error}") from error
+
+
+def safe(text: object) -> str:
+    """A text that cannot steer a terminal: what is no sign is written as JSON writes it, so that JSON stays what it says.
+
+    >>> safe("a\x1b[2J\u202eb")
+    'a\\\\u001b[2J\\\\u202eb'
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in str(text))
+
+
+def private(path: str, flags: int) -> int:
+    """An opener of files that are their owner's alone: they hold what was asked and answered."""
+    return os.open(path, flags, 0o600)

@@ -15,6 +15,7 @@ from typing import Any
 
 from anton_notebook.gateway.apis import Body, error_of, request_of, response_of
 from anton_notebook.gateway.streams import assembled
+from anton_notebook.llm.telling import scrubbed
 from anton_notebook.request import Message, Request, Response, canonical, parsed, text_of
 from anton_notebook.sources import writer
 
@@ -41,6 +42,8 @@ class Exchange:
     streams: bool = False
     error: str | None = None
     mark: dict[str, Any] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list, repr=False)
+    """What it was asked with, so that no error that names them is written."""
 
     def whole_answer(self) -> Body:
         """The answer's body, put together where it was streamed."""
@@ -137,6 +140,7 @@ class Recorder:
         failed = exchange.error or said or (f"HTTP {exchange.status}" if exchange.status >= 400 else None)
         if failed and exchange.status >= 400:
             failed = f"{exchange.status}: {said or exchange.error or 'no reason was given'}"
+        failed = scrubbed(failed, exchange.keys) if failed else None
         response = response_of(exchange.api, body) if body else Response()
         usage = response.usage
         counts = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": usage.cached_tokens}

@@ -19,6 +19,7 @@ from anton_notebook.gateway.streams import assembled, streamed
 from anton_notebook.gateway.upstream import HOPS, Receiver, Upstream
 from anton_notebook.llm import Exhausted, Gate
 
+KEYS = ("Authorization", "X-Api-Key", "Api-Key")
 PREFIXES = {"anthropic": "/anthropic", "openai": "/openai/v1"}
 
 
@@ -144,6 +145,8 @@ class Handler(RequestHandler):
 
     async def _call(self, upstream: Upstream, path: str, api: str, body: Body) -> None:
         exchange = Exchange(api, body, time.time(), self.request.headers.get("X-Agent-Name"))
+        sent = [self.request.headers.get(name, "") for name in KEYS]
+        exchange.keys = [word for value in sent for word in (value, value.partition(" ")[2]) if word]
         raw = self.request.body
         decision = None
         if self.door.answerer is not None:

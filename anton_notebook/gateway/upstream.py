@@ -15,6 +15,9 @@ from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, RequestStartLine,
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.tcpclient import TCPClient
 
+from anton_notebook.errors import UnknownProvider
+from anton_notebook.llm.telling import is_address, told
+
 MOST = 256 << 20
 HOPS = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
@@ -30,12 +33,13 @@ class Upstream:
     idle: list[IOStream] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ValueError(
-                f"upstream {self.url!r}: an address such as https://api.example.com or http://127.0.0.1:8000/v1"
+        if not is_address(self.url) or "@" in self.url or "?" in self.url:
+            raise UnknownProvider(
+                f"upstream {told(self.url)!r}: an address such as https://api.example.com or http://127.0.0.1:8000/v1 is possible, "
+                "without a name, a password or a query in it"
             )
-        self.host, self.path = parts.hostname, parts.path.rstrip("/")
+        parts = urlsplit(self.url)
+        self.host, self.path = parts.hostname or "", parts.path.rstrip("/")
         self.port = parts.port or (443 if parts.scheme == "https" else 80)
         self.netloc = parts.netloc
         self.tls = ssl.create_default_context() if parts.scheme == "https" else None

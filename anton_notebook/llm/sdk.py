@@ -13,7 +13,6 @@ import asyncio
 import inspect
 import json
 import os
-import re
 import ssl
 import threading
 import time
@@ -23,17 +22,15 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
 
-from anton_notebook.errors import CallFailed, MissingKey, MissingSDK
+from anton_notebook.errors import CallFailed, MissingKey, MissingSDK, UnknownProvider
 from anton_notebook.llm.events import Events, decode
 from anton_notebook.llm.lean import lean
+from anton_notebook.llm.telling import EXCERPT, excerpt, is_address, scrubbed, told
 from anton_notebook.request import Request, Response
 
 OnText = Callable[[str], None]
-EXCERPT = 300
 TURNED_AWAY = frozenset({429, 503, 529})
 PASSING = TURNED_AWAY | {408, 409, 500, 502, 504}
-_WHO = re.compile(r"://[^/@]*@")
-_MARKUP = re.compile(r"<[^>]{0,500}>")
 
 
 class Answer(abc.ABC):
@@ -117,11 +114,11 @@ class Sdk(abc.ABC):
 
     @property
     def shown_place(self) -> str:
-        """The address as it is told: without a name and a password that may stand in it."""
-        return _WHO.sub("://", self.place)
+        """The address as it is told: without a name, a password and a key that may stand in it."""
+        return told(self.place)
 
     def __repr__(self) -> str:
-        where = f"base_url={_WHO.sub('://', self.base_url)!r}" if self.base_url else ""
+        where = f"base_url={told(self.base_url)!r}" if self.base_url else ""
         return f"{type(self).__name__}({where})"
 
     # -- clients
@@ -131,7 +128,13 @@ class Sdk(abc.ABC):
         with self._lock:
             found = self._clients.get(loop)
         if found is None:
-            found = _Open(self._client(self._key()))
+            key = self._key()
+            if not is_address(self.place):
+                raise UnknownProvider(
+                    f"{self.name} cannot be asked at {self.shown_place!r}, which is no address such as {self.official}; "
+                    f"give the right base_url, or set {self.base_variable} to it"
+                )
+            found = _Open(self._client(key))
             with self._lock:
                 self._clients[loop] = found
         return found
@@ -219,6 +222,7 @@ class Sdk(abc.ABC):
                 async with self._send(self._own().client, body) as raw:
                     await self._read(raw, answer, on_text)
             except CallFailed as error:
+                error.args = (self._scrub(str(error)),)
                 if error.partial is None and (so_far := _partial(answer)) is not None:
                     error.partial = so_far
                 raise
@@ -269,12 +273,12 @@ class Sdk(abc.ABC):
             try:
                 answer.whole(decode(body))
             except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-                shown = f"JSON that is no answer of a model: {_excerpt(text)}" if text.strip() else "an empty body"
+                shown = f"JSON that is no answer of a model: {excerpt(text)}" if text.strip() else "an empty body"
                 raise CallFailed(self._scrub(f"{self.name} answered with {shown}"), "content", status=200) from None
             if on_text is not None and answer.response().text:
                 on_text(answer.response().text)
             return
-        shown = f"{kind or 'a body without a type'}: {_excerpt(text)}" if text.strip() else "an empty body"
+        shown = f"{kind or 'a body without a type'}: {excerpt(text)}" if text.strip() else "an empty body"
         raise CallFailed(
             self._scrub(f"{self.name} at {self.shown_place} answered with {shown}; is the address right?"),
             "content",
@@ -328,7 +332,7 @@ class Sdk(abc.ABC):
         }.get(status, "")
         refused = headers.get("x-should-retry") == "false"
         return CallFailed(
-            self._scrub(f"{self.name} answered {status}: {_excerpt(said)}{hint}"),
+            self._scrub(f"{self.name} answered {status}: {excerpt(said)}{hint}"),
             "status",
             status=status,
             turned_away=status in TURNED_AWAY and not refused,
@@ -339,11 +343,7 @@ class Sdk(abc.ABC):
     def _scrub(self, text: str) -> str:
         """The text without any key that this provider could have sent."""
         names = {*self.key_variables, self.api_key_env or ""}
-        text = _WHO.sub("://", text)
-        for value in (os.environ.get(name) for name in names if name):
-            if value:
-                text = text.replace(value, "(key)").replace(json.dumps(value)[1:-1], "(key)")
-        return text
+        return scrubbed(text, [os.environ.get(name, "") for name in names if name], self.place)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -385,11 +385,6 @@ def _said(body: Any) -> str:
             return str(said) if said else json.dumps(body, default=str)
         return str(inner)
     return body if isinstance(body, str) else ""
-
-
-def _excerpt(text: str) -> str:
-    plain = " ".join(_MARKUP.sub(" ", text[: 20 * EXCERPT]).split())
-    return plain if len(plain) <= EXCERPT else plain[:EXCERPT] + "\u2026"
 
 
 def _partial(answer: Answer) -> Response | None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from anton_notebook.request.words import as_text, ends_with_answer, text_of, tool_calls_in
 from anton_notebook.shown import card
 
-
 _MOST = 2**53
 
 

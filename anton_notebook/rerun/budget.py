@@ -152,8 +152,10 @@ def worst_case(provider: str, request: Request, body: Mapping[str, Any]) -> int:
         sent = max(sent, _known(window, request.model, "some of its input is not in the request"))
     limits = [body[name] for name in _LIMITS if body.get(name) is not None]
     if not limits or not all(isinstance(limit, int) and limit > 0 for limit in limits):
-        limits = [pricing.max_output(provider, request.model) or _known(window, request.model, "its answer has no limit")]
-    asked = max(limits)
+        limits = [
+            pricing.max_output(provider, request.model) or _known(window, request.model, "its answer has no limit")
+        ]
+    asked: int = max(limits)
     answers = body.get("n")
     asked *= answers if isinstance(answers, int) and answers > 1 else 1
     tiers = [price.rates, *(rates for start, rates in price.tiers if sent > start)]
@@ -221,7 +223,9 @@ def _images(value: Any) -> int:
     """How many images a request's input shows."""
     if isinstance(value, Mapping):
         here = value.get("type") in _IMAGES or (value.get("image_url") is not None)
-        return int(here) if here else sum(_images(inner) for inner in value.values() if isinstance(inner, list | Mapping))
+        return (
+            int(here) if here else sum(_images(inner) for inner in value.values() if isinstance(inner, list | Mapping))
+        )
     return sum(map(_images, value)) if isinstance(value, list) else 0
 
 

@@ -264,7 +264,8 @@ def _write(folder: Path, project: str, frame: pd.DataFrame) -> list[Part]:
         with_phases(table, of_text(dict(zip(rows["trace_id"], rows["phases"], strict=True))))
         held = _held(path)
         try:
-            table.to_parquet(held, index=False)
+            with open(held, "wb", opener=_private) as file:
+                table.to_parquet(file, index=False)
         except ImportError as error:
             raise ArchiveError("writing Parquet needs pyarrow: pip install 'anton-notebook[archive]'") from error
         _moved(held, path)
@@ -302,7 +303,8 @@ def _held(path: Path) -> Path:
 
 def _replace(path: Path, data: bytes) -> None:
     held = _held(path)
-    held.write_bytes(data)
+    with open(held, "wb", opener=_private) as file:
+        file.write(data)
     _moved(held, path)
 
 
@@ -342,6 +344,11 @@ def _alone(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    with open(folder / LOCK, "a") as file:
+    with open(folder / LOCK, "a", opener=_private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens what is written anew for its owner alone."""
+    return os.open(path, flags, 0o600)

@@ -101,6 +101,10 @@ def test_X5_no_export_and_no_saved_state_holds_a_known_secret(leaky: Path, tmp_p
         ways["traits"] = repr(graph.get_state()).encode()
         graph.traces.export(tmp_path / "out.jsonl")
         ways["export"] = (tmp_path / "out.jsonl").read_bytes()
+        graph.traces.to_parquet(tmp_path / "archive")
+        told = anb.scan(tmp_path / "archive").compute()
+        ways["archive"] = told.drop(columns=["source"]).to_csv().encode()
+        assert len(told) >= len(CANARIES) and told["error"].str.contains("redacted").any()
     assert "taken out" in said
     leaks = {way: found for way, data in ways.items() if (found := left(unpacked(data)))}
     print(
@@ -286,10 +290,16 @@ def test_X11_what_is_written_is_its_owners_alone(tmp_path: Path) -> None:
             anb.rerun(traces.span("s"), prompt="x", provider=Scripted(["answer"]), progress=False)
             anb.checkpoint(traces.span("s"), prompts={})
             traces.export(tmp_path / "out.jsonl")
+            traces.to_parquet(tmp_path / "archive")
             home = traces.home
+        with anb.TraceGraph(tmp_path / "t.jsonl") as graph:
+            graph.traces.refresh()
+            graph.to_html(tmp_path / "out.html")
+            graph.to_svg(tmp_path / "out.svg")
     finally:
         os.umask(before)
-    files = [path for path in home.rglob("*") if path.is_file()] + [tmp_path / "out.jsonl"]
-    assert len(files) >= 3
+    files = [path for path in home.rglob("*") if path.is_file()] + list(tmp_path.glob("out.*"))
+    files += [path for path in (tmp_path / "archive").rglob("*") if path.is_file()]
+    assert len(files) >= 7
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in home.rglob("*") if path.is_dir()} <= {0o700}

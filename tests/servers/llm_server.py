@@ -37,6 +37,10 @@ class Call:
     number: int
     when: float = field(default_factory=time.time)
 
+    @property
+    def key(self) -> str:
+        return self.headers.get("x-api-key") or self.headers.get("authorization", "").removeprefix("Bearer ")
+
 
 @dataclass
 class Reply:
@@ -175,8 +179,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdigit():
             error = {"type": "error", "error": {"type": "some_error", "message": f"fault {fault} on purpose"}}
             self._send(int(fault), "application/json", json.dumps(error).encode())
+        elif fault.startswith("echo-key-"):  # within a stream, or cut off by the length that is shown of an error
+            if fault.endswith("streamed"):
+                error = {"type": "error", "error": {"type": "some_error", "message": f"no such key: {call.key}"}}
+                self._stream(iter([b"event: error\ndata: " + json.dumps(error).encode() + b"\n\n"]))
+            else:
+                self._send(500, "text/plain", f"{'x' * 280} {call.key}".encode())
         elif fault == "echo-key":
-            key = call.headers.get("x-api-key") or call.headers.get("authorization", "").removeprefix("Bearer ")
+            key = call.key
             self._send(
                 401, "application/json", json.dumps({"error": {"message": f"Incorrect API key: {key}"}}).encode()
             )
