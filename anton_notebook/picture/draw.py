@@ -332,11 +332,12 @@ def duration(ms: float) -> str:
 
 
 def short_model(name: str) -> str:
-    """A model's name without the vendor, the word before the family, the date."""
+    """A model's name without the vendor, the word before the family, the date; the family first."""
     tail = name.rpartition("/")[2]
     short = re.sub(r"[-@]20\d{2}-?\d{2}-?\d{2}(-v\d.*)?$", "", tail)
     short = re.sub(r"^(anthropic\.)?claude-", "", short)
-    return re.sub(r"-(latest|instruct|preview)$", "", short) or name
+    short = re.sub(r"-(latest|instruct|preview)$", "", short)
+    return re.sub(r"^(\d(?:-\d)?)-([a-z]+)$", r"\2-\1", short) or name
 
 
 def _text(text: str, most: int) -> str:

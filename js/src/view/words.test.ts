@@ -59,7 +59,8 @@ describe("numbers as people read them", () => {
 describe("names of models", () => {
   it.each([
     ["claude-sonnet-4-5-20250929", "sonnet-4-5"],
-    ["anthropic/claude-3-5-haiku-latest", "3-5-haiku"],
+    ["anthropic/claude-3-5-haiku-latest", "haiku-3-5"],
+    ["claude-3-opus-20240229", "opus-3"],
     ["gpt-4o-2024-08-06", "gpt-4o"],
     ["gpt-5", "gpt-5"],
     ["claude-", "claude-"],

@@ -53,13 +53,14 @@ export function moment(ms: number | null | undefined): string {
   return `${day} ${clock(ms)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** A model's name without what nobody reads twice: the vendor, the word before the family, the date. */
+/** A model's name without what nobody reads twice: the vendor, the word before the family, the date; the family first. */
 export function shortModel(name: string): string {
   const tail = name.slice(name.lastIndexOf("/") + 1);
   const short = tail
     .replace(/[-@]20\d{2}-?\d{2}-?\d{2}(-v\d.*)?$/, "")
     .replace(/^(anthropic\.)?claude-/, "")
-    .replace(/-(latest|instruct|preview)$/, "");
+    .replace(/-(latest|instruct|preview)$/, "")
+    .replace(/^(\d(?:-\d)?)-([a-z]+)$/, "$2-$1");
   return short || name;
 }
 
