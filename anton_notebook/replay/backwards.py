@@ -13,7 +13,7 @@ from anton_notebook.replay.doubts import Doubts, Key
 from anton_notebook.replay.recorded import Node, Recording, strings
 from anton_notebook.replay.rules import Rules, equal
 from anton_notebook.replay.settled import CHANGED, SAME, Known, Settled, Unreached
-from anton_notebook.replay.values import LEAST, difference
+from anton_notebook.replay.values import LEAST, difference, plain_difference
 from anton_notebook.request import Request
 from anton_notebook.span import LLM
 
@@ -124,7 +124,16 @@ class Backwards:
             known[node.place] = Settled(
                 node, SAME if changed.same else CHANGED, found.request, found.response, None, changed
             )
+            for at, tool in node.results.items():
+                if at in found.results:
+                    known[tool.place] = _result(tool, found.results[at])
         return _Other(trace.trace_id, calls, known, inputs)
+
+
+def _result(tool: Node, there: Node) -> Settled:
+    """What a tool gave in another run."""
+    changed = plain_difference(tool.result, there.result)
+    return Settled(tool, SAME if changed.same else CHANGED, None, None, there.result, changed)
 
 
 def _key(node: Node) -> _Key:

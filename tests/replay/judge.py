@@ -6,6 +6,8 @@ import random
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import anton_notebook as anb
@@ -14,7 +16,7 @@ from anton_notebook.replay import Replay
 from anton_notebook.replay.walk import EXECUTED, REUSED, STALE, Verdict
 from anton_notebook.rerun.loop import run
 from tests.replay.families import ALL
-from tests.replay.programs import TOOLS, Made, execute, model, record, span_of
+from tests.replay.programs import START, TOOLS, Made, execute, model, record, span_of
 
 
 @dataclass
@@ -47,7 +49,10 @@ class Judged:
 
 
 def judged(family: str, seed: int, *, others: int = 0, tools: bool = True) -> Judged:
-    """Records a program of a family, changes a prompt, replays, and runs the program with the change."""
+    """Records a program of a family, changes a prompt, replays, and runs the program with the change.
+
+    `others`: so many other runs of it, with other answers, lie beside the recording.
+    """
     rng = random.Random(f"{family}:{seed}")
     program = ALL[family](rng)
     recorded = execute(program, model, TOOLS)
@@ -59,6 +64,9 @@ def judged(family: str, seed: int, *, others: int = 0, tools: bool = True) -> Ju
     out = Judged()
     with tempfile.TemporaryDirectory() as name:
         record(recorded, Path(name) / ".modular-agents" / "traces")
+        for mood in range(others):
+            again = execute(program, partial(model, mood=mood), TOOLS)
+            record(again, Path(name) / ".modular-agents" / "traces", f"other{mood}", START - timedelta(days=mood + 1))
         traces = anb.read_traces(name)
         cp = anb.Checkpoint.load_from_span(traces.span(span_of(changed.key)), {span_of(changed.key): new})
         script = Scripted(model)
@@ -104,7 +112,7 @@ def holds(verdict: Verdict, before: Made, after: Made | None) -> bool:
     return same
 
 
-def table(runs: int, start: int = 0) -> str:
+def table(runs: int, start: int = 0, others: int = 0) -> str:
     """The shares of every family, with their denominators."""
     rows = [
         f"{'family':20} {'executed':>12} {'reused':>12} {'exact':>16} {'stale':>16} {'wrong':>16}  (of downstream calls)"
@@ -112,7 +120,7 @@ def table(runs: int, start: int = 0) -> str:
     for family in ALL:
         total = Judged()
         for seed in range(start, start + runs):
-            total.add(judged(family, seed))
+            total.add(judged(family, seed, others=others))
         down = max(1, total.downstream)
         executed = (
             total.right["executed"] + total.right["executed tool"],
@@ -133,4 +141,5 @@ def table(runs: int, start: int = 0) -> str:
 if __name__ == "__main__":
     import sys
 
-    print(table(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+    given = [int(one) for one in sys.argv[1:]]
+    print(table(given[0] if given else 50, others=given[1] if len(given) > 1 else 0))

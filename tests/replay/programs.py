@@ -159,8 +159,8 @@ def line(one: Made, trace_id: str, at: datetime) -> dict[str, Any]:
     out: dict[str, Any] = {
         "timestamp": (at + timedelta(seconds=one.start)).isoformat(timespec="microseconds"),
         "trace_id": trace_id,
-        "span_id": span_of(one.key),
-        "parent_id": None if one.parent is None else span_of(one.parent),
+        "span_id": span_of(one.key, trace_id),
+        "parent_id": None if one.parent is None else span_of(one.parent, trace_id),
         "agent_name": one.agent,
         "duration_ms": round((one.end - one.start) * 1000, 3),
         "success": True,
@@ -188,8 +188,8 @@ def line(one: Made, trace_id: str, at: datetime) -> dict[str, Any]:
     return out
 
 
-def span_of(key: str) -> str:
-    return f"span-{key}"
+def span_of(key: str, trace_id: str = "trace") -> str:
+    return f"span-{key}" if trace_id == "trace" else f"{trace_id}-{key}"
 
 
 def seeded(*values: Any) -> random.Random:
@@ -211,9 +211,12 @@ def style_of(request: Request) -> str:
     return first.split("]", 1)[0].removeprefix("[") if first.startswith("[") else "text"
 
 
-def model(request: Request) -> Response:
-    """Answers in the style that is asked for: `text`, `lines`, `json`, `plan`, `mixed`, `tool`, or `few` (one of three answers)."""
-    rng = seeded(request.messages)
+def model(request: Request, mood: int | None = None) -> Response:
+    """Answers in the style that is asked for: `text`, `lines`, `json`, `plan`, `mixed`, `tool`, or `few` (one of three answers).
+
+    In another mood it answers otherwise, as a model does that is asked again.
+    """
+    rng = seeded(request.messages) if mood is None else seeded(request.messages, mood)
     style = style_of(request)
     usage = Usage(10, 5, 0)
     if style == "few":
