@@ -1,7 +1,7 @@
 """Replays: from a point of a trace on, what was changed is executed anew, and what follows from it as far as rules reach.
 
-`recorded` and `dependence` read a run, `values`, `rules`, `guards` and `backwards` say what follows (pure functions of the
-recording), `walk` goes through it, `run` sends, `record` writes the branch, `plan` says before what would be done.
+`recorded`, `dependence` and `index` read a run, `values`, `rules`, `guards`, `doubts` and `backwards` say what follows (pure
+functions of the recording), `walk` goes through it, `run` sends, `record` writes the branch, `plan` says before what would be done.
 """
 
 from __future__ import annotations

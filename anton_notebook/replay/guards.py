@@ -6,20 +6,41 @@ Every one of them was found on runs where plain substitution made a prompt that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anton_notebook.compare import similarity
 from anton_notebook.replay.dependence import Order
 from anton_notebook.replay.recorded import Node
-from anton_notebook.replay.values import Changed, contexts, grams, is_word, short_values
+from anton_notebook.replay.values import Changed, contexts, folded, grams, is_word, short_values
 from anton_notebook.request import text_of
 from anton_notebook.span import LLM, TOOL
 
 ALIKE = 0.8
 
 
+class Fixed:
+    """All that was asked before, or beside, an answer: pieces of it that stand there came from elsewhere."""
+
+    def __init__(self, order: Order, source: Node) -> None:
+        self._order, self._source = order, source
+        self._nodes: list[Node] | None = None
+
+    def __contains__(self, piece: object) -> bool:
+        return any(str(piece) in node.asks for node in self._all())
+
+    def says(self, piece: str) -> bool:
+        """The same, whatever the case and the signs between the words."""
+        return any(piece in node.says for node in self._all())
+
+    def _all(self) -> list[Node]:
+        if self._nodes is None:
+            after = self._order.rested_on_by(self._source)
+            self._nodes = [node for node in self._order.nodes if not after[node.place]]
+        return self._nodes
+
+
 def rests_on_unknown(
-    node: Node, other: Node, why: str, order: Order, text: str, fixed: Container[str], own: Callable[[str, str], bool]
+    node: Node, other: Node, why: str, order: Order, text: str, fixed: Fixed, own: Callable[[str, str], bool]
 ) -> str | None:
     """Anything that rests on an answer that is not known, or whose shape changed.
 
@@ -31,9 +52,11 @@ def rests_on_unknown(
         return f"it follows {told}"
     if any(value in text for value in other.values):
         return f"it repeats a value of {told}"
-    shared = grams(text) & grams(other.answer)
-    if any(gram not in fixed for gram in shared):
+    if any(gram not in fixed for gram in grams(text) & grams(other.answer)):
         return f"it repeats a piece of {told}"
+    said = folded("\0".join(value for value in sorted(other.values) if value[0] not in "{[`"))
+    if any("\0" not in gram and not fixed.says(gram) for gram in grams(folded(text)) & grams(said)):
+        return f"it repeats a piece of {told}, in another case or with other signs"
     if any(not own(value, around) for value in short_values(other.answer) for around in contexts(value, text)):
         return f"it may repeat a short value of {told}"
     if spawned_by(node, other, order):
@@ -75,11 +98,14 @@ def other_source(values: Iterable[str], unchanged: Sequence[Node]) -> str | None
     return None
 
 
-def piece_left(rest: str, source: Node, changed: Changed, new: str, fixed: Container[str]) -> str | None:
+def piece_left(rest: str, source: Node, changed: Changed, new: str, fixed: Fixed) -> str | None:
     """A piece of a changed value that is no whole value: it was cut, or put into other words."""
     for gram in changed.lost(new) & grams(rest):
         if gram not in fixed:
             return f"it holds a piece of what {source.title} said, and no whole value of it"
+    for gram in changed.lost_words(new) & grams(folded(rest)):
+        if not fixed.says(gram):
+            return f"it says a piece of what {source.title} said in another case or with other signs"
     for value in sorted(changed.short):
         if is_word(value, rest):
             return f"it may hold a short value that changed in {source.title}"
@@ -151,6 +177,11 @@ def holds(text: str, other: Node) -> bool:
 
 def _consumed(other: Node, node: Node, order: Order, taken_up: dict[int, int]) -> bool:
     """Whether another call took the answer up before this one."""
+    return taker(other, order, taken_up) < node.place
+
+
+def taker(other: Node, order: Order, taken_up: dict[int, int]) -> int:
+    """The place of the call that took an answer up first; as many as there are calls where none did."""
     if other.place not in taken_up:
         taken_up[other.place] = next(
             (
@@ -160,4 +191,16 @@ def _consumed(other: Node, node: Node, order: Order, taken_up: dict[int, int]) -
             ),
             len(order.nodes),
         )
-    return taken_up[other.place] < node.place
+    return taken_up[other.place]
+
+
+def alike(source: Node, nodes: Iterable[Node]) -> list[Node]:
+    """First turns that were asked much the same as this one."""
+    size = len(source.asks)
+    found = []
+    for other in nodes:
+        first = other.kind == LLM and other is not source and not other.turn and not source.turn
+        near = first and other.answer and abs(len(other.asks) - size) <= (1 - ALIKE) * size
+        if near and similarity(source.asks[:4000], other.asks[:4000]) >= ALIKE:
+            found.append(other)
+    return found

@@ -17,7 +17,7 @@ from anton_notebook.compare import json_in
 from anton_notebook.replay.dependence import silent
 from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.run import Senders
-from anton_notebook.replay.values import LEAST
+from anton_notebook.replay.values import LEAST, chosen
 from anton_notebook.replay.walk import Told, Verdict
 from anton_notebook.request import Request, Response
 from anton_notebook.rerun import Budget, Call, Original, Plan, Quote
@@ -43,7 +43,7 @@ class Guesses:
 
     async def ask(self, node: Node, request: Request, provenance: str) -> Told:
         self.requests.append((node, request))
-        return Told(_asks_again(node) if silent(node) else guessed(node.response or Response()))
+        return Told(_asks_again(node) if silent(node) else guessed(node.response or Response(), node.asks))
 
     async def call(self, node: Node, arguments: Any, provenance: str) -> Told:
         self.calls.append((node, arguments))
@@ -59,42 +59,51 @@ def _asks_again(node: Node) -> Response:
     return Response("", calls, finish_reason="tool_calls")
 
 
-def guessed(response: Response) -> Response:
-    """An answer of the same shape that says something else.
+def guessed(response: Response, asked: str = "") -> Response:
+    """An answer of the same shape, with the same choices, that says something else. Words of what was `asked` stay, as names do.
 
-    >>> guessed(Response('{"module": "web", "task": "Write the parser"}')).text
-    '{"module": "web", "task": "Jevgr gur cnefre"}'
+    >>> guessed(Response('{"module": "web", "task": "Write the parser"}'), "What is to be done for the web?").text
+    '{"module": "web", "task": "Jevgr the cnefre"}'
     """
+    names = frozenset(_WORD.findall(asked))
     try:
-        text = json.dumps(_other(json_in(response.text)), ensure_ascii=False)
+        value = json_in(response.text)
     except ValueError:
-        text = other(response.text)
+        text = other(response.text, names)
+    else:
+        style = next((one for one in _STYLES if json.dumps(value, **one) == response.text), {"ensure_ascii": False})
+        text = json.dumps(_other(value, names), **style)
     return Response(text, response.tool_calls, response.usage, response.finish_reason, response.model)
 
 
-def other(text: str) -> str:
+def other(text: str, names: frozenset[str] = frozenset()) -> str:
     """Another text of the same shape, line by line."""
-    return "".join(_said(line) for line in text.splitlines(keepends=True))
+    return "".join(_said(line, names) for line in text.splitlines(keepends=True))
 
 
-_FOLDER = re.compile(r"((?:[^\s/]*/)*)([^\s/]*)")
-"""A word, and before it the folders that it stands in: another file is likely to be in the same."""
+_STYLES: tuple[dict[str, Any], ...] = ({}, {"indent": 1}, {"indent": 2}, {"indent": 4}, {"separators": (",", ":")})
+_WORD = re.compile(r"[^\W_]+")
+_PART = re.compile(r"(?:[^\s/]*/)+|[^\W_]+")
+"""The folders that a word stands in, or a word: another file is likely to be in the same."""
 
 
-def _said(line: str) -> str:
-    if len(line.strip()) < LEAST:
+def _said(line: str, names: frozenset[str]) -> str:
+    if len(line.strip()) < LEAST or chosen(line):
         return line
-    turned = _FOLDER.sub(lambda found: found[1] + codecs.encode(found[2], "rot13"), line)
+    turned = _PART.sub(
+        lambda one: one[0] if one[0][-1] == "/" or one[0] in names else codecs.encode(one[0], "rot13"), line
+    )
+    turned = turned if turned != line else codecs.encode(line, "rot13")
     return turned if turned != line else line.replace(line.strip(), "?" * len(line.strip()))
 
 
-def _other(value: Any) -> Any:
+def _other(value: Any, names: frozenset[str]) -> Any:
     if isinstance(value, str):
-        return other(value)
+        return other(value, names)
     if isinstance(value, Mapping):
-        return {key: _other(inner) for key, inner in value.items()}
+        return {key: _other(inner, names) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_other(inner) for inner in value]
+        return [_other(inner, names) for inner in value]
     return value
 
 

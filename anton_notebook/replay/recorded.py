@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from anton_notebook.errors import AntonNotebookError
-from anton_notebook.replay.values import whole_values
+from anton_notebook.replay.values import folded, whole_values
 from anton_notebook.request import Request, Response
 from anton_notebook.span import LLM, TOOL
 
@@ -95,6 +95,11 @@ class Node:
         if self.request is None:
             return ""
         return "\n".join([*strings(self.request.system), *strings(self.request.messages), *strings(self.request.tools)])
+
+    @cached_property
+    def says(self) -> str:
+        """The same without its case and the signs between its words."""
+        return folded(self.asks)
 
     def __repr__(self) -> str:
         return f"<Node {self.place} {self.title}>"

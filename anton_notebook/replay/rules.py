@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from anton_notebook.replay import doubts, guards
 from anton_notebook.replay.dependence import Order, holds_answer, silent
+from anton_notebook.replay.doubting import Doubting
+from anton_notebook.replay.index import Index
 from anton_notebook.replay.recorded import Node, strings
 from anton_notebook.replay.retell import result, retold, told_by_proxy
 from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Known, Rebuilt, Settled, Unreached
-from anton_notebook.replay.values import LEAST, Column, bounded, is_word, short_values
+from anton_notebook.replay.values import LEAST, bounded
 from anton_notebook.request import Request, canonical
 from anton_notebook.span import LLM, TOOL
 
@@ -31,34 +32,15 @@ class _Text:
     rest: str
 
 
-class Fixed:
-    """All that was asked before, or beside, an answer: pieces of it that stand there came from elsewhere."""
-
-    def __init__(self, order: Order, source: Node) -> None:
-        self._order, self._source = order, source
-        self._nodes: list[Node] | None = None
-
-    def __contains__(self, piece: object) -> bool:
-        if self._nodes is None:
-            after = self._order.rested_on_by(self._source)
-            self._nodes = [node for node in self._order.nodes if not after[node.place]]
-        return any(str(piece) in node.asks for node in self._nodes)
-
-
 class Rules:
     """Rebuilds requests of one recording."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
         self.nodes = order.nodes
-        self._fixed_by: dict[int, Fixed] = {}
-        self._taken_up: dict[int, int] = {}
+        self._index = Index(order)
+        self._doubting = Doubting(order, self._index)
         self._elsewhere: dict[tuple[str, int], str | None] = {}
-        self._given_by: dict[str, list[Node]] = {}
-        self._held_by: dict[str, list[int]] = {}
-        self._short_by: dict[str, list[int]] = {}
-        self._owned: dict[tuple[str, str], bool] = {}
-        self._said_by: dict[str, list[Node]] | None = None
         self._right = sum(1 for node in self.nodes if node.previous is not None and holds_answer(node))
         self._wrong: dict[str | None, Node] = {}
         for node in reversed(self.nodes):
@@ -101,8 +83,8 @@ class Rules:
         left = "\n".join(rest)
         for one in due:
             if one.state == CHANGED and one.node is not node.previous and not self._linked(node, one.node):
-                self._stop(guards.piece_left(left, one.node, one.changed, one.said, self._fixed(one.node)))
-        self._doubt(node, due, made, left)
+                self._stop(guards.piece_left(left, one.node, one.changed, one.said, self._index.fixed(one.node)))
+        self._doubting.about(node, due, made, left)
         return made
 
     def arguments(self, node: Node, known: Known) -> Any:
@@ -114,8 +96,10 @@ class Rules:
         out = _deep(node.arguments, self._substitution(node, due, made, node.asks), rest)
         for one in due:
             if one.state == CHANGED:
-                self._stop(guards.piece_left("\n".join(rest), one.node, one.changed, one.said, self._fixed(one.node)))
-        self._doubt(node, due, made, "\n".join(rest))
+                self._stop(
+                    guards.piece_left("\n".join(rest), one.node, one.changed, one.said, self._index.fixed(one.node))
+                )
+        self._doubting.about(node, due, made, "\n".join(rest))
         self._stop(next(iter(made.doubts.said.values()), None))
         return out
 
@@ -129,7 +113,9 @@ class Rules:
             )
             if why and not (self._linked(node, one.node) and one.state == CHANGED):
                 self._stop(
-                    guards.rests_on_unknown(node, one.node, why, self.order, text, self._fixed(one.node), self._own)
+                    guards.rests_on_unknown(
+                        node, one.node, why, self.order, text, self._index.fixed(one.node), self._index.own
+                    )
                 )
         others = [one.node for one in due]
         self._stop(guards.retried(node, self.order, others))
@@ -137,98 +123,14 @@ class Rules:
             one.node.place for one in due if one.state == CHANGED and not (one.changed.trouble or one.changed.calls)
         }
         waited = [other for other in others if other is not node.previous]
-        for other, why in guards.joins(node, self.order, waited, text, self._taken_up):
+        for other, why in guards.joins(node, self.order, waited, text, self._index.taken_up):
             if other.place not in alike:
                 raise Unreached(why)
             made.doubts.add(why, "joined", other.place)
 
-    def _doubt(self, node: Node, due: list[Settled], made: Rebuilt, rest: str) -> None:
-        """What else than copying explains the recording, and would write something else now."""
-        for one in due:
-            if one.state != CHANGED or one.node.kind != LLM:
-                continue
-            place, title = one.node.place, one.node.title
-            puts = [put for put in made.puts if put.place == place]
-            for put in dict.fromkeys(puts):
-                doubts.of_text(put, title, made.doubts)
-                if put.old == one.node.answer.strip():
-                    self._equals(node, one, put, due, made)
-            elsewhere = partial(self._elsewhere_too, node, {other.node.place for other in due}, self._fixed(one.node))
-            doubts.of_words(one.node.answer, one.said, rest, place, title, elsewhere, made.doubts)
-            for column in one.changed.columns:
-                here = doubts.items_in(column, [put.old for put in puts])
-                if here:
-                    named = len(here) == 1 and doubts.named(column, here[0], f"{rest} {node.agent or ''}")
-                    takers = {} if named or len(here) > 1 else self._takers(column, one.node)
-                    doubts.of_items(column, here, takers, place, title, named, made.doubts)
-
-    def _elsewhere_too(self, node: Node, open_ones: set[int], fixed: Fixed, word: str, text: str) -> bool:
-        """Whether a word stands in a text only within values of answers that did not change, or was said before any change."""
-        if word in fixed:
-            return True
-        text = "\n".join(line for line in text.split("\n") if word not in line or not self._template(node, line))
-        for other in self._given(word):
-            if other.place not in open_ones and self.order.may_rest(node, other):
-                for value in sorted(other.values, key=len, reverse=True):
-                    text = text.replace(value, "\0") if word in value else text
-        return not is_word(word, text)
-
-    def _own(self, value: str, around: str) -> bool:
-        """Whether a call says this that can rest on no answer with this value: so the program's own text holds it."""
-        if (value, around) not in self._owned:
-            if value not in self._short_by:
-                self._short_by[value] = [
-                    node.place for node in self._given(value) if value in short_values(node.answer)
-                ]
-            givers = self._short_by[value]
-            holders = (self.nodes[place] for place in self._held(around))
-            self._owned[value, around] = any(not self.order.rests_on(one)[givers].any() for one in holders)
-        return self._owned[value, around]
-
-    def _template(self, node: Node, line: str) -> bool:
-        """Whether other agents are told the same line: a text of the program, and not of one answer."""
-        others = {self.nodes[place].agent for place in self._held(line)} - {node.agent}
-        return len(others) > 1
-
-    def _takers(self, column: Column, source: Node) -> dict[int, int]:
-        """The first call that took each item of a list, and no other of it."""
-        after = self.order.rested_on_by(source)
-        held: dict[int, list[int]] = {}
-        for item, text in enumerate(column.items):
-            for place in self._held(text.old) if len(text.old) >= LEAST else ():
-                if after[place]:
-                    held.setdefault(place, []).append(item)
-        out: dict[int, int] = {}
-        for place in sorted(held):
-            if len(held[place]) == 1:
-                out.setdefault(held[place][0], place)
-        return out
-
-    def _equals(self, node: Node, one: Settled, put: doubts.Put, due: list[Settled], made: Rebuilt) -> None:
-        """An answer that says the same as another call's now: a program may take the two as one."""
-        if self._said_by is None:
-            self._said_by = {}
-            for other in self.order.nodes:
-                if other.kind == LLM:
-                    self._said_by.setdefault(other.answer.strip(), []).append(other)
-        open_ones = {other.node.place for other in due}
-        new = [
-            other.node for other in due if other is not one and other.state == CHANGED and other.said.strip() == put.new
-        ]
-        new += [n for n in self._said_by.get(put.new, ()) if n.place not in open_ones and self.order.may_rest(node, n)]
-        if put.old != put.new and new:
-            why = f"{one.node.title} says the same as {new[0].title} now, and the program may take the two as one"
-            made.doubts.add(why, "equal", put.place)
-
     def _stop(self, why: str | None) -> None:
         if why is not None:
             raise Unreached(why)
-
-    def _fixed(self, source: Node) -> Fixed:
-        found = self._fixed_by.get(source.place)
-        if found is None:
-            found = self._fixed_by[source.place] = Fixed(self.order, source)
-        return found
 
     def _linked(self, node: Node, tool: Node) -> bool:
         """Whether the tool's result stands in the call's history by its call, not by its words."""
@@ -290,24 +192,10 @@ class Rules:
         """How many other turns of the run confirm rule 1."""
         return self._right - (1 if node.previous is not None and holds_answer(node) else 0)
 
-    def _given(self, value: str) -> list[Node]:
-        """The calls whose answer holds a text, in their order."""
-        found = self._given_by.get(value)
-        if found is None:
-            found = self._given_by[value] = [node for node in self.nodes if value in node.answer]
-        return found
-
-    def _held(self, value: str) -> list[int]:
-        """The places of the calls whose requests hold a text."""
-        found = self._held_by.get(value)
-        if found is None:
-            found = self._held_by[value] = [node.place for node in self.nodes if value in node.asks]
-        return found
-
     def _stands_elsewhere(self, value: str, place: int) -> str | None:
         if (value, place) not in self._elsewhere:
             self._elsewhere[value, place] = guards.stands_elsewhere(
-                self.nodes[place], [self.nodes[other] for other in self._held(value)], self.order
+                self.nodes[place], [self.nodes[other] for other in self._index.held(value)], self.order
             )
         return self._elsewhere[value, place]
 
@@ -334,7 +222,7 @@ class Rules:
         for old, place in changed.items():
             self._stop(guards.candidates_disagree(old, pairs[old]))
             self._stop(self._stands_elsewhere(old, place))
-        givers = {n.place: n for old in changed for n in self._given(old) if n.place < node.place}
+        givers = {n.place: n for old in changed for n in self._index.given(old) if n.place < node.place}
         clean = [givers[place] for place in sorted(givers) if place not in places]
         self._stop(guards.other_source(changed, clean))
         keep = [

@@ -110,6 +110,7 @@ class Changed:
     short: set[str] = field(default_factory=set)
     columns: list[Column] = field(default_factory=list)
     _lost: frozenset[str] | None = field(default=None, repr=False, compare=False)
+    _lost_words: frozenset[str] | None = field(default=None, repr=False, compare=False)
 
     def lost(self, new: str) -> frozenset[str]:
         """The pieces of its loose values that the new answer does not hold."""
@@ -118,6 +119,14 @@ class Changed:
             found.update(*(grams(value) for value in self.loose))
             self._lost = frozenset(found - grams(new))
         return self._lost
+
+    def lost_words(self, new: str) -> frozenset[str]:
+        """The same of what they say, whatever their case and the signs between their words."""
+        if self._lost_words is None:
+            found: set[str] = set()
+            found.update(*(grams(folded(value)) for value in self.loose if value[0] not in "{[`"))  # keys say nothing
+            self._lost_words = frozenset(found - grams(folded(new)))
+        return self._lost_words
 
 
 def difference(old: Response, new: Response) -> Changed:
@@ -229,6 +238,11 @@ _CHOICE = re.compile(r"[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*")
 _LABELLED = re.compile(r"^[^\w\n]*(\w[\w ]{0,24})[*_]*:[*_ ]+(\S{1,24})[ \t]*$", re.MULTILINE)
 
 
+def chosen(line: str) -> bool:
+    """Whether a text reads like a choice that was made, not like something that was written."""
+    return _CHOICE.fullmatch(line.strip()) is not None or _LABELLED.fullmatch(line.rstrip("\r\n")) is not None
+
+
 def _told(old: str, new: str) -> str | None:
     """What a plain answer says that a program may read as a decision: nothing at all, or a word behind a label."""
     if len(new.strip()) < LEAST <= len(old.strip()):
@@ -294,6 +308,14 @@ def _place(path: Path) -> str:
 def grams(text: str) -> frozenset[str]:
     """All runs of so many characters that could be a piece of a value. A call is held against many answers: the last are kept."""
     return frozenset(text[at : at + GRAM] for at in range(len(text) - GRAM + 1))
+
+
+def folded(text: str) -> str:
+    """What a text says, without its case and the signs between its words."""
+    return " ".join(_WORDS.findall(text.casefold()))
+
+
+_WORDS = re.compile(r"[^\W_]+|\0")
 
 
 def is_word(value: str, text: str) -> bool:

@@ -1,5 +1,5 @@
 """Families of random programs. `copying` and `anton` were written with the rules; those of `ADVERSARIAL` that are marked late,
-after them.
+after them; those marked latest, after the rules had learned to doubt, and those marked last after all of them.
 
 Every program is made from a seed, and is then a plain function that does not know whether it is changed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -276,10 +277,133 @@ def late_tools(rng: random.Random) -> Program:
     return program
 
 
+# -- written after the rules learned to doubt (order, case, cuts, words)
+
+
+def latest_unique(rng: random.Random) -> Program:
+    """Answers of several calls, each once: a repeated one is dropped."""
+    heads = [f"[few] {_template(rng)}" for _ in range(4)]
+    again = [f"[text] {_template(rng)}" for _ in range(4)]
+
+    def program(run: Run) -> None:
+        answers = run.all(*(_asks(f"agent{i}", head) for i, head in enumerate(heads)))
+        for at, answer in enumerate(dict.fromkeys(answers)):
+            run.say("writer", f"{again[at]}\nTopic: {answer}")
+        run.say("editor", f"[text] {_template(random.Random(7))}\n" + "\n".join(dict.fromkeys(answers)))
+
+    return program
+
+
+def latest_shouted(rng: random.Random) -> Program:
+    """One value as it is, and another in capitals beside it."""
+
+    def told(answer: str) -> str:
+        value = json.loads(answer)
+        return f"{value['goal']}\nMind: {value['steps'][0].upper()}\nThen: {value['steps'][1]}"
+
+    return _chain(rng, "json", told)
+
+
+def latest_first_two(rng: random.Random) -> Program:
+    """The first items of a list that may be longer, each to a call of its own."""
+    heads = [f"[plan?] {_template(rng)}", *(f"[text] {_template(rng)}" for _ in range(3))]
+
+    def program(run: Run) -> None:
+        items = [item["task"] for item in json.loads(run.say("agent0", heads[0]))["subtasks"]][:2]
+        said = run.all(*(_asks(f"agent{i + 1}", f"{heads[i + 1]}\nTask: {task}") for i, task in enumerate(items)))
+        run.say("agent0", f"{heads[3]}\nFirst: {said[0]}")
+
+    return program
+
+
+def latest_by_length(rng: random.Random) -> Program:
+    """A template that is chosen by how long the answer is."""
+    long, short, most = _template(rng), _template(rng), rng.randrange(30, 50)
+    return _chain(rng, "text", lambda answer: f"{long if len(answer) > most else short}\n{answer}")
+
+
+def latest_longest(rng: random.Random) -> Program:
+    """The longest item, and the one that is the first in the alphabet."""
+    pick = rng.choice([lambda found: max(found, key=len), min, lambda found: sorted(found)[len(found) // 2]])
+    return _chain(rng, "plan", lambda answer: pick([item["task"] for item in json.loads(answer)["subtasks"]]))
+
+
+def latest_cut(rng: random.Random) -> Program:
+    """A text that is cut at a length which the recording may not have reached."""
+    most = rng.choice([35, 40, 45, 50, 60])
+    return _chain(rng, "text", lambda answer: answer[:most] + ("…" if len(answer) > most and most % 2 else ""))
+
+
+def latest_listed(rng: random.Random) -> Program:
+    """All items in one prompt: as they came, in the order of the alphabet, or turned about."""
+    order = rng.choice([list, sorted, lambda found: found[::-1]])
+
+    def told(answer: str) -> str:
+        return "\n".join(f"* {task}" for task in order([item["task"] for item in json.loads(answer)["subtasks"]]))
+
+    return _chain(rng, "plan", told)
+
+
+# -- written last; no rule was changed after they had been tried
+
+
+def last_best(rng: random.Random) -> Program:
+    """The same question three times, and the longest answer is passed on."""
+    head, heads = _template(rng), [f"[text] {_template(rng)}" for _ in range(2)]
+
+    def program(run: Run) -> None:
+        answers = run.all(*(_asks(f"writer{i}", f"[text] {head} Draft {i}") for i in range(3)))
+        said = run.say("editor", f"{heads[0]}\nGiven: {max(answers, key=len)}")
+        run.say("reader", f"{heads[1]}\nGiven: {said}")
+
+    return program
+
+
+def last_wrapped(rng: random.Random) -> Program:
+    """Long lines are broken."""
+    wide = rng.randrange(30, 70)
+    return _chain(rng, "text", lambda answer: textwrap.fill(answer, wide))
+
+
+def last_quoted(rng: random.Random) -> Program:
+    """Each line with a mark before it."""
+    return _chain(rng, "lines", lambda answer: "\n".join(f"> {line}" for line in answer.splitlines()))
+
+
+def last_first_words(rng: random.Random) -> Program:
+    """A heading made of the first words, and the whole below it."""
+    many = rng.randrange(1, 4)
+    return _chain(rng, "text", lambda answer: f"# {' '.join(answer.split()[:many])}\n{answer}")
+
+
+def last_branch_on_json(rng: random.Random) -> Program:
+    """A mark in the answer decides who goes on, and with which words."""
+    heads, other = [f"[mixed] {_template(rng)}" for _ in range(4)], _template(rng)
+
+    def program(run: Run) -> None:
+        value = json.loads(run.say("agent0", heads[0]))
+        for head in heads[1:]:
+            red = value["mark"] == "red"
+            text = f"{head}\nGoal: {value['goal']}" + (f"\n{other}" if red and value["size"] else "")
+            value = json.loads(run.say("checker" if red else "builder", text))
+
+    return program
+
+
+def last_edited(rng: random.Random) -> Program:
+    """A word of the answer is put in place of another, where it stands."""
+    old, new = rng.sample(["amber", "basin", "cedar", "delta", "ember", "fjord"], 2)
+    return _chain(rng, "text", lambda answer: answer.replace(old, new))
+
+
 FAMILIES: dict[str, Maker] = {"copying": copying, "anton": anton}
 ADVERSARIAL: dict[str, Maker] = {
     "counting": counting, "sums": sums, "truncation": truncation, "rewording": rewording, "redumped": redumped,
     "branching": branching, "short words": short_words, "late: sorted line": late_first_line, "late: glued": late_glued,
-    "late: names": late_hash, "late: sorted items": late_swap, "late: loop": late_status, "late: tools": late_tools,
+    "late: names": late_hash, "late: sorted items": late_swap, "late: loop": late_status, "late: tools": late_tools, "latest: unique": latest_unique, "latest: shouted": latest_shouted,
+    "latest: first two": latest_first_two, "latest: by length": latest_by_length, "latest: longest": latest_longest,
+    "latest: cut": latest_cut, "latest: listed": latest_listed,
+    "last: best of three": last_best, "last: wrapped": last_wrapped, "last: quoted": last_quoted,
+    "last: first words": last_first_words, "last: marks": last_branch_on_json, "last: edited": last_edited,
 }  # fmt: skip
 ALL = FAMILIES | ADVERSARIAL

@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 2**32)
 @settings(max_examples=40)
 @given(SEEDS)
 def test_nothing_is_wrong_on_programs_that_only_copy(seed: int) -> None:
-    found = judged("copying", seed)
+    found = judged("copying", seed, others=seed % 3)
     assert not found.errors
     assert found.asked == found.due
 
@@ -24,7 +24,7 @@ def test_nothing_is_wrong_on_programs_that_only_copy(seed: int) -> None:
 @settings(max_examples=6)
 @given(seed=SEEDS)
 def test_R8_executed_and_reused_are_never_wrong(family: str, seed: int) -> None:
-    found = judged(family, seed)
+    found = judged(family, seed, others=seed % 3)
     assert not found.wrong["executed"], found.errors
     assert not found.wrong["reused"], found.errors
     assert not found.wrong["executed tool"], found.errors
