@@ -145,7 +145,7 @@ class InodeOnly(Tail):
 
     def _drain(self):  # type: ignore[no-untyped-def]
         yield from super()._drain()
-        self._prefix = b""
+        self._prefix = self._edge = b""
 
     def _read(self):  # type: ignore[no-untyped-def]
         self.gone = False
@@ -172,6 +172,34 @@ def test_broken_tailers_are_caught(tmp_path: Path, broken: type[Tail]) -> None:
         folder.mkdir()
         wrong += play(broken, folder, seed) is not None
     assert wrong > 0
+
+
+def test_a_file_written_anew_behind_its_first_kib_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    head = b"x" * 2000 + b"\n"
+    path.write_bytes(head + b"one\nfoot\n")
+    tail = Tail(str(path))
+    assert drain(tail)[0] == [head[:-1], b"one", b"foot"]
+    with open(path, "r+b") as file:  # longer than before, and alike in its first KiB
+        file.seek(len(head))
+        file.write(b"one\ntwo\nthe end\n")
+    lines, notices = drain(tail)
+    assert lines == [head[:-1], b"one", b"two", b"the end"] and "written anew" in notices[0].reason
+
+
+def test_lines_that_are_put_into_room_made_before_are_read_as_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"x" * 2000 + b"\n")
+    with open(path, "r+b") as file:
+        file.truncate(10_000)
+        tail, at = Tail(str(path)), 2001
+        assert len(drain(tail)[0]) == 1 and tail.waiting == 7999
+        for number, one in enumerate((b"one\n", b"two\n", b"three\n")):
+            os.pwrite(file.fileno(), one, at)
+            os.utime(path, ns=(number, number))
+            at += len(one)
+            assert drain(tail) == ([one[:-1]], [])
+    assert (tail.generation, tail.offset) == (0, at)
 
 
 def test_T4_the_same_inode_again_is_another_file(tmp_path: Path) -> None:

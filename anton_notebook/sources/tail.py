@@ -1,7 +1,8 @@
 """Bytes of a growing file into whole lines.
 
-A file is what it was while its device, inode and first KiB stay and it does not shrink; else it is another file of the same
-name, read from its start under a new *generation*. A line counts from its newline on: what stands behind the last newline waits.
+A file is what it was while its device, inode and first KiB and the end of its last line that was read stay and it does not
+shrink; else it is another file of the same name, read from its start under a new *generation*. A line counts from its newline on:
+what stands behind the last newline waits, and is read again where it was filled in later.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from anton_notebook.span import Int64
 CHUNK = 1 << 19
 LINE_LIMIT = 16 << 20
 PREFIX = 1024
+EDGE = 64
 _BACK_OFF = (0.1, 5.0)
 _NEWLINE = 10
 
@@ -70,7 +72,7 @@ class Tail:
         self._skipped = 0
         self._fd = -1
         self._id: tuple[int, int] | None = None
-        self._prefix = b""
+        self._prefix = self._edge = b""
         self._seen: tuple[int, int] | None = None
         self._looked: os.stat_result | None = None
         self._retry_at = 0.0
@@ -174,15 +176,22 @@ class Tail:
         if size < self.offset + self.waiting:
             unread = (self._seen[0] if self._seen else 0) - self.offset
             yield from self._restart(f"was cut from {self.offset + self.waiting} to {size} bytes", max(0, unread))
-        elif self._prefix and os.pread(self._fd, len(self._prefix), 0) != self._prefix:
+        elif not (self._holds(self._prefix, 0) and self._holds(self._edge, self.offset - len(self._edge))):
             yield from self._restart("was written anew in place")
+        elif not self._holds(self.partial[:EDGE], self.offset):
+            self.partial = b""  # room that was made before, as by a writer that maps its file
         yield from self._drain()
+
+    def _holds(self, known: bytes, at: int) -> bool:
+        """Whether these bytes still stand there."""
+        return not known or os.pread(self._fd, len(known), at) == known
 
     def _restart(self, reason: str | None, lost: int = 0) -> Iterator[Notice]:
         if self.waiting and not lost:
             lost = self.waiting
         self.generation += 1
-        self.offset, self.number, self.partial, self._skipped, self._prefix = 0, 1, b"", 0, b""
+        self.offset, self.number, self.partial, self._skipped = 0, 1, b"", 0
+        self._prefix = self._edge = b""
         if reason is not None:
             tail = f"; {lost} bytes of an unfinished line are lost" if lost else ""
             yield Notice(f"{reason}{tail}; it is read from its start, what was read before stays")
@@ -224,6 +233,7 @@ class Tail:
                 continue
             last = int(ends[-1]) + 1
             part = Lines(view[start:last], ends - start, self.offset, self.number)
+            self._edge = (self._edge + bytes(view[max(start, last - EDGE) : last]))[-EDGE:]
             self.partial = bytes(view[last:stop])
             self.offset = at - len(self.partial)
             self.number += len(ends)
