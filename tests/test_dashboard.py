@@ -18,11 +18,13 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from anton_notebook import bundle
+from anton_notebook.cli import dashboard, main
 from anton_notebook.dashboard import Dashboard
 from anton_notebook.errors import TraceNotFound
 from anton_notebook.protocol import frame
 from tests.conftest import ROOT
 from tests.servers.llm_server import LlmServer
+from tests.test_live import eventually
 
 WHEN = "2026-11-23T01:18:0{}.000000Z"
 
@@ -187,6 +189,43 @@ def test_the_cookie_opens_the_page_and_nothing_that_changes_something_without_an
     cookie = given.split(";")[0]
     assert served.ask("GET", "/api/stats", token=None, Cookie=cookie)[0] == 200
     assert served.ask("POST", "/api/execute/llm", body={}, token=None, Cookie=cookie)[0] == 403
+
+
+def test_another_port_of_this_machine_reads_nothing_with_the_cookie_that_it_shares(served: Served) -> None:
+    gate = served.made.gate
+    given = {"Cookie": f"{gate.cookie}={gate.session}", "Sec_Fetch_Site": "same-site"}
+    for mode, status in (("no-cors", 403), ("cors", 403), ("navigate", 200)):
+        assert served.ask("GET", "/api/traces", token=None, Sec_Fetch_Mode=mode, **given)[0] == status
+    assert served.ask("GET", "/api/traces", token=None, **given | {"Sec_Fetch_Site": "same-origin"})[0] == 200
+
+
+def test_the_address_on_a_browsers_command_line_opens_one_page_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr(dashboard, "has_display", lambda: True)
+    monkeypatch.setattr(dashboard, "serve", lambda path, ready, **given: ready(served.made))
+    monkeypatch.setattr("signal.signal", lambda *given: None)
+    assert main(["dashboard", "--path", "."]) == 0
+    eventually(lambda: len(opened) == 1)
+    token = served.made.gate.token
+    assert token in capsys.readouterr().out and token not in opened[0]
+    page = opened[0].removeprefix(served.made.gate.address)
+    assert [served.ask("GET", page, token=None)[0] for _ in range(2)] == [200, 401]
+
+
+def test_a_request_that_fails_is_logged_without_its_token(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*given: Any) -> None:
+        raise OverflowError("on purpose")
+
+    monkeypatch.setattr("anton_notebook.dashboard.records.stats", broken)
+    token = served.made.gate.token
+    assert served.ask("GET", f"/api/stats?token={token}", token=None)[0] == 500
+    eventually(lambda: "on purpose" in caplog.text)
+    assert token not in caplog.text
 
 
 def test_runs_spans_sums_and_health(served: Served) -> None:

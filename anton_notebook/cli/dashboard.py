@@ -10,7 +10,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
-from anton_notebook.cli.show import dollars, has_display, whole
+from anton_notebook.cli.show import dollars, has_display, safe, whole
 from anton_notebook.dashboard import Dashboard, serve
 
 HELP = "the workbench as a web page, live, without a notebook or a kernel"
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
     def ready(made: Dashboard) -> None:
         if not Path(options.path).expanduser().exists():
-            print(f"{options.path} is not there yet; the page shows it as soon as it is.", file=sys.stderr)
+            print(safe(f"{options.path} is not there yet; the page shows it as soon as it is."), file=sys.stderr)
         print(f"\n  {made.url}\n\nCtrl-C ends the dashboard.", flush=True)
         if made.gate.anywhere:
             print(
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
         if not options.no_browser and has_display():
-            threading.Thread(target=webbrowser.open, args=(made.url,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(made.gate.once(),), daemon=True).start()
 
     try:
         serve(

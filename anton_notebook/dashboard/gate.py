@@ -11,12 +11,15 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import logging
 import secrets
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.web import HTTPError, RequestHandler
+
+log = logging.getLogger(__name__)
 
 MOST_BODY = 8 * 2**20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -33,6 +36,7 @@ class Gate:
         self.host, self.port = host, port
         self.token = token or secrets.token_urlsafe(32)
         self.session = secrets.token_urlsafe(32)
+        self._tickets: set[str] = set()
         self.cookie = f"anton_notebook_{port}"
         self.names = {*_LOOPBACK, *names}
         self.anywhere = host in ("0.0.0.0", "::", "")
@@ -43,6 +47,12 @@ class Gate:
     def url(self) -> str:
         """The address to open, with the token."""
         return f"{self.address}/?token={self.token}"
+
+    def once(self) -> str:
+        """The address for the command line of a browser, which other users of the machine can see: it opens one page, once."""
+        ticket = secrets.token_urlsafe(32)
+        self._tickets.add(ticket)
+        return f"{self.address}/?token={ticket}"
 
     @property
     def address(self) -> str:
@@ -60,8 +70,13 @@ class Gate:
         return self.anywhere and own is not None and _same_address(name, own)
 
     def opens(self, token: str | None) -> bool:
-        """Whether this is the token."""
-        return token is not None and hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
+        """Whether this is the token, or a ticket that nobody has used yet."""
+        if token is None:
+            return False
+        if token in self._tickets:
+            self._tickets.discard(token)
+            return True
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode())
 
     def knows(self, session: str | None) -> bool:
         """Whether this is the cookie that this server has given out."""
@@ -120,6 +135,9 @@ class Guarded(RequestHandler):
     def _same_page(self, by_cookie: bool) -> bool:
         """Scripts send no `Origin`; a browser sends the page's with everything that could change something."""
         origin = self.request.headers.get("Origin")
+        site, mode = (self.request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode"))
+        if by_cookie and site in ("same-site", "cross-site") and mode != "navigate":
+            return False  # another port of this machine has the same cookies
         if origin is None:
             changes = self.request.method not in ("GET", "HEAD") or "Upgrade" in self.request.headers
             return not (by_cookie and changes)
@@ -154,7 +172,7 @@ class Guarded(RequestHandler):
 
     def log_exception(self, *error: Any) -> None:
         if not isinstance(error[1], HTTPError):  # tornado would name the address, which may hold the token
-            super().log_exception(*error)
+            log.error("a request to %s failed", self.request.path[:200], exc_info=error)
 
 
 class Refused(HTTPError):

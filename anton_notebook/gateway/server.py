@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from anton_notebook.gateway.streams import assembled, streamed
 from anton_notebook.gateway.upstream import HOPS, Receiver, Upstream
 from anton_notebook.llm import Exhausted, Gate
 
+log = logging.getLogger(__name__)
 KEYS = ("Authorization", "X-Api-Key", "Api-Key")
 PREFIXES = {"anthropic": "/anthropic", "openai": "/openai/v1"}
 
@@ -115,7 +117,7 @@ class Handler(RequestHandler):
 
     def log_exception(self, *error: Any) -> None:
         if not isinstance(error[1], HTTPError):  # tornado would name the address, which holds the token
-            super().log_exception(*error)
+            log.error("a request through the gateway failed", exc_info=error)
 
     def _fail(self, status: int, said: str, kind: str) -> None:
         self.set_status(status)
