@@ -16,7 +16,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-_EDGE = r"(?<![A-Za-z0-9_-])"
+_ESCAPED = r"(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4})|(?<=%[0-9a-fA-F]{2})|(?<=[0-9[]m)"
+"""Behind what stands for one sign: `\\n` in JSON within a text, `%3D` in an address, the end of a terminal's colour."""
+_BEGINS = rf"(?:(?<![A-Za-z0-9_-])|{_ESCAPED})"
+_EDGE = "(?#edge)"  # looked for only where the rest fits, so that the search is one for plain letters
 _RUN = r"[A-Za-z0-9_-]"
 
 # What it is called, the words one of which must be there, and the pattern. Every pattern begins at an edge and goes on with
@@ -40,6 +43,7 @@ _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("GitHub token", ("github_pat_",), rf"{_EDGE}github_pat_{_RUN}{{22,}}"),
     ("GitLab token", ("glpat-",), rf"{_EDGE}glpat-{_RUN}{{16,}}"),
     ("Slack token", ("xox",), rf"{_EDGE}xox[abeoprs]-{_RUN}{{10,}}"),
+    ("Slack token", ("xapp-",), rf"{_EDGE}xapp-[0-9]-{_RUN}{{20,}}"),
     ("Slack hook", ("hooks.slack.com",), r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,}"),
     ("Stripe key", ("k_live_", "k_test_"), rf"{_EDGE}[rs]k_(?:live|test)_[A-Za-z0-9]{{16,}}"),
     ("npm token", ("npm_",), rf"{_EDGE}npm_[A-Za-z0-9]{{30,}}"),
@@ -57,21 +61,32 @@ _FORMS: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("age key", ("AGE-SECRET-KEY-1",), rf"{_EDGE}AGE-SECRET-KEY-1[A-Z0-9]{{40,}}"),
     ("Telegram token", (":AA",), rf"{_EDGE}[0-9]{{8,10}}:AA{_RUN}{{32,}}"),
     ("Azure key", ("AccountKey=",), r"(?<=AccountKey=)[A-Za-z0-9+/]{40,}={0,2}"),
+    ("Azure signature", ("sig=",), r"(?<=[?&]sig=)[A-Za-z0-9%/+=_-]{16,}"),
+    ("Google key", ("AQ.Ab",), rf"{_EDGE}AQ\.Ab{_RUN}{{20,}}"),
+    ("Twilio key", ("SK",), rf"{_EDGE}SK[0-9a-f]{{32}}(?![A-Za-z0-9])"),
+    ("Mailgun key", ("key-",), rf"{_EDGE}key-[0-9a-f]{{32}}(?![A-Za-z0-9])"),
     ("web token", ("eyJ",), rf"{_EDGE}eyJ{_RUN}{{8,}}\.{_RUN}{{8,}}\.{_RUN}{{8,}}"),
 )
-_COMPILED = tuple((name, words, re.compile(pattern)) for name, words, pattern in _FORMS)
-_BEARER = re.compile(r"(?i)(?<![a-z0-9_])((?:bearer|basic|token)[ \t]{1,3})([A-Za-z0-9._~+/-]{20,}={0,2})")
+_COMPILED = tuple((name, words, re.compile(pattern), pattern.startswith(_EDGE)) for name, words, pattern in _FORMS)
+_AT_EDGE = re.compile(_BEGINS)
+_BEARER = re.compile(
+    rf"(?i)(?:(?<![a-z0-9_])|{_ESCAPED})" r"((?:bearer|basic|token)[ \t]{1,3})([A-Za-z0-9._~+/-]{20,}={0,2})"
+)
 _NAMED = re.compile(
-    r"""(?i)(?<![a-z0-9])((?:[a-z0-9]{1,20}[_-]){0,3}(?:password|passwd|passphrase|pwd|secret|api[_-]?key|apikey|access[_-]?key|"""
+    rf"(?i)(?:(?<![a-z0-9])|{_ESCAPED})"
+    r"""((?:[a-z0-9]{1,20}[_-]){0,3}(?:password|passwd|passphrase|pwd|secret|api[_-]?key|apikey|access[_-]?key|"""
     r"""auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?key|client[_-]?secret|credentials?|token)["']?"""
     r"""[ \t]{0,3}(?:=|:|=>)[ \t]{0,3}["']?)([^\s"'`,;(){}\[\]<>]{8,})"""
 )
-_IN_URL = re.compile(r"(?<=://)([^\s/:@]{0,200}:)([^\s/@]{3,200})(?=@)")
+_IN_URL = re.compile(r"(?<=://)([^\s/:@]{0,200}:)([^\s/]{3,200})(?=@)")
+_COOKIE = re.compile(
+    r"(?i)(?<![a-z0-9])((?:set-)?cookie[\"']?[ \t]{0,3}:[ \t]{0,3}[\"']?[^\s=;\"']{1,100}=)([^\s;\"']{16,})"
+)
 _BEGIN, _END = "-----BEGIN ", "-----END "
 _SECRETIVE = re.compile(
     r"(?i)(?:^|_)(?:key|apikey|token|secret|password|passwd|pwd|passphrase|credentials?|auth|dsn|pat|cookie|session)(?:$|_)"
 )
-_ENV_FORMS = re.compile("|".join(f"(?:{pattern})" for _, _, pattern in _FORMS))
+_ENV_FORMS = re.compile("|".join(f"(?:{pattern.replace(_EDGE, _BEGINS)})" for _, _, pattern in _FORMS))
 LEAST = 8  # characters of a value of the environment that is looked for
 
 
@@ -86,6 +101,7 @@ class Redactor:
         self.kinds: Counter[str] = Counter()
         known = os.environ if environ is None else environ
         values = {value for name, value in known.items() if _secret(name, value)} | {one for one in extra if one}
+        values |= {found[2] for value in known.values() if (found := _IN_URL.search(value)) and len(found[2]) >= LEAST}
         spelled = {form for value in values for form in _spellings(value)}
         self._values = sorted(spelled, key=lambda text: (-len(text), text))
 
@@ -103,13 +119,13 @@ class Redactor:
                 text = text.replace(value, "[redacted: value of the environment]")
         if _BEGIN in text:
             text = self._blocks(text)
-        for name, words, pattern in _COMPILED:
+        for name, words, pattern, edged in _COMPILED:
             if any(word in text for word in words):
-                text, found = pattern.subn(f"[redacted: {name}]", text)
-                if found:
-                    self.kinds[name] += found
+                text = self._first(pattern, name, text, edged)
         if "://" in text and "@" in text:
             text = self._second(_IN_URL, "password in an address", text)
+        if "ookie" in text:
+            text = self._second(_COOKIE, "cookie", text)
         text = self._second(_BEARER, "authorization", text)
         return self._second(_NAMED, "named secret", text, _looks_made)
 
@@ -136,6 +152,17 @@ class Redactor:
             self.kinds["named secret"] += 1
             return "[redacted: named secret]"
         return self.value(value)
+
+    def _first(self, pattern: re.Pattern[str], name: str, text: str, edged: bool) -> str:
+        """Takes out what a pattern matches; if `edged`, only where a word begins."""
+
+        def put(match: re.Match[str]) -> str:
+            if edged and _AT_EDGE.match(text, match.start()) is None:
+                return match[0]
+            self.kinds[name] += 1
+            return f"[redacted: {name}]"
+
+        return pattern.sub(put, text)
 
     def _second(self, pattern: re.Pattern[str], name: str, text: str, made: Any = None) -> str:
         """Takes a pattern's second group out where it looks like a secret."""

@@ -28,6 +28,10 @@ SECRETS = {
     "Perplexity key": "pplx" + "-" + ALNUM[:40],
     "Replicate token": "r8" + "_" + ALNUM[:37],
     "Pinecone key": "pcsk" + "_" + ALNUM[:40],
+    "Google key of today": "AQ" + ".Ab8RN6" + ALNUM[:40],
+    "Slack token of an app": "xapp" + "-1-A0123-456-" + HEX,
+    "Twilio key": "SK" + (HEX + HEX)[:32].lower(),
+    "Mailgun key": "key" + "-" + (HEX + HEX)[:32].lower(),
     "AWS key id": "AKIA" + "IOSFODNN7EXAMPLE",
     "Google key": "AIza" + ALNUM[:35],
     "Google token": "ya29" + "." + ALNUM[:40],
@@ -52,7 +56,20 @@ SECRETS = {
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-@pytest.mark.parametrize("around", ["{}", 'key="{}"', "Authorization: Bearer {}", "({})", "x\n{}\ny", "?k={}&b=1"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        'key="{}"',
+        "Authorization: Bearer {}",
+        "({})",
+        "x\n{}\ny",
+        "?k={}&b=1",
+        "x\\n{}",
+        "k%3D{}",
+        "\x1b[31m{}\x1b[0m",
+    ],
+)
 def test_keys_of_known_forms_are_taken_out_wherever_they_stand(kind: str, around: str) -> None:
     redactor = Redactor(environ={})
     secret = SECRETS[kind]
@@ -62,6 +79,18 @@ def test_keys_of_known_forms_are_taken_out_wherever_they_stand(kind: str, around
     assert redactor.count == 1
     assert "[redacted: " in text
     assert text.replace(text[text.index("[redacted") : text.index("]") + 1], "") == around.format("")
+
+
+def test_words_in_which_a_key_seems_to_begin_stay() -> None:
+    for text in ("task-management-for-a-whole-team", "a desk-top-with-some-more-things", "key-value-store", "SKIPPED"):
+        assert Redactor({}).text(f"{text} x\\n{text}") == f"{text} x\\n{text}"
+
+
+def test_cookies_signatures_and_passwords_of_addresses_are_taken_out() -> None:
+    environ = {"DATABASE_URL": "postgres://bob:hunter2pw@db/x"}
+    text = "Cookie: session=abcdef0123456789; ?sig=abcDEF123%2Bxyz01 https://bob:hun@ter2@host/ with hunter2pw\\npassword=x9!aaaaa"
+    left = Redactor(environ).text(text)
+    assert not [part for part in ("abcdef01", "abcDEF", "hun@", "ter2", "hunter2pw", "x9!") if part in left]
 
 
 def test_private_keys_are_taken_out_as_a_whole_and_without_their_end_too() -> None:
