@@ -27,7 +27,7 @@ import traitlets.traitlets as t
 from anton_notebook.bundle import bundled
 from anton_notebook.details import details
 from anton_notebook.errors import NoRun
-from anton_notebook.picture import by_agent, figures, run_svg
+from anton_notebook.picture import Seen, by_agent, figures, run_svg
 from anton_notebook.protocol import Encoder, Known, Message, Scope, Status, clean, frame
 from anton_notebook.redact import Redactor
 
@@ -267,6 +267,10 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
         """The codes of the runs that are shown, the one looked at first."""
         raise NotImplementedError
 
+    def _seen(self) -> Seen | None:
+        """What a page shows; None where none ever did."""
+        raise NotImplementedError
+
     def _goes_on(self) -> bool | None:
         """Whether the run looked at is still running; None where there is none."""
         codes = self._codes()
@@ -322,13 +326,22 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
             file.write(page)
         return said
 
-    def to_svg(self, path: str | os.PathLike[str] | None = None, *, width: int = 960) -> str:
+    def to_svg(
+        self, path: str | os.PathLike[str] | None = None, *, width: int | None = None, view: str = "seen"
+    ) -> str:
         """The picture of the shown run as SVG text, drawn without a browser; written to `path` too, where one is given.
 
-        `width`: px. Shows names, kinds, times and figures, never texts of messages. Raises `NoRun` where nothing is shown yet.
+        `view`: `"seen"`, the graph as a page showed it last: its place and zoom, what is folded, colour, size, and what
+        `filter` and `highlight` let fade; or `"all"`, the whole run, as without a page. `width`: px; None as wide as the page's
+        view, or 960. Nodes dragged by hand stand in their lines. Shows names, kinds, times and figures, never texts of messages.
+        Raises `NoRun` where nothing is shown yet, ValueError for another `view`.
+
+        >>> graph.to_svg("run.svg", view="all")  # doctest: +SKIP
         """
-        codes = self._codes()
-        drawn = run_svg(self.traces.store, codes, self.layout, width) if codes else ""
+        if view not in ("seen", "all"):
+            raise ValueError(f"view={view!r}: 'seen' (what a page shows) and 'all' (the whole run) are possible")
+        codes, seen = self._codes(), self._seen() if view == "seen" else None
+        drawn = run_svg(self.traces.store, codes, self.layout, width, seen=seen) if codes else ""
         if not drawn:
             raise NoRun("there is no run to draw yet; graph.traces.runs_df() lists what has been read")
         drawn = Redactor().text(drawn) if self.redact else drawn

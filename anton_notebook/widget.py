@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 import ipywidgets  # type: ignore[import-untyped]
+import numpy as np
 import traitlets.traitlets as t
 
 from anton_notebook import commands
 from anton_notebook.api import PathLike, Span, Traces, open_traces
 from anton_notebook.asking import Asking
-from anton_notebook.brushing import Brushing
+from anton_notebook.brushing import Brushing, unpack_rows
 from anton_notebook.bundle import bundled
 from anton_notebook.details import details, piece, span_of
 from anton_notebook.errors import AmbiguousSpan, near
 from anton_notebook.forking import Forks
-from anton_notebook.picture import figures
+from anton_notebook.picture import Camera, Seen, figures
 from anton_notebook.protocol import Known, Message, Status
 from anton_notebook.rerun import Budget
 from anton_notebook.saving import LIMIT, Saving
@@ -69,6 +70,8 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
     _selected_row = t.Int(-1).tag(sync=True)
     # what is folded by hand, as rows of the store, and runs of like calls that were opened, as -1 - row
     _folded = t.List(t.Int()).tag(sync=True)
+    # where a page looked last, as `picture.Camera` takes it; empty while it follows the run. Pages tell it and open with it.
+    _camera = t.Dict().tag(sync=True)
     _colour = t.Unicode("kind").tag(sync=True)
     _size = t.Unicode("kind").tag(sync=True)
     _commands = t.Instance(commands.Commands, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
@@ -263,6 +266,13 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
 
     def _codes(self) -> tuple[int, ...]:
         return self._stream.codes()
+
+    def _seen(self) -> Seen | None:
+        if not (self._heard_on or self._camera or self._folded):
+            return None
+        rows = [found for packed in (self._only_rows, self._bright_rows) if (found := unpack_rows(packed)) is not None]
+        lit = np.intersect1d(rows[0], rows[-1]) if rows else None
+        return Seen(self._folded, Camera.of(self._camera), self._colour, self._size, lit)
 
     def _on_hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
         self._heard()

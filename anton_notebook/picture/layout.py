@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from anton_notebook.picture.folds import Folds
 from anton_notebook.picture.scale import Columns, Floats, Spans, TimeScale
 
 ROW_HEIGHT, HEAD_ROOM, BAND_GAP, TRACE_GAP = 64.0, 34.0, 22.0, 46.0
@@ -63,10 +64,14 @@ class Band:
 
 
 class Layout:
-    """Positions in world units (px at zoom 1): `x`, `y` of the nodes, `x1` of the bars' ends (infinite while they run)."""
+    """Positions in world units (px at zoom 1): `x`, `y` of the nodes, `x1` of the bars' ends (infinite while they run).
 
-    def __init__(self, spans: Spans, mode: str = "time") -> None:
+    What `folds` hides has none: it stays at 0.
+    """
+
+    def __init__(self, spans: Spans, mode: str = "time", folds: Folds | None = None) -> None:
         self.spans, self.mode = spans, mode
+        self.folds = folds or Folds(spans)
         count = len(spans)
         self.x = np.zeros(count, np.float32)
         self.y = np.zeros(count, np.float32)
@@ -84,7 +89,8 @@ class Layout:
         if np.isnan(starts).any():  # an unknown start stands where it arrived
             filled = np.where(np.isnan(starts), -np.inf, starts)
             starts = np.where(np.isnan(starts), _latest(filled, starts), starts)
-        for slot in np.argsort(starts, kind="stable").tolist():
+        order = np.argsort(starts, kind="stable")
+        for slot in order[~self.folds.hidden[order]].tolist():
             self._place_called(slot)
         if mode == "order":
             self._spread()
@@ -143,8 +149,11 @@ class Layout:
         width = WIDTHS[group] * self.scale.unit
         self.x[slot] = self.scale.x(start, band.trace)
         x = float(self.x[slot])
-        took = float(self.spans.duration[slot])
-        end = math.inf if self.spans.status[slot] == 0 else x + self.scale.length(took)
+        took, like = float(self.spans.duration[slot]), self.folds.likes.get(slot)
+        if like is not None:
+            took = like.end - float(self.spans.start[slot])
+        running = self.spans.status[slot if like is None else like.last] == 0
+        end = math.inf if running else x + self.scale.length(took)
         self.x1[slot] = end
         self._ends[slot] = self.x1[slot]
         line = self._line_for(band, group, x, end, width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,17 @@ SAMPLES = 2_000
 HOUR = 3_600_000.0
 WRONG_CLOCK = 500.0  # a clock that many times farther off than the rest is wrong, and stands at the edge
 STEP = 76.0
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What lies under a node: `spans` and `errors` without itself, the rest with it."""
+
+    spans: int
+    errors: int
+    cost: float
+    at_least: bool
+    tokens: int
 
 
 @dataclass
@@ -36,6 +48,12 @@ class Spans:
     provenance: npt.NDArray[np.uint8]
     cost: npt.NDArray[np.float32]
     ends: list[float | None] = field(default_factory=list)  # by trace: when its run ended, None while it goes on
+    rows: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.empty(0, np.int64)
+    )  # of the store; empty: 0, 1, 2, …
+    classes: list[Any] = field(default_factory=list)  # equal for what has trace, kind, agent, name and model in common
+    tokens: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # 0 unknown
+    sums: dict[int, Sums] = field(default_factory=dict)  # of folded nodes, where not all under them is among the spans
 
     def __len__(self) -> int:
         return len(self.start)

@@ -38,6 +38,11 @@ export class Layout extends Places {
     return this.spanColumns;
   }
 
+  /** World px of a millisecond, or of a column. */
+  get pace(): number {
+    return this.mode === "time" ? this.scale.perMs : this.columns.step;
+  }
+
   /** Every span whose centre lies in the rectangle, or whose bar reaches into it; each once. */
   query(x0: number, y0: number, x1: number, y1: number, visit: (slot: number) => void): void {
     const { byY } = this.bands;

@@ -110,6 +110,15 @@ export class Camera {
     this.go({ kx, ky: this.ky, tx: -x0 * kx, ty: this.ty }, false);
   }
 
+  /** Goes to a place that was looked at before; false where that is none. */
+  look(kx: number, ky: number, tx: number, ty: number): boolean {
+    if (!(kx >= LEAST && kx <= MOST && ky >= LEAST && ky <= 1) || !Number.isFinite(tx + ty)) return false;
+    this.fitted = true;
+    this.following = false;
+    this.go({ kx, ky, tx, ty }, false);
+    return true;
+  }
+
   /** Moves the picture by px of the screen, at once. */
   shift(dx: number, dy: number): void {
     this.target = null;

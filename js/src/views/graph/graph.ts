@@ -10,7 +10,7 @@ import { Minimap } from "../../view/minimap";
 import { pathOf } from "../../view/paths";
 import { Picture } from "../../view/picture";
 import { Reasons } from "../../view/reasons";
-import { follow, remember } from "../../view/remembered";
+import { follow, remember, Sight } from "../../view/remembered";
 import { described, instead } from "../../view/saying";
 import { canvasOf, fitCanvas, stageElement, watchSize } from "../../view/surface";
 import type { Part } from "../../workbench/state";
@@ -34,6 +34,7 @@ export class GraphView implements View {
   private readonly map: Minimap;
   private readonly reasons: Reasons;
   private readonly frames: Frames;
+  private readonly sight: Sight;
   private readonly undo: (() => void)[] = [];
   private hovered = -1;
   private fitted = false;
@@ -55,9 +56,13 @@ export class GraphView implements View {
     this.undo.push(boxes(this.element, (box, inside) => this.selectIn(box, inside), true));
     this.camera = new Camera(
       this.element,
-      () => this.frames.dirty(),
+      () => {
+        this.frames.dirty();
+        this.sight.moved();
+      },
       (event) => !event.shiftKey && this.free(event),
     );
+    this.sight = new Sight(connection, this.layout, this.camera);
     this.drawing = new Picture(model, this.layout, this.camera, bench.still);
     this.map = new Minimap(model, this.layout, this.camera);
     this.element.append(this.map.element);
@@ -89,6 +94,7 @@ export class GraphView implements View {
     for (const off of this.undo.splice(0)) off();
     this.hand.close();
     this.frames.close();
+    this.sight.close();
     this.camera.close();
   }
 
@@ -181,12 +187,16 @@ export class GraphView implements View {
   }
   private follow(): void {
     if (this.bench.model.size === 0) return;
+    if (this.sight.restore()) return;
     const least = this.running() ? 0.62 / Math.max(this.layout.unit, 1e-9) : 0;
     this.camera.fit(this.layout.bounds, least, this.fitted && !document.hidden && !this.bench.still);
     this.fitted = true;
   }
   private resize(): void {
-    if (fitCanvas(this.element, this.canvas, this.camera) && this.camera.following) this.follow();
+    if (fitCanvas(this.element, this.canvas, this.camera)) {
+      if (this.camera.following) this.follow();
+      else this.sight.moved();
+    }
     this.frames.dirty();
   }
 
