@@ -21,6 +21,7 @@ from anton_notebook.span import PROVENANCES, Flag
 SIZES = (40.0, 35.0, 60.0, 50.0, 40.0)
 GROUND, BAND, LINE, TEXT, MUTED, ERROR = "#ffffff", "#f5f7fa", "#c3cad4", "#1c2430", "#5b6675", "#d3202f"
 FONT = "system-ui, -apple-system, 'Segoe UI', sans-serif"
+HALO = f'paint-order="stroke" stroke="{GROUND}" stroke-width="3" stroke-linejoin="round"'
 HEAD, AXIS, LEFT, RIGHT = 54.0, 22.0, 48.0, 56.0
 MOST_NODES, LEAST_SCALE, LABELLED, CLOSE = 900, 0.3, 0.62, 0.36
 HEIGHTS, FADED, MOST_NAMES = (1.0, 1.0, 0.56, 0.66, 0.8), 0.14, 6
@@ -143,7 +144,7 @@ class _Body:
             if bottom < 14 or top > self.view.height - 12 or bottom - top < 9:
                 continue
             out.append(
-                f'<text x="10" y="{top + 10:.1f}" font-size="11" font-weight="600" fill="{MUTED}">'
+                f'<text x="10" y="{top + 10:.1f}" font-size="11" font-weight="600" fill="{MUTED}" {HALO}>'
                 f"{_text(band.label or 'no agent', 36)}</text>"
             )
             free = top + 15
@@ -170,8 +171,7 @@ class _Body:
             self._faded(
                 slot,
                 f'<text x="{x:.1f}" y="{y + 3.5:.1f}" font-size="10" font-weight="500" '
-                f'fill="{ERROR if self.spans.status[slot] == 2 else TEXT}" paint-order="stroke" stroke="{GROUND}" '
-                f'stroke-width="3" stroke-linejoin="round">{_text(text, 60)}</text>',
+                f'fill="{ERROR if self.spans.status[slot] == 2 else TEXT}" {HALO}>{_text(text, 60)}</text>',
                 2 * FADED,
             )
             for slot, text, x, y in plan(self.spans, self.folds, spots, self.scale, self.view.width, inside)

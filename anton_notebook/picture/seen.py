@@ -68,9 +68,11 @@ class Camera:
         """The window in a layout; None where its span has no place there."""
         spans = layout.spans
         found = np.flatnonzero(spans.rows == self.row)
-        if not len(found) or layout.folds.hidden[found[0]] or layout.mode != self.mode:
+        if not len(found) or layout.mode != self.mode:
             return None
         slot, wider = int(found[0]), (width or self.width) / self.width
+        while layout.folds.hidden[slot]:  # folded since, and not by that page: what it is folded into is near
+            slot = int(spans.parent[slot])
         kx = self.pace / (layout.scale.per_ms if layout.mode == "time" else layout.columns.step)
         corner = float(layout.x[slot]) - self.x / kx, float(layout.y[slot]) - self.y / self.ky
         return View(*corner, kx * wider, self.ky, self.width * wider, self.height, self.room * wider)

@@ -6,7 +6,7 @@ import { mountView } from "./mount";
 
 let page: FakePage;
 let held: Held;
-let unmount: (() => void)[] = [];
+const unmount: (() => void)[] = [];
 
 beforeEach(() => {
   vi.useFakeTimers({ now: START + 60_000 });

@@ -62,6 +62,10 @@ export class Sight {
     this.last = performance.now();
     this.timer ??= setTimeout(() => this.rest(), REST_MS);
   }
+  /** Something was folded: what is known may be told by a span that is out of sight now. Of other views' places it is silent. */
+  refolded(): void {
+    if (JSON.stringify(this.connection.get("_camera")) === this.known) this.moved();
+  }
   close(): void {
     clearTimeout(this.timer);
   }

@@ -86,6 +86,7 @@ export class GraphView implements View {
       follow(connection, this.layout, this.drawing, () => {
         this.explainColours();
         this.frames.dirty();
+        this.sight.refolded();
       }),
     );
   }
