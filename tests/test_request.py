@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import anton_notebook as anb
+from anton_notebook import llm
 from anton_notebook.errors import NotRerunnable
 from anton_notebook.request import Request, Response, Usage, provider_of
 
@@ -171,6 +172,22 @@ def test_parameters_merge_and_none_removes() -> None:
         "temperature": 1,
         "seed": 4,
     }
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "system", "tools"])
+def test_what_is_no_parameter_cannot_come_in_as_one(name: str) -> None:
+    request = Request("openai", "cheap", messages=[{"role": "user", "content": "Hi"}], parameters={name: "dear"})
+    with pytest.raises(ValueError, match=f"give {name}=... beside it"):
+        request.with_changes(parameters={name: "dear"})
+    for provider in (llm.OpenAI(), llm.Anthropic()):
+        assert provider.body(request)[0]["model"] == "cheap" or name != "model"
+        assert provider.body(request)[0]["messages"] == request.messages
+
+
+def test_where_and_as_whom_a_recorded_program_asked_is_not_taken_over() -> None:
+    given = {"api_base": "http://evil", "api_key": "sk-x", "extra_headers": {"a": "b"}, "temperature": 0}
+    record = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "parameters": given}
+    assert Request.from_record(record).parameters == {"temperature": 0}
 
 
 def test_what_is_supplied_is_no_longer_missing() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from anton_notebook.request import (
     ANTHROPIC,
+    CLIENTS,
     OPENAI,
     OURS,
     Message,
@@ -31,7 +32,7 @@ def api_of(upstream: str, path: str) -> str | None:
 
 def request_of(api: str, body: Body) -> Request:
     """What a body asks for."""
-    inner = {"model", "messages", "system", "tools", "input", "instructions", *OURS}
+    inner = {"model", "messages", "system", "tools", "input", "instructions", *OURS, *CLIENTS}
     parameters = {key: value for key, value in body.items() if key not in inner}
     tools = body.get("tools")
     tools = tools if isinstance(tools, list) and tools else None

@@ -48,7 +48,7 @@ class Anthropic(Sdk):
             body["system"] = system
         if request.tools:
             body["tools"] = request.tools
-        return {**body, **parameters, "stream": True}, assumed
+        return {**parameters, **body, "stream": True}, assumed
 
     def _load(self) -> Any:
         import anthropic

@@ -31,7 +31,7 @@ class OpenAI(Sdk):
         body: dict[str, Any] = {"model": request.model, "messages": messages}
         if request.tools:
             body["tools"] = request.tools
-        return {**body, **request.parameters, "stream": True, "stream_options": {"include_usage": True}}, {}
+        return {**request.parameters, **body, "stream": True, "stream_options": {"include_usage": True}}, {}
 
     def _load(self) -> Any:
         import openai

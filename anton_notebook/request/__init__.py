@@ -36,6 +36,7 @@ from anton_notebook.shown import card
 
 __all__ = [
     "ANTHROPIC",
+    "CLIENTS",
     "OLLAMA",
     "OPENAI",
     "OURS",
@@ -56,6 +57,13 @@ Change = Any
 
 OURS = frozenset({"stream", "stream_options"})
 """Parameters that we set ourselves: every answer is streamed."""
+
+CLIENTS = frozenset(
+    "api_key api_base base_url api_version organization headers default_headers extra_headers extra_query extra_body".split()
+)
+"""What programs hand to their client, not to a model: where it asks and as whom. Never taken from a recording."""
+
+_APART = ("model", "messages", "system", "tools")
 
 _ON_THE_LINE = (
     "tool_choice",
@@ -127,7 +135,7 @@ class Request:
             messages.pop()
         model = as_text(record.get("model"))
         given = record.get("parameters")
-        parameters = {k: v for k, v in given.items() if k not in OURS} if isinstance(given, Mapping) else {}
+        parameters = {k: v for k, v in given.items() if k not in OURS | CLIENTS} if isinstance(given, Mapping) else {}
         for name in _ON_THE_LINE:
             if record.get(name) is not None:
                 parameters.setdefault(name, record[name])
@@ -209,6 +217,8 @@ class Request:
             value = parameters(copy.deepcopy(made.parameters)) if callable(parameters) else parameters
             if not isinstance(value, Mapping):
                 raise TypeError(f"parameters must be a dict such as {{'temperature': 0}}, found {value!r}")
+            if apart := [name for name in _APART if name in value]:
+                raise ValueError(f"parameters has {apart[0]!r}, which is no parameter: give {apart[0]}=... beside it")
             merged = {k: v for k, v in {**made.parameters, **value}.items() if k not in OURS}
             removed = [k for k, v in value.items() if v is None]
             merged = {k: v for k, v in merged.items() if k not in removed}

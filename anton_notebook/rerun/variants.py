@@ -213,7 +213,7 @@ def variant_of(number: int, request: Request, whom: Any, label: str, recorded: R
 def plain_body(request: Request) -> dict[str, Any]:
     """What goes to a provider of one's own, laid out as the body of a call."""
     return {
-        "model": request.model, "system": request.system, "messages": request.messages, "tools": request.tools, **request.parameters
+        **request.parameters, "model": request.model, "system": request.system, "messages": request.messages, "tools": request.tools
     }  # fmt: skip
 
 
