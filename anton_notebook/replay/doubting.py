@@ -9,7 +9,7 @@ from anton_notebook.replay.dependence import Order
 from anton_notebook.replay.index import Index
 from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.settled import CHANGED, Rebuilt, Settled
-from anton_notebook.replay.values import LEAST, Column, is_word
+from anton_notebook.replay.values import LEAST, Column, is_word, terms
 from anton_notebook.span import LLM
 
 
@@ -19,43 +19,53 @@ class Doubting:
     def __init__(self, order: Order, index: Index) -> None:
         self._order, self._index = order, index
         self._rivals: dict[int, list[Node]] = {}
+        self._left: list[Node] | None = None
 
     def about(self, node: Node, due: list[Settled], made: Rebuilt, rest: str) -> None:
         """What else than copying explains the recording, and would write something else now."""
+        puts: dict[int, list[doubts.Put]] = {}
+        for put in made.puts:
+            puts.setdefault(put.place, []).append(put)
+        beside, open_ones = terms(rest), {one.node.place for one in due}
         for one in due:
             if one.state != CHANGED or one.node.kind != LLM:
                 continue
             place, title = one.node.place, one.node.title
-            puts = [put for put in made.puts if put.place == place]
-            for put in dict.fromkeys(puts):
-                doubts.of_text(put, title, made.doubts)
-                if put.old == one.node.answer.strip():
-                    self._equals(node, one, put, due, made)
-            rival = self._rival(node, one.node) if puts else None
-            if rival is not None:
-                why = f"{rival.title} was asked much the same as {title}, and nobody took it up: one of them may be chosen"
-                made.doubts.add(why, "chosen", place)
-            elsewhere = partial(
-                self._elsewhere_too, node, {other.node.place for other in due}, self._index.fixed(one.node)
-            )
-            doubts.of_words(one.node.answer, one.said, rest, place, title, elsewhere, made.doubts)
-            for column in one.changed.columns:
-                here = doubts.items_in(column, [put.old for put in puts])
-                if here:
-                    named = len(here) == 1 and doubts.named(column, here[0], f"{rest} {node.agent or ''}")
-                    takers = {} if named or len(here) > 1 else self._takers(column, one.node)
-                    doubts.of_items(column, here, takers, place, title, named, made.doubts)
+            if place in puts:
+                self._values(node, one, puts[place], due, made, rest)
+            lost = one.changed.lost_terms(one.node.answer, one.said) & beside
+            if lost:
+                elsewhere = partial(self._elsewhere_too, node, open_ones, self._index.fixed(one.node))
+                doubts.of_words(lost, rest, place, title, elsewhere, made.doubts)
+
+    def _values(
+        self, node: Node, one: Settled, puts: list[doubts.Put], due: list[Settled], made: Rebuilt, rest: str
+    ) -> None:
+        """The values of one answer that were replaced."""
+        place, title = one.node.place, one.node.title
+        for put in dict.fromkeys(puts):
+            doubts.of_text(put, title, made.doubts)
+            if put.old == one.node.answer.strip():
+                self._equals(node, one, put, due, made)
+        rival = self._rival(node, one.node)
+        if rival is not None:
+            why = f"{rival.title} was asked much the same as {title}, and nobody took it up: one of them may be chosen"
+            made.doubts.add(why, "chosen", place)
+        for column in one.changed.columns:
+            here = doubts.items_in(column, [put.old for put in puts]) if column.changed else []
+            if here:
+                named = len(here) == 1 and doubts.named(column, here[0], f"{rest} {node.agent or ''}")
+                takers = {} if named or len(here) > 1 else self._takers(column, one.node)
+                doubts.of_items(column, here, takers, place, title, named, made.doubts)
 
     def _rival(self, node: Node, source: Node) -> Node | None:
         """A call that was asked much the same as another, that this one could know, and that nobody took up."""
         if source.place not in self._rivals:
-            self._rivals[source.place] = guards.alike(source, self._order.nodes)
-        for other in self._rivals[source.place]:
-            if self._order.may_rest(node, other) and guards.taker(other, self._order, self._index.taken_up) == len(
-                self._order.nodes
-            ):
-                return other
-        return None
+            if self._left is None:
+                nobody = len(self._order.nodes)
+                self._left = [one for one in self._order.nodes if one.kind == LLM and self._index.taker(one) == nobody]
+            self._rivals[source.place] = guards.alike(source, self._left)
+        return next((other for other in self._rivals[source.place] if self._order.may_rest(node, other)), None)
 
     def _elsewhere_too(self, node: Node, open_ones: set[int], fixed: guards.Fixed, word: str, text: str) -> bool:
         """Whether a word stands in a text only within values of answers that did not change, or was said before any change."""

@@ -24,7 +24,6 @@ LIMITS = (
     16_384, 20_000, 30_000, 32_000, 32_768, 40_000, 50_000, 64_000, 65_536, 100_000,
 )  # fmt: skip
 """Lengths at which programs cut."""
-LONG_WORD = 4
 
 
 @dataclass(frozen=True)
@@ -97,20 +96,16 @@ def of_text(put: Put, title: str, found: Doubts) -> None:
 
 
 def of_words(
-    old: str, new: str, rest: str, place: int, title: str, elsewhere: Callable[[str, str], bool], found: Doubts
+    lost: Iterable[str], rest: str, place: int, title: str, elsewhere: Callable[[str, str], bool], found: Doubts
 ) -> None:
-    """A word of the old answer that the new one lacks stands in the prompt beside its values: it may stand there for it.
+    """A word of the old answer that the new one `lost` stands in the prompt beside its values: it may stand there for it.
 
     `elsewhere` says of a word whether all that holds it in a text is known to come from elsewhere.
     """
-    for word in sorted(set(_words(old)) - set(_words(new))):
+    for word in sorted(lost):
         if is_word(word, rest) and not elsewhere(word, rest):
             why = f"the word {word!r} of what {title} said stands in it beside its values, and the new answer lacks it"
             found.add(why, "word", place, word)
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in re.findall(r"[^\W\d_]+", text) if len(word) >= LONG_WORD]
 
 
 # -- items: their order, and which of them are taken
@@ -131,11 +126,8 @@ def of_items(
     `here` are the items that the request holds, in the order in which it does; `takers` the first call that took each item alone,
     by item; `named` whether the request names the one item that it holds by something that did not change.
     """
-    if not any(item.old != item.new for item in column.items):
-        return
-    for one, other in column.merged():
-        if one in here or other in here:
-            found.add(f"two items of {title} are the same now, and the program may take them as one", "merged", place)
+    if not column.merged.isdisjoint(here):
+        found.add(f"two items of {title} are the same now, and the program may take them as one", "merged", place)
     if len(here) > 1:
         _ordered(column, here, None, place, title, all(item.names for item in column.items), found)
     elif here and not named:
@@ -205,5 +197,4 @@ def _stands(name: str, text: str, parted: str) -> bool:
 
 def items_in(column: Column, texts: Iterable[str]) -> list[int]:
     """Which items these values are, each once, in this order."""
-    by_value = {item.old: at for at, item in enumerate(column.items)}
-    return list(dict.fromkeys(by_value[text] for text in texts if text in by_value))
+    return list(dict.fromkeys(column.places[text] for text in texts if text in column.places))

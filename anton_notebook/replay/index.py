@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from anton_notebook.replay.dependence import Order
-from anton_notebook.replay.guards import Fixed
+from anton_notebook.replay.guards import Fixed, taker
 from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.values import short_values
 from anton_notebook.span import LLM
@@ -37,6 +37,10 @@ class Index:
         if found is None:
             found = self._given[text] = [node for node in self._nodes if text in node.answer]
         return found
+
+    def taker(self, node: Node) -> int:
+        """The place of the call that took an answer up first; as many as there are calls where none did."""
+        return taker(node, self._order, self.taken_up)
 
     def fixed(self, source: Node) -> Fixed:
         """All that was asked before, or beside, an answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from anton_notebook.replay.doubts import Doubts, Put
 from anton_notebook.replay.recorded import Node, strings
@@ -34,7 +35,7 @@ class Settled:
     why: str = ""
     assumed: bool = False
 
-    @property
+    @cached_property
     def said(self) -> str:
         """All that it says now."""
         if self.response is None:

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from anton_notebook.compare import json_in
@@ -84,12 +84,22 @@ class Column:
 
     items: tuple[Item, ...]
 
-    def merged(self) -> Iterator[tuple[int, int]]:
-        """Pairs of items that differed and are the same now, or the other way round."""
-        for at, one in enumerate(self.items):
-            for far, other in enumerate(self.items[:at]):
-                if (one.old == other.old) != (one.new == other.new):
-                    yield far, at
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The items by their old texts."""
+        return {item.old: at for at, item in enumerate(self.items)}
+
+    @cached_property
+    def changed(self) -> bool:
+        return any(item.old != item.new for item in self.items)
+
+    @cached_property
+    def merged(self) -> frozenset[int]:
+        """Items that are the same as another now and were not, or the other way round."""
+        old, new = [item.old for item in self.items], [item.new for item in self.items]
+        before, after, both = Counter(old), Counter(new), Counter(zip(old, new, strict=True))
+        pairs = enumerate(zip(old, new, strict=True))
+        return frozenset(at for at, pair in pairs if not before[pair[0]] == after[pair[1]] == both[pair])
 
 
 @dataclass
@@ -111,6 +121,7 @@ class Changed:
     columns: list[Column] = field(default_factory=list)
     _lost: frozenset[str] | None = field(default=None, repr=False, compare=False)
     _lost_words: frozenset[str] | None = field(default=None, repr=False, compare=False)
+    _lost_terms: frozenset[str] | None = field(default=None, repr=False, compare=False)
 
     def lost(self, new: str) -> frozenset[str]:
         """The pieces of its loose values that the new answer does not hold."""
@@ -119,6 +130,12 @@ class Changed:
             found.update(*(grams(value) for value in self.loose))
             self._lost = frozenset(found - grams(new))
         return self._lost
+
+    def lost_terms(self, old: str, new: str) -> frozenset[str]:
+        """The words of an answer that the new one lacks."""
+        if self._lost_terms is None:
+            self._lost_terms = terms(old) - terms(new)
+        return self._lost_terms
 
     def lost_words(self, new: str) -> frozenset[str]:
         """The same of what they say, whatever their case and the signs between their words."""
@@ -310,11 +327,20 @@ def grams(text: str) -> frozenset[str]:
     return frozenset(text[at : at + GRAM] for at in range(len(text) - GRAM + 1))
 
 
+@lru_cache(maxsize=32)
 def folded(text: str) -> str:
     """What a text says, without its case and the signs between its words."""
     return " ".join(_WORDS.findall(text.casefold()))
 
 
+@lru_cache(maxsize=32)
+def terms(text: str) -> frozenset[str]:
+    """The longer words of a text."""
+    return frozenset(word for word in _LETTERS.findall(text) if len(word) >= LONG_WORD)
+
+
+LONG_WORD = 4
+_LETTERS = re.compile(r"[^\W\d_]+")
 _WORDS = re.compile(r"[^\W_]+|\0")
 
 
