@@ -52,7 +52,7 @@ class _Other:
 
     trace_id: str
     calls: dict[_Key, Node]
-    known: dict[int, Settled]
+    known: Known
     inputs: list[tuple[str, str]]
 
 
@@ -69,17 +69,12 @@ class Backwards:
         out = Tested(turns, turns)
         for other in self._laid():
             wanted = other.calls.get(_key(node))
-            known: Known = {
-                place: settled
-                for place, settled in other.known.items()
-                if self._rules.order.may_rest(node, settled.node)
-            }
-            if not any(settled.state == CHANGED for settled in known.values()):
+            if not self._rules.unsettled(node, other.known):
                 continue
             if node.previous is not None and _key(node.previous) not in other.calls:
                 continue
             try:
-                made = self._rules.rebuild(node, known)
+                made = self._rules.rebuild(node, other.known)
             except Unreached:
                 continue
             out.tests += 1
@@ -113,7 +108,7 @@ class Backwards:
                          list(strings([their.request.system, their.request.messages])))  # fmt: skip
         if inputs is None:
             return None
-        known: dict[int, Settled] = {}
+        known = Known(len(self._recording.nodes))
         for node in ours:
             found = calls.get(_key(node))
             if found is None or node.response is None or found.response is None:

@@ -19,7 +19,6 @@ class Doubting:
     def __init__(self, order: Order, index: Index) -> None:
         self._order, self._index = order, index
         self._rivals: dict[int, list[Node]] = {}
-        self._left: list[Node] | None = None
 
     def about(self, node: Node, due: list[Settled], made: Rebuilt, rest: str) -> None:
         """What else than copying explains the recording, and would write something else now."""
@@ -61,10 +60,9 @@ class Doubting:
     def _rival(self, node: Node, source: Node) -> Node | None:
         """A call that was asked much the same as another, that this one could know, and that nobody took up."""
         if source.place not in self._rivals:
-            if self._left is None:
-                nobody = len(self._order.nodes)
-                self._left = [one for one in self._order.nodes if one.kind == LLM and self._index.taker(one) == nobody]
-            self._rivals[source.place] = guards.alike(source, self._left)
+            nobody = len(self._order.nodes)
+            found = guards.alike(source, self._order.nodes, lambda one: self._index.taker(one) == nobody)
+            self._rivals[source.place] = found
         return next((other for other in self._rivals[source.place] if self._order.may_rest(node, other)), None)
 
     def _elsewhere_too(self, node: Node, open_ones: set[int], fixed: guards.Fixed, word: str, text: str) -> bool:

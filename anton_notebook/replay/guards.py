@@ -194,13 +194,13 @@ def taker(other: Node, order: Order, taken_up: dict[int, int]) -> int:
     return taken_up[other.place]
 
 
-def alike(source: Node, nodes: Iterable[Node]) -> list[Node]:
-    """First turns that were asked much the same as this one."""
+def alike(source: Node, nodes: Iterable[Node], wanted: Callable[[Node], bool]) -> list[Node]:
+    """First turns, of those that are wanted, that were asked much the same as this one."""
     size = len(source.asks)
     found = []
     for other in nodes:
         first = other.kind == LLM and other is not source and not other.turn and not source.turn
         near = first and other.answer and abs(len(other.asks) - size) <= (1 - ALIKE) * size
-        if near and similarity(source.asks[:4000], other.asks[:4000]) >= ALIKE:
+        if near and wanted(other) and similarity(source.asks[:4000], other.asks[:4000]) >= ALIKE:
             found.append(other)
     return found

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from anton_notebook.replay import doubts, guards
 from anton_notebook.replay.dependence import Order, holds_answer, silent
 from anton_notebook.replay.doubting import Doubting
@@ -32,6 +34,10 @@ class _Text:
     rest: str
 
 
+NEAR = 8
+"""So many of the last answers are looked at first: what a call rests on is likely to be among them."""
+
+
 class Rules:
     """Rebuilds requests of one recording."""
 
@@ -49,11 +55,9 @@ class Rules:
 
     def unsettled(self, node: Node, known: Known) -> list[Settled]:
         """What changed, or is unknown, and may have reached the node."""
-        open_ones = [one for one in known.values() if one.state != SAME]
-        if not open_ones:
+        if not known.open.any():
             return []
-        reached = self.order.rests_on(node)
-        return [one for one in open_ones if reached[one.node.place]]
+        return [known[place] for place in np.flatnonzero(known.open & self.order.rests_on(node)).tolist()]
 
     def rebuild(self, node: Node, known: Known) -> Rebuilt:
         """The request of a call to a model after what is known. Raises `Unreached`."""
@@ -106,7 +110,7 @@ class Rules:
     # -- inner
 
     def _guard(self, node: Node, due: list[Settled], text: str, made: Rebuilt) -> None:
-        for one in due:
+        for one in [*reversed(due[-NEAR:]), *due[:-NEAR]]:
             follows = node.previous is one.node
             why = (
                 one.why if one.state == UNKNOWN else one.changed.trouble or ("" if follows else one.changed.calls or "")

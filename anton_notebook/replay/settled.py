@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+
+import numpy as np
 
 from anton_notebook.replay.doubts import Doubts, Put
 from anton_notebook.replay.recorded import Node, strings
@@ -43,8 +44,16 @@ class Settled:
         return "\n".join([self.response.text, *strings([call.get("arguments") for call in self.response.tool_calls])])
 
 
-Known = Mapping[int, Settled]
-"""By place: what became of the nodes that are no plain `reused`."""
+class Known(dict[int, Settled]):
+    """By place: what became of the nodes that are no plain `reused`. `open` says where that is not the same as recorded."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.open = np.zeros(size, bool)
+
+    def __setitem__(self, place: int, settled: Settled) -> None:
+        super().__setitem__(place, settled)
+        self.open[place] = settled.state != SAME
 
 
 @dataclass

@@ -17,7 +17,7 @@ from anton_notebook.replay.backwards import Backwards, Tested
 from anton_notebook.replay.dependence import Order, asked_by, silent
 from anton_notebook.replay.recorded import Node, Recording, as_text
 from anton_notebook.replay.rules import Rules, equal
-from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Rebuilt, Settled, Unreached
+from anton_notebook.replay.settled import CHANGED, SAME, UNKNOWN, Known, Rebuilt, Settled, Unreached
 from anton_notebook.replay.values import Changed, difference, plain_difference
 from anton_notebook.request import Request, Response
 from anton_notebook.span import LLM
@@ -90,7 +90,7 @@ class Walk:
     ) -> None:
         self.recording, self.order, self.rules = recording, order, rules
         self.wishes, self.hands, self.backwards = wishes, hands, backwards
-        self.known: dict[int, Settled] = {}
+        self.known = Known(len(recording.nodes))
         self.verdicts: dict[int, Verdict] = {}
         self._on_verdict = on_verdict
         self._provenance: dict[int, str] = {}
