@@ -348,6 +348,20 @@ def test_a_document_that_was_broken_off_gives_what_it_holds_and_the_rest_when_it
     reader.close()
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_document_that_is_written_anew_in_place_each_time_loses_no_span(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "export.json"
+    path.touch()
+    reader = Reader([path], store := Store())
+    for count in range(1, 9):
+        spans = [wire_span(number, None, {"name": f"span {number}"}) for number in range(count)]
+        path.write_bytes(line(spans).rstrip() + end)
+        os.utime(path, ns=(count, count))
+        reader.scan()
+        assert len(store.live_rows()) == count
+    reader.close()
+
+
 def test_a_replaced_file_keeps_its_spans_and_says_that_their_texts_are_gone(file: Path) -> None:
     file.write_bytes(WHOLE[0] + WHOLE[1])
     traces = anb.read_traces(file)

@@ -178,8 +178,11 @@ class Tail:
             yield from self._restart(f"was cut from {self.offset + self.waiting} to {size} bytes", max(0, unread))
         elif not (self._holds(self._prefix, 0) and self._holds(self._edge, self.offset - len(self._edge))):
             yield from self._restart("was written anew in place")
-        elif not self._holds(self.partial[:EDGE], self.offset):
-            self.partial = b""  # room that was made before, as by a writer that maps its file
+        elif not (
+            self._holds(self.partial[:EDGE], self.offset)
+            and self._holds(self.partial[-EDGE:], self.offset + len(self.partial[:-EDGE]))
+        ):
+            self.partial = b""  # room that was made before is filled, or one long line is written anew, longer
         yield from self._drain()
 
     def _holds(self, known: bytes, at: int) -> bool:
