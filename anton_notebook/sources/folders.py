@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,19 @@ from anton_notebook.sources.otlp import is_document, is_otlp
 ENDING = ".jsonl"
 DOCUMENT = ".json"
 HEAD = 4096
+_ROTATED = re.compile(r"\.jsonl\.[0-9]{1,8}")
+
+
+def _is_lines(name: str) -> bool:
+    """Whether a file of this name holds lines; a rotated one has a number behind its name."""
+    if name.endswith(ENDING):
+        return True
+    return name[-1:].isdigit() and _ROTATED.fullmatch(name[name.rfind(ENDING) :]) is not None
 
 
 class Folder:
-    """One folder of trace files: its `*.jsonl`, and those of its `*.json` that hold OpenTelemetry's spans.
+    """One folder of trace files: its `*.jsonl` (and `*.jsonl.1`, as they are rotated), and those of its `*.json` that hold
+    OpenTelemetry's spans.
 
     Its listing is made anew only when the folder itself has changed. JSON of another kind is nobody's business here: it is looked
     at again only with a new listing or when somebody says that it was written; what is still too short to tell, each time.
@@ -37,7 +47,7 @@ class Folder:
         """Whether a path in this folder is one to read: a trace file, no link out of the folder."""
         if path.endswith(DOCUMENT):
             return self._inside(path) and self._is_document(path)
-        return path.endswith(ENDING) and self._inside(path)
+        return _is_lines(path) and self._inside(path)
 
     def files(self) -> list[str]:
         """The trace files in it, by name."""
@@ -50,11 +60,13 @@ class Folder:
         if stamp != self._stamp:
             try:
                 with os.scandir(self.path) as entries:
-                    found = sorted(e.path for e in entries if e.name.endswith((ENDING, DOCUMENT)) and self._regular(e))
+                    found = sorted(
+                        e.path for e in entries if (_is_lines(e.name) or e.name.endswith(DOCUMENT)) and self._regular(e)
+                    )
             except OSError:
                 return self._lines
             self._stamp = stamp
-            self._lines = [path for path in found if path.endswith(ENDING)]
+            self._lines = [path for path in found if not path.endswith(DOCUMENT)]
             documents = [path for path in found if path.endswith(DOCUMENT)]
             self._documents = {path: self._documents.get(path, (0, 0, 0)) for path in documents}
             again = documents
@@ -91,7 +103,7 @@ class Folder:
 
     def _regular(self, entry: os.DirEntry[str]) -> bool:
         if not entry.is_symlink():
-            return entry.name.endswith(ENDING) or entry.is_file()
+            return not entry.name.endswith(DOCUMENT) or entry.is_file()
         return self._inside(entry.path) and os.path.isfile(entry.path)
 
     def _inside(self, path: str) -> bool:

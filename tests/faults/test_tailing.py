@@ -122,6 +122,26 @@ def test_T3_sixty_rotations_each_with_an_unread_rest_lose_nothing_and_hold_no_fi
     assert held[-1] == held[0]
 
 
+def test_T3_what_is_rotated_to_numbers_between_two_looks_is_read_then_and_by_whoever_comes_later(
+    tmp_path: Path,
+) -> None:
+    path, names = tmp_path / "t.jsonl", ["a", "b", "c", "d"]
+    path.write_bytes(line("first"))
+    with anb.read_traces(tmp_path) as traces:
+        for name in names:  # all of it unseen
+            for number in (3, 2, 1, 0):
+                old = path if number == 0 else tmp_path / f"t.jsonl.{number}"
+                if old.exists():
+                    os.replace(old, tmp_path / f"t.jsonl.{number + 1}")
+            path.write_bytes(line(name))
+        (tmp_path / "t.jsonl.bak").write_bytes(line("other"))
+        traces.refresh()
+        assert spans(traces) == ["a", "b", "c", "d", "first"]
+        assert traces.span("a").record["span_id"] == "a", "its text is in the file of that name now"
+    with anb.read_traces(tmp_path) as traces:
+        assert spans(traces) == ["a", "b", "c", "d", "first"]
+
+
 @pytest.mark.parametrize("size", ["shorter", "longer", "same"])
 def test_T4_a_file_made_again_is_read_from_its_start_and_its_old_spans_stay_marked(
     file: Path, traces: anb.Traces, size: str
