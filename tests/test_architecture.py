@@ -281,6 +281,11 @@ def sins(source: str) -> list[str]:
     return out
 
 
+def test_X12_no_process_of_ours_imports_from_the_folder_that_it_is_run_in() -> None:
+    started = [re.findall(r'sys\.executable,\s*("-[A-Za-z]+")', path.read_text()) for path in PACKAGE.rglob("*.py")]
+    assert [flag for found in started for flag in found] == ['"-P"'] * 3
+
+
 @pytest.mark.parametrize("path", files(PACKAGE, ".py"), ids=module_of)
 def test_X12_no_python_file_does_what_must_not_ship(path: Path) -> None:
     assert sins(path.read_text()) == []

@@ -128,7 +128,7 @@ def _copy(folder: Path) -> None:
 def _simulation(folder: Path, speed: float, stop: threading.Event) -> Iterator[None]:
     """The agents, a process of its own on a leash: it ends with this one, however this one ends."""
     known = set((folder / TRACES).glob("*.jsonl"))
-    command = [sys.executable, "-m", "anton_notebook.simulate", "--path", str(folder), "--leashed"]
+    command = [sys.executable, "-P", "-m", "anton_notebook.simulate", "--path", str(folder), "--leashed"]
     command += ["--speed", str(speed), "--spans", "90", "--runs", "3", "--pause", "15"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     try:

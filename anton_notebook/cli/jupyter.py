@@ -61,7 +61,7 @@ class Lab:
         news = state / "settings" / _NO_NEWS
         news.parent.mkdir(parents=True, exist_ok=True)
         news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--ServerApp.ip={HOST}"]
+        command = [sys.executable, "-P", "-m", "jupyterlab", "--no-browser", f"--ServerApp.ip={HOST}"]
         command += [f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--allow-root")

@@ -59,6 +59,7 @@ def start(
         return None
     command = [
         sys.executable,
+        "-P",  # nothing is imported from the folder that this is run in
         "-m",
         "anton_notebook.simulate",
         "--path",
