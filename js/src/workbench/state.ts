@@ -36,7 +36,8 @@ export class State {
   private bright: Int32Array | null = null;
   /** Rows in whose bodies the text was found. */
   private found: Int32Array = NO_ROWS;
-  private many = new Set<number>();
+  /** By row, 1 for each of several that are selected: a set of a million numbers takes too long to make. */
+  private many = new Uint8Array(0);
   private readonly listeners = new Listeners<[Part]>();
   private testKept: (slot: number) => boolean = () => true;
   private testName: (slot: number) => boolean = () => true;
@@ -51,7 +52,7 @@ export class State {
   }
 
   isSelected(slot: number): boolean {
-    return slot === this.selected || (this.many.size > 0 && this.many.has(this.model.row[slot]!));
+    return slot === this.selected || this.many[this.model.row[slot]!] === 1;
   }
   /** Slots of all that are selected. */
   slots(): number[] {
@@ -67,7 +68,10 @@ export class State {
     if (slot === this.selected && sameRows(next, this.rows)) return;
     this.selected = slot;
     this.rows = next;
-    this.many = next.length > 1 ? new Set(next) : new Set();
+    let most = -1;
+    if (next.length > 1) for (let i = 0; i < next.length; i++) most = Math.max(most, next[i]!);
+    this.many = new Uint8Array(most + 1);
+    if (most >= 0) for (let i = 0; i < next.length; i++) this.many[next[i]!] = 1;
     this.listeners.call("selection");
   }
 

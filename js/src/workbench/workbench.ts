@@ -97,7 +97,8 @@ export class Workbench implements Bench {
       this.select(slots[0] ?? -1);
       return;
     }
-    const rows = Int32Array.from(slots, (slot) => this.model.row[slot]!);
+    const rows = new Int32Array(slots.length);
+    for (let i = 0; i < rows.length; i++) rows[i] = this.model.row[slots[i]!]!;
     this.state.select(slots[0]!, rows);
     this.ask("select_many", { epoch: this.model.epoch, rows: packRows(rows) });
   }
