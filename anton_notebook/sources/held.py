@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from operator import attrgetter
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from anton_notebook.sources.lines import Line, Mark, Plain
@@ -38,8 +38,11 @@ from anton_notebook.span import (
 )
 from anton_notebook.store import Store, hashed
 
-FLUSH = 8_192
-COMMIT = 16_384
+FLUSH = 32_768
+COMMIT = (
+    16_384,
+    131_072,
+)  # the first of a pass soon, so that something is seen; then ever more at once, which costs less
 KNOWN = 100_000
 _KINDS = {
     "llm_call": LLM,
@@ -50,9 +53,21 @@ _KINDS = {
     "llm": LLM,
     "tool": TOOL,
 }
-_key_of = attrgetter(
-    "trace_id", "span_type", "agent_name", "tool_name", "provider", "model", "finish_reason", "success", "event_type"
+_KEY = (
+    "trace_id",
+    "span_type",
+    "agent_name",
+    "tool_name",
+    "provider",
+    "model",
+    "finish_reason",
+    "success",
+    "event_type",
 )
+_TAKEN = (*_KEY, "span_id", "parent_id", "timestamp", "duration_ms", "cost_usd", "error", "tokens")
+_PLACES = {
+    kind: [kind.__struct_fields__.index(name) for name in _TAKEN] for kind in (Line, Plain)
+}  # what the plain decoder learned has the fields of `Plain`
 _Key = tuple[str, str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
 _EVENT = 4
 Report = Callable[[Problem], None]
@@ -109,26 +124,24 @@ class Batch:
         self.decoder = PlainDecoder()
         self._held = _Held()
         self._codes = _Codes(self._code)
-        self._uncommitted = 0
+        self._uncommitted, self._most = 0, COMMIT[0]
 
     def add(self, file: int, lines: list[Line] | list[Plain], offsets: Int64, sizes: Int32, numbers: Int32) -> None:
         """Takes lines of a file with their places."""
         held, n = self._held, len(lines)
         first = len(held.ids)
-        ids: list[str] = [line.span_id for line in lines]  # type: ignore[misc]
-        parents = [line.parent_id for line in lines]
-        codes = np.fromiter(map(self._codes.__getitem__, map(_key_of, lines)), np.int64, n)
-        duration = np.array([line.duration_ms for line in lines], np.float64)
-        cost = np.array([line.cost_usd for line in lines], np.float64)
+        columns = list(zip(*map(msgspec.structs.astuple, lines), strict=True))
+        taken: list[tuple[Any, ...]] = [columns[at] for at in _PLACES[Line if isinstance(lines[0], Line) else Plain]]
+        ids, parents, times, took, paid, texts, tokens = taken[len(_KEY) :]
+        codes = np.fromiter(map(self._codes.__getitem__, zip(*taken[: len(_KEY)], strict=True)), np.int64, n)
+        duration, cost = np.array(took, np.float64), np.array(paid, np.float64)
         held.numbers.append((codes, duration, cost, hashed(ids), hashed(parents), offsets, sizes, numbers))
         held.ids += ids
         held.parents += parents
-        held.times += [line.timestamp for line in lines]  # type: ignore[misc]
+        held.times += times
         held.files += (file, n)
-        texts = [line.error for line in lines]
         if texts.count(None) < n:
             held.errors.update({i: text[:ERROR_KEPT] for i, text in enumerate(texts, first) if text})
-        tokens = [line.tokens for line in lines]
         if tokens.count(None) < n:
             held.counted.append(np.flatnonzero(np.array(tokens, bool)) + first)
             given = list(filter(None, tokens))
@@ -142,10 +155,10 @@ class Batch:
             for i, line in enumerate(lines, first):
                 if isinstance(line, Line) and (line.anton_notebook is not None or line.event_type is not None):
                     held.odd[i] = line
-        if len(held.ids) >= FLUSH:
+        if len(held.ids) >= min(FLUSH, self._most):
             self.flush()
-            if self._uncommitted >= COMMIT:
-                self._uncommitted = 0
+            if self._uncommitted >= self._most:
+                self._uncommitted, self._most = 0, min(2 * self._most, COMMIT[1])
                 self._store.commit()
 
     def flush(self) -> None:
@@ -160,7 +173,7 @@ class Batch:
     def settle(self) -> None:
         """As `flush`, at the end of a pass."""
         self.flush()
-        self._uncommitted = 0
+        self._uncommitted, self._most = 0, COMMIT[0]
 
     def _record(self, held: _Held) -> Records | None:
         """As `_records`, for the one plain line that a live run appends; None where something in it is to be told of."""
