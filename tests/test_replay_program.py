@@ -19,6 +19,7 @@ import anton_notebook as anb
 from anton_notebook.errors import ReplayDivergence, ReplayError
 from anton_notebook.replay.matching import PRESETS, Rules, first_difference
 from anton_notebook.replay.program import replay_program
+from anton_notebook.replay.workdir import copy_of
 
 COMMAND = [sys.executable, str(PROGRAM), "Add a cache"]
 
@@ -256,3 +257,23 @@ def test_the_first_difference_is_the_first() -> None:
     assert first_difference([1, 2], [1]) == ("/1", 2, None)
     assert first_difference({"a": 1}, {"a": 1, "b": 2}) == ("/b", None, 2)
     assert first_difference(json.loads('{"a": 1.0}'), {"a": 1.0}) is None
+
+
+def test_a_repositorys_hooks_and_watcher_are_not_run_for_a_copy(tmp_path: Path) -> None:
+    where, ran = tmp_path / "repo", tmp_path / "ran"
+    where.mkdir()
+    (where / "a.txt").write_text("a")
+    for words in (
+        ("init", "-q"),
+        ("add", "a.txt"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"),
+    ):
+        subprocess.run(["git", *words], cwd=where, check=True)
+    for number, hook in enumerate(("post-checkout", "reference-transaction")):
+        (where / ".git" / "hooks" / hook).write_text(f"#!/bin/sh\ntouch {ran}-{number}\n")
+        (where / ".git" / "hooks" / hook).chmod(0o755)
+    subprocess.run(["git", "config", "core.fsmonitor", f"touch {ran}-watcher; false"], cwd=where, check=True)
+    copy = copy_of(where)
+    assert copy.how == "git worktree" and (copy.path / "a.txt").read_text() == "a"
+    copy.remove()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["repo"]

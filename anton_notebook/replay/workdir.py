@@ -77,9 +77,9 @@ def swapped(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> Calla
 
 
 def _git(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Without the repository's hooks, which are programs."""
+    """Without the repository's hooks and its watcher, which are programs."""
     return subprocess.run(
-        ["git", "-c", "core.hooksPath=/dev/null", *words],
+        ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", *words],
         cwd=where,
         capture_output=True,
         text=True,
