@@ -19,8 +19,9 @@ from anton_notebook.span import LLM
 
 MOST = 12
 """Other runs that are looked at, newest first."""
-WAITED = 2
-"""So many runs, in which an answer was another, must say that a prompt which waited for it and holds none of it does not change."""
+NEEDED = {"joined": 2, "counted": 5, "chosen": 3, "order": 2, "some": 2}
+"""So many runs settle a doubt that one of them can pass by chance: that a prompt which waited for an answer and holds none of it
+never changes (more where a number in it may be a count), that none of several answers was chosen. Of the others, one is enough."""
 
 _Key = tuple[Any, ...]
 
@@ -38,7 +39,7 @@ class Tested:
     def left(self, doubts: Doubts) -> str | None:
         """A doubt that these tests have not settled."""
         for key, why in doubts.said.items():
-            if self.told[key] < (WAITED if key[0] == "joined" else 1):
+            if self.told[key] < NEEDED.get(key[0], 1):
                 return why
         return None
 

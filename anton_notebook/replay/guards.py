@@ -6,6 +6,7 @@ Every one of them was found on runs where plain substitution made a prompt that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from anton_notebook.compare import similarity
@@ -168,6 +169,14 @@ def joins(
             continue
         why = f"nobody took up what {other.title} said, which changed, and this holds no value of it that would tell"
         yield other, why
+
+
+def counts(text: str, fixed: Fixed) -> bool:
+    """Whether a small number stands in a text that may be a count: with these words around it, it was not said before."""
+    return any(around not in fixed for number in set(_SMALL.findall(text)) for around in contexts(number, text))
+
+
+_SMALL = re.compile(r"(?<![\w.])\d{1,3}(?![\w.]*\d)")
 
 
 def holds(text: str, other: Node) -> bool:

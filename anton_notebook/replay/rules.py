@@ -130,7 +130,8 @@ class Rules:
         for other, why in guards.joins(node, self.order, waited, text, self._index.taken_up):
             if other.place not in alike:
                 raise Unreached(why)
-            made.doubts.add(why, "joined", other.place)
+            counted = guards.counts(text, self._index.fixed(other))
+            made.doubts.add(why, "counted" if counted else "joined", other.place)
 
     def _stop(self, why: str | None) -> None:
         if why is not None:

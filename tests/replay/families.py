@@ -344,7 +344,7 @@ def latest_listed(rng: random.Random) -> Program:
     return _chain(rng, "plan", told)
 
 
-# -- written last; no rule was changed after they had been tried
+# -- written last; no rule was made for them
 
 
 def last_best(rng: random.Random) -> Program:

@@ -141,5 +141,7 @@ def table(runs: int, start: int = 0, others: int = 0) -> str:
 if __name__ == "__main__":
     import sys
 
+    # how many programs of each family, how many other runs lie beside, the first seed
     given = [int(one) for one in sys.argv[1:]]
-    print(table(given[0] if given else 50, others=given[1] if len(given) > 1 else 0))
+    many, others, start = [*given, *(50, 0, 0)[len(given) :]]
+    print(table(many, start, others))

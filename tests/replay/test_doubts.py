@@ -167,6 +167,9 @@ def test_a_prompt_that_waited_and_quotes_nothing_needs_two_runs_that_say_the_sam
         assert [word for word, _ in found] == [expected], many
     counted = passing_on(lambda answer: f"{len(answer)} letters")
     assert follows(tmp_path / "counted", counted, old, new, before=others)[0][0] == "stale"
+    same = passing_on(lambda answer: f"{len(answer.splitlines())} line")
+    ((word, reason),) = follows(tmp_path / "same", same, old, new, before=others)
+    assert word == "stale" and "no value of it" in reason  # two runs of one line each do not show that it is no count
 
 
 def test_one_of_several_answers_to_the_same_question_may_have_been_chosen(tmp_path: Path) -> None:

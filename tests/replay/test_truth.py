@@ -38,3 +38,9 @@ def test_a_quarter_of_what_follows_is_reached_on_programs_that_only_copy() -> No
     exact = total.right["inferred"] + total.right["executed tool"]
     assert exact >= 0.25 * total.downstream, f"{exact} of {total.downstream}"
     assert not total.wrong
+    alone = exact / total.downstream
+    total = Judged()
+    for seed in range(25):
+        total.add(judged("copying", seed, others=2))
+    assert total.right["inferred"] + total.right["executed tool"] >= 1.5 * alone * total.downstream
+    assert not total.wrong
