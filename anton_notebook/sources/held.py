@@ -38,11 +38,8 @@ from anton_notebook.span import (
 )
 from anton_notebook.store import Store, hashed
 
-FLUSH = 32_768
-COMMIT = (
-    16_384,
-    131_072,
-)  # the first of a pass soon, so that something is seen; then ever more at once, which costs less
+FLUSH = 8_192
+COMMIT = 16_384  # what waits keeps the parents' ids: more at once leaves holes in memory and saves little
 KNOWN = 100_000
 _KINDS = {
     "llm_call": LLM,
@@ -124,7 +121,7 @@ class Batch:
         self.decoder = PlainDecoder()
         self._held = _Held()
         self._codes = _Codes(self._code)
-        self._uncommitted, self._most = 0, COMMIT[0]
+        self._uncommitted = 0
 
     def add(self, file: int, lines: list[Line] | list[Plain], offsets: Int64, sizes: Int32, numbers: Int32) -> None:
         """Takes lines of a file with their places."""
@@ -155,10 +152,10 @@ class Batch:
             for i, line in enumerate(lines, first):
                 if isinstance(line, Line) and (line.anton_notebook is not None or line.event_type is not None):
                     held.odd[i] = line
-        if len(held.ids) >= min(FLUSH, self._most):
+        if len(held.ids) >= FLUSH:
             self.flush()
-            if self._uncommitted >= self._most:
-                self._uncommitted, self._most = 0, min(2 * self._most, COMMIT[1])
+            if self._uncommitted >= COMMIT:
+                self._uncommitted = 0
                 self._store.commit()
 
     def flush(self) -> None:
@@ -173,7 +170,7 @@ class Batch:
     def settle(self) -> None:
         """As `flush`, at the end of a pass."""
         self.flush()
-        self._uncommitted, self._most = 0, COMMIT[0]
+        self._uncommitted = 0
 
     def _record(self, held: _Held) -> Records | None:
         """As `_records`, for the one plain line that a live run appends; None where something in it is to be told of."""
