@@ -28,13 +28,14 @@ def server() -> Iterator[LlmServer]:
 
 
 def program(run: Run) -> None:
-    """A plan, three modules that get their tasks, and a summary that counts."""
+    """A plan, three modules that get their tasks by their names, and a summary that counts."""
     plan = run.say("orchestrator", "[plan] Decompose the task into three parts")
     items = json.loads(plan)["subtasks"]
 
     def part(line: Run, at: int) -> str:
         return line.say(
-            f"module_{at}", f"[text] Execute this task within module {at}:\nTask: {items[at]['task']}\nBe brief."
+            f"module_{at}",
+            f"[text] Execute this task within {items[at]['module']}:\nTask: {items[at]['task']}\nBe brief.",
         )
 
     run.all(*(lambda line, at=at: part(line, at) for at in range(3)))

@@ -66,7 +66,8 @@ def judged(family: str, seed: int, *, others: int = 0, tools: bool = True) -> Ju
         record(recorded, Path(name) / ".modular-agents" / "traces")
         for mood in range(others):
             again = execute(program, partial(model, mood=mood), TOOLS)
-            record(again, Path(name) / ".modular-agents" / "traces", f"other{mood}", START - timedelta(days=mood + 1))
+            earlier = START - timedelta(days=mood + 1)
+            record(again, Path(name) / ".modular-agents" / "traces", f"other{mood}", earlier, f"other{mood}")
         traces = anb.read_traces(name)
         cp = anb.Checkpoint.load_from_span(traces.span(span_of(changed.key)), {span_of(changed.key): new})
         script = Scripted(model)

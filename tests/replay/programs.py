@@ -147,20 +147,22 @@ def execute(
     return ground.made
 
 
-def record(made: dict[str, Made], folder: Path, trace_id: str = "trace", at: datetime = START) -> Path:
-    """Writes a run as a trace."""
+def record(
+    made: dict[str, Made], folder: Path, trace_id: str = "trace", at: datetime = START, prefix: str = "span"
+) -> Path:
+    """Writes a run as a trace. Runs beside each other need a prefix each, so that no two spans have one id."""
     with writer.create(folder, "run", {"origin": "record"}) as out:
         for one in sorted(made.values(), key=lambda one: one.end):
-            out.write(line(one, trace_id, at))
+            out.write(line(one, trace_id, at, prefix))
         return out.path
 
 
-def line(one: Made, trace_id: str, at: datetime) -> dict[str, Any]:
+def line(one: Made, trace_id: str, at: datetime, prefix: str = "span") -> dict[str, Any]:
     out: dict[str, Any] = {
         "timestamp": (at + timedelta(seconds=one.start)).isoformat(timespec="microseconds"),
         "trace_id": trace_id,
-        "span_id": span_of(one.key, trace_id),
-        "parent_id": None if one.parent is None else span_of(one.parent, trace_id),
+        "span_id": span_of(one.key, prefix),
+        "parent_id": None if one.parent is None else span_of(one.parent, prefix),
         "agent_name": one.agent,
         "duration_ms": round((one.end - one.start) * 1000, 3),
         "success": True,
@@ -188,8 +190,8 @@ def line(one: Made, trace_id: str, at: datetime) -> dict[str, Any]:
     return out
 
 
-def span_of(key: str, trace_id: str = "trace") -> str:
-    return f"span-{key}" if trace_id == "trace" else f"{trace_id}-{key}"
+def span_of(key: str, prefix: str = "span") -> str:
+    return f"{prefix}-{key}"
 
 
 def seeded(*values: Any) -> random.Random:

@@ -34,9 +34,8 @@ def follows(
 
     for at, answer in enumerate((old, *before)):
         name = f"other{at}" if at else "trace"
-        record(
-            execute(program, model(answer), {}), folder / ".modular-agents" / "traces", name, START - timedelta(days=at)
-        )
+        made = execute(program, model(answer), {})
+        record(made, folder / ".modular-agents" / "traces", name, START - timedelta(days=at), name)
     spans = anb.read_traces(folder)["trace"].spans
     span = next(span for span in spans if span.kind == "llm" and span.request.messages[0]["content"] == FIRST)
     cp = anb.checkpoint(span, {span.span_id: OTHERWISE})
