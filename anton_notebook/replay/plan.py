@@ -17,7 +17,7 @@ from anton_notebook.compare import json_in
 from anton_notebook.replay.dependence import silent
 from anton_notebook.replay.recorded import Node
 from anton_notebook.replay.run import Senders
-from anton_notebook.replay.values import LEAST, LONG_WORD, chosen
+from anton_notebook.replay.values import LEAST, chosen
 from anton_notebook.replay.walk import Told, Verdict
 from anton_notebook.request import Request, Response
 from anton_notebook.rerun import Budget, Call, Original, Plan, Quote
@@ -60,7 +60,7 @@ def _asks_again(node: Node) -> Response:
 
 
 def guessed(response: Response, asked: str = "") -> Response:
-    """An answer of the same shape, with the same choices, that says something else. Words of what was `asked` and short ones stay.
+    """An answer of the same shape, with the same choices, that says something else. Words of what was `asked` stay, as names do.
 
     >>> guessed(Response('{"module": "web", "task": "Write the parser"}'), "What is to be done for the web?").text
     '{"module": "web", "task": "Jevgr the cnefre"}'
@@ -91,12 +91,7 @@ def _said(line: str, names: frozenset[str]) -> str:
     if len(line.strip()) < LEAST or chosen(line):
         return line
     turned = _PART.sub(
-        lambda one: (
-            one[0]
-            if one[0][-1] == "/" or one[0] in names or len(one[0]) <= LONG_WORD
-            else codecs.encode(one[0], "rot13")
-        ),
-        line,
+        lambda one: one[0] if one[0][-1] == "/" or one[0] in names else codecs.encode(one[0], "rot13"), line
     )
     turned = turned if turned != line else codecs.encode(line, "rot13")
     return turned if turned != line else line.replace(line.strip(), "?" * len(line.strip()))

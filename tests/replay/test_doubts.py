@@ -199,7 +199,7 @@ def test_a_plan_guesses_the_same_choices_and_other_words() -> None:
     old = Response('{"next": "needs_revision", "file": "src/web/cache.py", "task": "Paint the web"}')
     new = guessed(old, "What about the web?")
     assert difference(old, new).trouble is None
-    assert json.loads(new.text) == {"next": "needs_revision", "file": "src/web/pnpur.py", "task": "Cnvag the web"}
+    assert json.loads(new.text) == {"next": "needs_revision", "file": "src/web/pnpur.cl", "task": "Cnvag the web"}
 
 
 def test_other_runs_beside_a_recording_take_the_rules_further() -> None:
