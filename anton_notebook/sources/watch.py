@@ -136,7 +136,7 @@ class Watcher:
         self._observer: BaseObserver | None = None
         self._roots: dict[str, _Root] = {}
         self._failed: dict[str, float] = {}
-        self._polled = True
+        self._polled = False  # until the folders have been tried
         self._said = False
 
     @property
