@@ -18,6 +18,7 @@ import ipywidgets  # type: ignore[import-untyped]
 import traitlets.traitlets as t
 
 from anton_notebook.errors import AntonNotebookError, near
+from anton_notebook.reloading import answer_beside_cells, this_kernel
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Commands(Prompt):
 
     def __init__(self, ops: Mapping[str, Op]) -> None:
         super().__init__()
+        answer_beside_cells(this_kernel())
         self.on_msg(lambda widget, content, buffers: answer(self, content, ops))
 
 

@@ -6,7 +6,6 @@ import base64
 import binascii
 import os
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import traitlets.traitlets as t
 
 from anton_notebook import commands
 from anton_notebook.errors import NoPage, PictureError
+from anton_notebook.reloading import this_kernel
 
 if TYPE_CHECKING:
     from anton_notebook.sync import Stream
@@ -28,9 +28,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 def _hears_beside() -> bool:
     """Whether this kernel can take a page's message while a cell runs."""
-    module = sys.modules.get("IPython")
-    shell = module.get_ipython() if module is not None else None
-    return bool(getattr(getattr(shell, "kernel", None), "_supports_kernel_subshells", False))
+    return bool(getattr(this_kernel(), "_supports_kernel_subshells", False))
 
 
 class Shot:

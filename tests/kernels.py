@@ -1,4 +1,4 @@
-"""A graph under older and newer ipykernels: it grows while a cell runs, and a click is answered then or, before subshells, afterwards.
+"""A graph under older and newer ipykernels: it grows while a cell runs, and a click or a reload is answered then or, before subshells, afterwards.
 
 `python tests/kernels.py [VERSION ...]` (`make kernels`) puts each version of ipykernel into a folder of its own, in front of what is
 installed, starts it as a front end does, opens a `TraceGraph` and speaks as its page. Prints a table; exit code 1 where something failed.
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,29 @@ class Front:
                 return str(reply["content"]["subshell_id"])
 
 
+def reloaded(manager: KernelManager) -> tuple[float, dict[str, Any]]:
+    """What a page asks before it restores its widgets, as JupyterLab asks it: when all was answered, and the states of the widgets."""
+    client, comm = manager.blocking_client(), uuid.uuid4().hex
+    client.start_channels()
+    try:
+        client.kernel_info()
+        client.comm_info("jupyter.widget")
+        opening = {"comm_id": comm, "target_name": "jupyter.widget.control", "data": {}}
+        asking = {"comm_id": comm, "data": {"method": "request_states"}}
+        for kind, content in (("comm_open", opening), ("comm_msg", asking), ("comm_close", {"comm_id": comm})):
+            message = client.session.msg(kind, content, metadata={"version": "1.0.0"})
+            client.shell_channel.send(message)
+        missing = {"kernel_info_reply", "comm_info_reply"}
+        while missing:
+            missing.discard(client.get_shell_msg(timeout=PATIENCE)["header"]["msg_type"])
+        while True:
+            message = client.get_iopub_msg(timeout=PATIENCE)
+            if message["header"]["msg_type"] == "comm_msg" and message["content"]["comm_id"] == comm:
+                return time.monotonic(), message["content"]["data"]["states"]
+    finally:
+        client.stop_channels()
+
+
 def tried(version: str, folder: Path) -> str:
     """What one version does, in a sentence; AssertionError where it does not do what it should."""
     place, traces = folder / version, folder / f"{version}.traces"
@@ -171,6 +195,8 @@ def tried(version: str, folder: Path) -> str:
         # A cell runs; lines are written and a span is clicked meanwhile.
         count, run = len(seen.changes), front.cell(BUSY, wait=False)
         front.take(0.5)
+        pages = ThreadPoolExecutor(1)
+        page = pages.submit(reloaded, manager)
         clicked, began = front.ask(comm, "select", subshell, row=0), time.monotonic()
         for number in range(1, 1 + LINES):
             with file.open("a") as out:
@@ -182,10 +208,20 @@ def tried(version: str, folder: Path) -> str:
         late = seen.answers[clicked][0]
         beside = late < seen.ended[run]
         assert beside is (subshell is not None), f"a click was answered {'beside' if beside else 'after'} the cell"
+        answered, states = page.result()
+        pages.shutdown()
+        assert any("selected_span_id" in one["state"] for one in states.values()), states
+        assert (answered < seen.ended[run]) is (subshell is not None), (
+            f"a reloaded page waited: {answered - began:.2f} s"
+        )
         front.cell(f"assert graph.selected_span_id is not None and len(graph.traces.spans_df()) == {2 + LINES}")
         front.cell("graph.close()")
-        how = f"answered beside the cell, after {1e3 * (late - began):.0f} ms" if beside else "answered after the cell"
-        return f"{grown} changes came while a cell ran; a click was {how}"
+        how = (
+            f"answered beside the cell, after {1e3 * (late - began):.0f} and {1e3 * (answered - began):.0f} ms"
+            if beside
+            else "answered after the cell"
+        )
+        return f"{grown} changes came while a cell ran; a click and a reloaded page were {how}"
     finally:
         manager.shutdown_kernel(now=True)
 

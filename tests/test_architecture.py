@@ -81,7 +81,7 @@ HOUSE = {
     "__init__": Room(ANY),
 }
 
-PARTS = {"sync": "widget", "commands": "widget", "saving": "widget", "brushing": "widget", "shooting": "widget"}
+PARTS = dict.fromkeys(("sync", "commands", "saving", "brushing", "shooting", "reloading"), "widget")
 """Modules that are rooms of one part: they have its rights, and may import each other."""
 
 
