@@ -105,11 +105,15 @@ class JsonlFile:
 
     def _decode(self, part: Lines) -> None:
         count = len(part.ends)
-        begins = np.zeros(count, np.int64)
-        begins[1:] = part.ends[:-1] + 1
-        sizes = (part.ends - begins).astype(np.int32)
-        offsets = begins + part.offset
-        numbers = np.arange(part.number, part.number + count, dtype=np.int32)
+        if count == 1:
+            sizes = part.ends.astype(np.int32)
+            offsets, numbers = np.array([part.offset], np.int64), np.array([part.number], np.int32)
+        else:
+            begins = np.zeros(count, np.int64)
+            begins[1:] = part.ends[:-1] + 1
+            sizes = (part.ends - begins).astype(np.int32)
+            offsets = begins + part.offset
+            numbers = np.arange(part.number, part.number + count, dtype=np.int32)
         lines: list[Line] | list[Plain] = self._batch.decoder.lines(part)
         if not lines:
             raw = part.lines

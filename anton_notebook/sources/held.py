@@ -170,7 +170,7 @@ class Batch:
             return None
         usage = [column[0] if column else None for column in held.tokens]
         given, made, cached = (UNKNOWN if count is None else count for count in usage)
-        if not all(UNKNOWN <= count < 2**31 for count in (given, made, cached)) or -1 in usage:
+        if not all(UNKNOWN <= count < 2**31 for count in (given, made, cached)):
             return None
         code = int(codes[0])
         return Records(

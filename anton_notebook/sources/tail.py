@@ -20,6 +20,7 @@ import numpy as np
 from anton_notebook.span import Int64
 
 CHUNK = 1 << 19
+SMALL = 1 << 16
 LINE_LIMIT = 16 << 20
 PREFIX = 1024
 EDGE = 64
@@ -203,6 +204,10 @@ class Tail:
         at = self.offset + self.waiting
         view, marks = memoryview(b""), np.empty(0, np.uint8)
         while (left := os.fstat(self._fd).st_size - at) > 0:
+            if left <= SMALL and at == self.offset and (one := self._one(left)) is not None:
+                at = self.offset
+                yield one
+                continue
             start, kept = 0, len(self.partial)
             wanted = min(max(CHUNK, kept), left)
             if len(view) < kept + wanted:
@@ -246,6 +251,17 @@ class Tail:
                 yield from self._sifted(part)
             else:
                 yield part
+
+    def _one(self, left: int) -> Lines | None:
+        """The one line that a live run appends, where it is all that is new; else None, and nothing was taken."""
+        data = os.pread(self._fd, left, self.offset) if left <= self.limit and len(self._prefix) >= PREFIX else b""
+        if not data or data.find(b"\n") != len(data) - 1:
+            return None
+        part = Lines(memoryview(data), np.array([len(data) - 1], np.int64), self.offset, self.number)
+        self._edge = (self._edge + data[-EDGE:])[-EDGE:]
+        self.offset += len(data)
+        self.number += 1
+        return part
 
     def _sifted(self, part: Lines) -> Iterator[Lines | Notice]:
         """Whole lines one by one, without those over the limit."""

@@ -161,12 +161,15 @@ class Store:
         if not len(records):
             return
         with self.lock:
-            if records.file.max(initial=-1) >= len(self.files):
-                raise IndexError("Records.file names a file that add_file has not given out")
             n, first = len(records), self.size
+            if (int(records.file[0]) if n == 1 else records.file.max(initial=-1)) >= len(self.files):
+                raise IndexError("Records.file names a file that add_file has not given out")
             if n == 1:
                 row, new = self.index.take_one(key_of(records.span_id[0], int(records.trace[0])), first)
-                rows, fresh = np.array([row], np.int32), np.array([new])
+                if new:
+                    merge.append(self, records, None)
+                    return
+                rows, fresh = np.array([row], np.int32), np.zeros(1, bool)
             else:
                 ids = records.hashed[0] if records.hashed is not None else hashed(records.span_id)
                 rows, fresh = self.index.take(keys_of(ids, records.trace), first)
@@ -244,22 +247,7 @@ class Store:
 
     def price(self, rows: Int32) -> None:
         """Fills `cost` for these rows."""
-        c = self.c
-        c.cost[rows] = np.nan
-        if self.pricer is None or not len(rows):
-            return
-        codes = c.cls[rows]
-        for code in distinct(codes):
-            cls = self.classes[code]
-            if cls.kind == LLM:
-                part = rows[codes == code] if len(rows) > 1 else rows
-                part = part[c.status[part] != 0]
-                if len(part):
-                    c.cost[part] = self.pricer(
-                        cls.provider, cls.model, c.start[part], c.input[part], c.output[part], c.cached[part]
-                    )
-        if self.own:
-            figures.price_own(self, rows)
+        figures.price(self, rows)
 
     def commit(self) -> bool:
         """Joins what was put to the tree, numbers the changes and tells the listeners. False where nothing changed."""

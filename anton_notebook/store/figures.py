@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from anton_notebook.span import NAT, Flag, Float64, Int32
+from anton_notebook.span import LLM, NAT, Flag, Float64, Int32
 from anton_notebook.store.columns import distinct
 from anton_notebook.store.runs import PICO
 
@@ -196,6 +196,31 @@ def depths(parent: Int32) -> Int32:
         depth[inner] += depth[up[inner]]
         up[inner] = up[up[inner]]
     return depth
+
+
+def price(store: Store, rows: Int32) -> None:
+    """Fills `cost` for these rows."""
+    c, pricer = store.c, store.pricer
+    c.cost[rows] = np.nan
+    if pricer is None or not len(rows):
+        return
+    if len(rows) == 1:  # the one line that a live run appends
+        row = int(rows[0])
+        at, cls = slice(row, row + 1), store.classes[c.cls[row]]
+        if cls.kind == LLM and c.status[row] != 0:
+            c.cost[at] = pricer(cls.provider, cls.model, c.start[at], c.input[at], c.output[at], c.cached[at])
+    else:
+        codes = c.cls[rows]
+        for code in distinct(codes):
+            cls = store.classes[code]
+            part = rows[codes == code] if cls.kind == LLM else rows[:0]
+            part = part[c.status[part] != 0]
+            if len(part):
+                c.cost[part] = pricer(
+                    cls.provider, cls.model, c.start[part], c.input[part], c.output[part], c.cached[part]
+                )
+    if store.own:
+        price_own(store, rows)
 
 
 def price_own(store: Store, rows: Int32) -> None:
