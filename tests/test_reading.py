@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace, PathNotFound
 from anton_notebook.sources import Reader
+from anton_notebook.sources.held import Batch
 from anton_notebook.sources.times import parse_time, parse_times
 from anton_notebook.store import Store
 from anton_notebook.tables import PROBLEMS, RUNS, SPANS
@@ -396,3 +397,23 @@ def test_what_else_is_written_in_a_repository_is_passed_over(tmp_path: Path, mon
     (traces / "b.jsonl").write_text(lines_of(line("second")))
     assert reader.scan({str(traces / "b.jsonl")})
     assert {"first", "second"} <= set(reader.store.ids)
+
+
+def test_the_one_line_that_a_live_run_appends_takes_the_short_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.jsonl"
+
+    def append(span_id: str, **more: Any) -> None:
+        with file.open("ab") as out:
+            out.write(json.dumps(line(span_id, **more)).encode() + b"\n")
+
+    append("root")
+    with anb.read_traces(tmp_path) as traces:
+        monkeypatch.setattr(Batch, "_durations", lambda *given: pytest.fail("the way of many lines was taken"))
+        for number, tokens in enumerate((None, {"input": 7, "output": 8}, {"input": 7, "output": 8, "cached": 5})):
+            append(f"s{number}", parent_id="root", tokens=tokens)
+            assert traces.reader.scan({str(file)})
+        found = traces.spans_df().set_index("span_id").loc[["s0", "s1", "s2"]]
+        assert found["input_tokens"].fillna(-1).to_list() == [-1, 7, 7]
+        assert found["cached_tokens"].fillna(-1).to_list() == [-1, -1, 5]
