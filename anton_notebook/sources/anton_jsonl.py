@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import tzinfo
 
@@ -95,13 +96,14 @@ class JsonlFile:
 
     def _expect(self, part: Lines) -> None:
         """Room for about as many rows as the rest of the file may hold, so that arrays need not grow on the way."""
-        size, count = len(part.data), len(part.ends)
+        size, count = len(part.data) + self.tail.waiting, len(part.ends)  # a long line may have begun behind short ones
         try:
             rest = os.stat(self.path).st_size - part.offset
         except OSError:
             return
         if rest > 4 * size:
-            self._store.expect(min(int(1.02 * rest * count / size) + 64, MOST_EXPECTED))
+            with contextlib.suppress(MemoryError):
+                self._store.expect(min(int(1.02 * rest * count / size) + 64, MOST_EXPECTED))
 
     def _decode(self, part: Lines) -> None:
         count = len(part.ends)

@@ -60,9 +60,10 @@ class Columns:
         """Makes room for `size` rows."""
         if size <= self.capacity:
             return
-        self.capacity = max(size, self.capacity + (self.capacity >> 1), 1024)
+        capacity = max(size, self.capacity + (self.capacity >> 1), 1024)
         for name in _FIELDS:
-            setattr(self, name, grown(getattr(self, name), self.capacity))
+            setattr(self, name, grown(getattr(self, name), capacity))
+        self.capacity = capacity  # last: where memory runs out, some have room and all have what they had
 
     def end(self, rows: Any = slice(None)) -> Int64:
         """When the spans ended, `NAT` where that or the start is unknown."""
