@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from operator import attrgetter
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,6 @@ _KINDS = {
     "llm": LLM,
     "tool": TOOL,
 }
-_key_of = attrgetter(
-    "trace_id", "span_type", "agent_name", "tool_name", "provider", "model", "finish_reason", "success", "event_type"
-)
 _Key = tuple[str, str | None, str | None, str | None, str | None, str | None, str | None, bool | None, str | None]
 _EVENT = 4
 Report = Callable[[Problem], None]
@@ -117,7 +114,18 @@ class Batch:
         first = len(held.ids)
         ids: list[str] = [line.span_id for line in lines]  # type: ignore[misc]
         parents = [line.parent_id for line in lines]
-        codes = np.fromiter(map(self._codes.__getitem__, map(_key_of, lines)), np.int64, n)
+        known = self._codes
+        # Written out: a list made in place takes attributes in half the time of an attrgetter.
+        codes = np.array(
+            [
+                known[
+                    line.trace_id, line.span_type, line.agent_name, line.tool_name, line.provider, line.model,  # type: ignore[index]
+                    line.finish_reason, line.success, line.event_type,
+                ]
+                for line in lines
+            ],
+            np.int64,
+        )  # fmt: skip
         duration = np.array([line.duration_ms for line in lines], np.float64)
         cost = np.array([line.cost_usd for line in lines], np.float64)
         held.numbers.append((codes, duration, cost, hashed(ids), hashed(parents), offsets, sizes, numbers))
@@ -126,11 +134,11 @@ class Batch:
         held.times += [line.timestamp for line in lines]  # type: ignore[misc]
         held.files += (file, n)
         texts = [line.error for line in lines]
-        if texts.count(None) < n:
+        if any(texts):
             held.errors.update({i: text[:ERROR_KEPT] for i, text in enumerate(texts, first) if text})
         tokens = [line.tokens for line in lines]
-        if tokens.count(None) < n:
-            held.counted.append(np.flatnonzero(np.array(tokens, bool)) + first)
+        if any(tokens):
+            held.counted.append(np.fromiter(compress(range(first, first + n), tokens), np.int64))
             given = list(filter(None, tokens))
             for column, found in zip(
                 held.tokens,

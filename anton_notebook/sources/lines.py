@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
+NAN = math.nan
 DEPTH = 200
 EXCERPT = 120
 _BOM = b"\xef\xbb\xbf"
@@ -72,10 +73,10 @@ class Plain(msgspec.Struct, gc=False, kw_only=True):
     span_id: _Id
     parent_id: str | None = None
     span_type: str | None = None
-    duration_ms: float | None = None
+    duration_ms: float | None = NAN  # as numbers at once; None, where a line says so, is the same
     success: bool | None = None
     tokens: Tokens | None = None
-    cost_usd: float | None = None
+    cost_usd: float | None = NAN
     finish_reason: str | None = None
     error: str | None = None
     event_type: None = None

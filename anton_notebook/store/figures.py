@@ -176,11 +176,11 @@ def totals(store: Store) -> tuple[Float64, Float64]:
     )
 
 
-def levels(parent: Int32, shown: npt.NDArray[np.bool_]) -> list[Int32]:
-    """The rows of each depth, the roots first."""
-    depth = depths(parent)
-    depth = np.where(shown, depth, -1)
-    order = np.argsort(depth, kind="stable").astype(np.int32)
+def levels(parent: Int32, shown: npt.NDArray[np.bool_], depth: Int32 | None = None) -> list[Int32]:
+    """The rows of each depth, the roots first. `depth`: as `depths` gives it, where that is known."""
+    depth = np.where(shown, depths(parent) if depth is None else depth, -1)
+    shallow = depth.max(initial=-1) < np.iinfo(np.int16).max  # such numbers are sorted without comparing
+    order = np.argsort(depth.astype(np.int16) if shallow else depth, kind="stable").astype(np.int32)
     bounds = np.searchsorted(depth[order], np.arange(depth.max(initial=-1) + 2))
     return [order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 

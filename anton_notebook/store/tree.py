@@ -123,16 +123,16 @@ def _stale(store: Store, rows: Int32, pending: Pending) -> list[int]:
 
 def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[Int64]) -> None:
     """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row. `parts`: the parents' hashes."""
-    without = parents.count(None)
-    if without == len(parents):
-        return
     if len(parents) == 1:
         _resolve_one(store, int(rows[0]), parents[0])
         return
     raw = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    named = np.flatnonzero(raw != _NO_HASH)
-    if len(named) + without != len(parents):
+    none = raw == _NO_HASH
+    named = np.flatnonzero(~none)
+    if any(map(parents.__getitem__, np.flatnonzero(none).tolist())):  # a name that has the hash of None
         named = np.array([i for i, parent in enumerate(parents) if parent is not None], np.int64)
+    if not len(named):
+        return
     children, raw = rows[named], raw[named]
     traces = store.c.trace[children]
     # Calls that follow each other mostly have one parent: each is looked up once.

@@ -121,7 +121,7 @@ class SpansFrame:
         sums.cost, sums.tokens = np.maximum(cost, 0), np.maximum(tokens, 0)
         sums.priced, sums.known = (cost >= 0).astype(np.int64), (tokens >= 0).astype(np.int64)
         shown: Bool = (c.flags[:n] & np.uint8(Flag.DEAD)) == 0
-        for rows in reversed(levels(self._parent, shown)[1:]):
+        for rows in reversed(levels(self._parent, shown, sums.depth)[1:]):
             above = self._parent[rows]
             for column in (sums.cost, sums.tokens, sums.priced, sums.known):
                 np.add.at(column, above, column[rows])
