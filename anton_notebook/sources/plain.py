@@ -16,7 +16,7 @@ from anton_notebook.sources.tail import Lines
 
 WORDS = ("agent_name", "tool_name", "provider", "model", "span_type", "finish_reason")
 MOST = 512
-ENOUGH = 512
+ENOUGH = 128
 _OPENS, _CLOSES = ord("{"), ord("}")
 _FIELDS = msgspec.structs.fields(Plain)
 

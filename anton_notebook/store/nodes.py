@@ -82,17 +82,20 @@ def _explicit(store: Store, row: int, info: TraceInfo, code: int) -> None:
 
 
 def _least(store: Store, rows: Int32, starts: Int64, begins: Int64) -> list[tuple[int, str]]:
-    """The first start of each group of rows and the least id that has it; the groups begin at `begins`."""
+    """The first start of each group of rows and the least id that has it; the groups begin at `begins`.
+
+    A group in which all starts are `_NEVER` has no id.
+    """
     first = np.minimum.reduceat(starts, begins)
-    at = np.flatnonzero(starts == np.repeat(first, np.diff(np.append(begins, len(rows)))))
+    at = np.flatnonzero((starts == np.repeat(first, np.diff(np.append(begins, len(rows))))) & (starts != _NEVER))
     ids = store.ids
-    if len(at) == len(begins):
+    if len(at) == len(begins) and (first != _NEVER).all():
         return list(zip(first.tolist(), [ids[row] for row in rows[at].tolist()], strict=True))
     found: dict[int, str] = {}
     group = np.searchsorted(begins, at, side="right") - 1
     for g, row in zip(group.tolist(), rows[at].tolist(), strict=True):
         found[g] = min(found.get(g, ids[row]), ids[row])
-    return [(start, found[g]) for g, start in enumerate(first.tolist())]
+    return [(start, found.get(g, "")) for g, start in enumerate(first.tolist())]
 
 
 def _derive(store: Store, infos: list[TraceInfo], codes: list[int]) -> list[int]:
