@@ -26,7 +26,7 @@ def pico(usd: Float64) -> npt.NDArray[np.int64]:
 
 def count_new(store: Store) -> None:
     """Prices and counts the rows added since the last time."""
-    new = np.arange(store.counted, store.size, dtype=np.int32)
+    new: Any = np.arange(store.counted, store.size, dtype=np.intp)
     store.counted = store.size
     if len(new):
         store.price(new)
@@ -180,14 +180,14 @@ def levels(parent: Int32, shown: npt.NDArray[np.bool_], depth: Int32 | None = No
     """The rows of each depth, the roots first. `depth`: as `depths` gives it, where that is known."""
     depth = np.where(shown, depths(parent) if depth is None else depth, -1)
     shallow = depth.max(initial=-1) < np.iinfo(np.int16).max  # such numbers are sorted without comparing
-    order = np.argsort(depth.astype(np.int16) if shallow else depth, kind="stable").astype(np.int32)
+    order: Any = np.argsort(depth.astype(np.int16) if shallow else depth, kind="stable")
     bounds = np.searchsorted(depth[order], np.arange(depth.max(initial=-1) + 2))
     return [order[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
 
 
 def depths(parent: Int32) -> Int32:
     """The depth of every row, roots 0, by doubling: as many steps as the depth has binary digits."""
-    up = parent.copy()
+    up = parent.astype(np.intp)
     depth = (up >= 0).astype(np.int32)
     for _ in range(40):
         inner = np.flatnonzero(up >= 0)

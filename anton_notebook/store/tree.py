@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from operator import eq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -133,7 +133,7 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[I
         named = np.array([i for i, parent in enumerate(parents) if parent is not None], np.int64)
     if not len(named):
         return
-    children, raw = rows[named], raw[named]
+    children, raw = _wide(rows)[named], raw[named]
     traces = store.c.trace[children]
     # Calls that follow each other mostly have one parent: each is looked up once.
     heads = np.append(True, (raw[1:] != raw[:-1]) | (traces[1:] != traces[:-1]))
@@ -216,6 +216,7 @@ def _attach(store: Store, rows: Int32) -> Int32:
         return _NO_ROWS
     if len(rows) == 1 and (touched_one := _attach_one(store, int(rows[0]))) is not None:
         return touched_one
+    rows = _wide(rows)
     c = store.c
     flags = c.flags[rows]
     agents = store.class_agent[c.cls[rows]]
@@ -288,6 +289,11 @@ def _attach_one(store: Store, row: int) -> Int32 | None:
         return _NO_ROWS
     c.status[node], c.duration[node] = agent.last[2], agent.end - int(c.start[node])
     return _NO_ROWS if before == (int(c.status[node]), int(c.duration[node])) else np.array([node], np.int32)
+
+
+def _wide(rows: Int32) -> Any:
+    """The same rows as numpy looks them up: other numbers are copied into such each time."""
+    return rows.astype(np.intp)
 
 
 def _pairs(traces: Int32, agents: Int32) -> tuple[list[int], Int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,8 +91,10 @@ class SpansFrame:
         self._place[self._order.view] = np.arange(len(rows), dtype=np.int32)
         self._known = store.size
         self._context.forget()
+        # numpy looks rows up by numbers of this width; others it copies for each column
+        wide: Any = self._order.view.astype(np.intp)
         for column, held in self._columns:
-            held.fill(column.values(self._context, self._order.view))
+            held.fill(column.values(self._context, wide))
 
     def _ordered(self, rows: Int32, starts: Int64) -> Array:
         """By start, then the tree's upper spans first, then by trace and id: an order that arrival does not change."""
