@@ -185,11 +185,15 @@ def load(line: bytes, faults: list[Fault]) -> Any:
         faults.append(Fault(f"invalid UTF-8 at byte {error.start} of the line; shown as U+FFFD"))
         text = line.decode("utf-8", "replace")
     try:
-        return _clean(_loads(text, faults), faults)
+        value, endless = _loads(text, faults)
+        # Most lines can hold nothing that has to be looked for, value by value.
+        if not endless and b"\\ud" not in line and b"\\uD" not in line and line.count(b"{") + line.count(b"[") <= DEPTH:
+            return value
+        return _clean(value, faults)
     except RecursionError:
         faults.append(Fault(_DEEP))
         cut = shallow(text.encode("utf-8", "replace"))
-        return _clean(_loads(cut.decode("utf-8"), faults), faults)
+        return _clean(_loads(cut.decode("utf-8"), faults)[0], faults)
 
 
 def shallow(line: bytes) -> bytes:
@@ -209,12 +213,21 @@ def shallow(line: bytes) -> bytes:
     return b"".join(out) + (line[at:] if depth <= DEPTH else b"")
 
 
-def _loads(text: str, faults: list[Fault]) -> Any:
+def _loads(text: str, faults: list[Fault]) -> tuple[Any, bool]:
+    """The value, and whether a number in it is too large for a float."""
+    endless = False
+
+    def real(digits: str) -> float:
+        nonlocal endless
+        value = float(digits)
+        endless |= math.isinf(value)
+        return value
+
     def constant(name: str) -> str:
         faults.append(Fault(f"{name} is no JSON number; kept as text"))
         return name
 
-    return json.loads(text, parse_constant=constant, parse_int=_integer)
+    return json.loads(text, parse_constant=constant, parse_int=_integer, parse_float=real), endless
 
 
 def _integer(digits: str) -> int | str:
