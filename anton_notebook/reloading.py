@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 QUESTIONS = frozenset({"kernel_info_request", "comm_info_request"})
 STATES = "jupyter.widget.control"
 _LONGEST = 4096
+_END = b"<IDS|MSG>"
 
 
 class _MainShell:
@@ -42,6 +43,7 @@ class _MainShell:
                     self._ours = self._manager._create_subshell()
                 frames, socket = to_subshell(frames, self._ours, self._sign), self._find(self._ours)
         except Exception:
+            self._asking.clear()  # what follows goes where this message went
             log.debug("a question waits for the running cell", exc_info=True)
         return socket.send_multipart(frames, *args, **kwargs)
 
@@ -65,23 +67,27 @@ def read(frames: Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
     >>> read([b"from", b"<IDS|MSG>", b"signature", b'{"msg_type": "comm_close"}', b"{}", b"{}", b'{"comm_id": "7"}'])
     ('comm_close', {'comm_id': '7'})
     """
-    parts = _bytes(frames)
-    at = parts.index(b"<IDS|MSG>")
-    header, content = (json.loads(part) if len(part) <= _LONGEST else {} for part in (parts[at + 2], parts[at + 5]))
+    at = _delimiter(frames)
+    looked = (frames[at + 2], frames[at + 5])  # buffers behind them may be large, and are not copied
+    header, content = (json.loads(_bytes(part)) if len(part) <= _LONGEST else {} for part in looked)
     return str(header.get("msg_type")), content
 
 
 def to_subshell(frames: Sequence[Any], subshell: str | None, sign: Callable[[list[bytes]], bytes]) -> list[bytes]:
     """The same message with the name of a subshell in its header, signed anew: ipykernel takes no other there."""
-    parts = _bytes(frames)
-    at = parts.index(b"<IDS|MSG>")
+    at, parts = _delimiter(frames), list(map(_bytes, frames))
     parts[at + 2] = json.dumps(json.loads(parts[at + 2]) | {"subshell_id": subshell}).encode()
     parts[at + 1] = sign(parts[at + 2 : at + 6])
     return parts
 
 
-def _bytes(frames: Sequence[Any]) -> list[bytes]:
-    return [bytes(getattr(frame, "buffer", frame)) for frame in frames]
+def _delimiter(frames: Sequence[Any]) -> int:
+    """Where the names of those whom a message goes to end."""
+    return next(i for i, frame in enumerate(frames) if len(frame) == len(_END) and _bytes(frame) == _END)
+
+
+def _bytes(frame: Any) -> bytes:
+    return bytes(getattr(frame, "buffer", frame))
 
 
 def this_kernel() -> Any:
