@@ -288,3 +288,27 @@ def test_P11_a_line_over_the_limit_costs_no_memory_and_no_neighbour(tmp_path: Pa
     tail = Tail(str(path), limit=1000)
     lines, (notice,) = drain(tail)
     assert lines == [b"a", b"b"] and (notice.line, notice.offset) == (2, 2) and "5000 bytes" in notice.reason
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_long_lines_and_short_ones_take_turns_in_one_file(tmp_path: Path, seed: int) -> None:
+    """Their ends are looked for in two ways, by how long the lines of the block before were."""
+    rng = random.Random(seed)
+    written: list[bytes] = []
+    while sum(map(len, written)) < 6 << 20:
+        longest = rng.choice((0, 3, 300, 5_000, 200_000, 900_000))
+        size = rng.randrange(1 << 19, 1 << 20)
+        while size > 0:
+            written.append(rng.randbytes(8).hex().encode() * rng.randint(0, longest // 16))
+            size -= len(written[-1]) + 64
+    path = tmp_path / "t.jsonl"
+    path.write_bytes(b"".join(line + b"\n" for line in written) + b"half")
+    tail, read, offset, number = Tail(str(path)), list[bytes](), 0, 1
+    for part in tail.read():
+        assert isinstance(part, Lines)
+        assert (part.offset, part.number) == (offset, number)
+        assert part.ends.tolist() == [i for i, byte in enumerate(bytes(part.data)) if byte == 10]
+        read += part.lines
+        offset, number = offset + len(part.data), number + len(part.ends)
+    assert read == written
+    assert tail.partial == b"half"
