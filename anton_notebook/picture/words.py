@@ -12,7 +12,7 @@ from anton_notebook.picture.scale import Spans
 
 LETTER = 5.5
 """Px that a letter of ten px takes, on average: there is nobody to ask for more."""
-_LEAST, _MOST, _UNDER = 26.0, 210.0, 0.75
+_LEAST, _MOST, _UNDER, _GAP = 26.0, 210.0, 0.75, 9.0
 
 
 def duration(ms: float) -> str:
@@ -85,7 +85,7 @@ def plan(
     for i, spot in enumerate(spots):
         after = spots[i + 1] if i + 1 < len(spots) and round(spots[i + 1].y) - round(spot.y) < 8 else None
         before = spots[i - 1] if i and round(spot.y) - round(spots[i - 1].y) < 8 else None
-        left = max(spot.x + spot.half + 5, 6.0)
+        left = max(spot.x + spot.half + _GAP, 6.0)
         right = width - 4 if after is None else min(after.x - after.half, width) - 4
         name, facts = _said(spans, folds, spot.slot, inside and spans.kind[spot.slot] in (2, 3))
         text = _longest(name, facts, min(_MOST, right - left))

@@ -11,6 +11,8 @@ import { type Fitter, money, shortModel, span } from "./words";
 const LEAST_WIDTH = 26;
 const MOST_WIDTH = 210;
 const HIGH = 13;
+/** Between a node and the words beside it: the ring of one that failed and is selected has room there. */
+const GAP = 9;
 /** From this scale on, what has no room beside its node may stand under it. */
 const UNDER = 0.75;
 
@@ -51,7 +53,7 @@ export function planLabels(
     if (lit !== null && !lit.has(slot)) continue;
     const kind = model.kindCode(slot);
     const half = (SIZES[kind]! / 2) * place.scale * place.factor(slot);
-    const from = Math.max(x + half + 5, 6);
+    const from = Math.max(x + half + GAP, 6);
     const next = ordered[i + 1];
     const beside = next !== undefined && next.y - y < 8 ? next : undefined;
     const end =
