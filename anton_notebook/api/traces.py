@@ -176,7 +176,7 @@ class Traces(Frames):
             rows = [one.line() for one in runs[:LISTED]]
         more = [f"{len(runs) - LISTED:,} more: runs_df()"] if len(runs) > LISTED else []
         said = self.reader.problems.sentence()
-        more += [f"{said}: problems_df()"] if said else []
+        more += [said] if said else []
         title = ", ".join(self.reader.paths)
         heads = ["run", "status", "started", "spans", "calls", "errors", "tokens", "cost", "trace_id"]
         return grid(title, f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}", heads, rows, "; ".join(more))

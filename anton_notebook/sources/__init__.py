@@ -17,6 +17,7 @@ from anton_notebook.sources.beside import Beside, base_of
 from anton_notebook.sources.conversations import description
 from anton_notebook.sources.estimate import estimate
 from anton_notebook.sources.folders import DOCUMENT, ENDING, Folder, roots_of
+from anton_notebook.sources.foreign import ForeignFile, foreign
 from anton_notebook.sources.held import Batch, no_collection
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
@@ -39,6 +40,7 @@ KINDS = {
     "sqlite": "an SQLite database, as anton's proxy writes it",
     "anton": "anton's own account of a task or repository",
     "empty": "nothing in it yet",
+    "foreign": "of another kind, and not read",
     "unknown": "could not be read",
 }
 
@@ -124,6 +126,8 @@ class Reader:
                 raise NotATrace(f"{path} is neither a regular file nor a folder; only these are read")
             elif len(self.paths) == 1 and not self._wait and recognise(path) == "sqlite" and (reason := refusal(path)):
                 raise NotATrace(f"{path} {reason}; give the database that `anton proxy start` writes (proxy_traces.db)")
+            elif len(self.paths) == 1 and not self._wait and recognise(path) == "foreign":
+                raise NotATrace(f"{path} {foreign(path, head(path, 0, HEAD))}; give a .jsonl file with one span a line")
             return
         near = os.path.dirname(path)
         for _ in range(2):
@@ -212,6 +216,8 @@ class Reader:
 
     def _read(self, path: str) -> bool:
         file = self._files.get(path)
+        if isinstance(file, ForeignFile) and file.changed() and recognise(path) != "foreign":
+            file = None
         if file is None:
             if path in self.skip or not os.path.isfile(path):
                 return False
@@ -334,6 +340,8 @@ def recognise(path: str) -> str | None:
     otlp = is_otlp(start)
     if otlp is not False:
         return "otlp" if otlp else None
+    if foreign(path, start):
+        return "foreign"
     return "jsonl" if start or not os.access(path, os.R_OK) else None
 
 
@@ -345,13 +353,17 @@ def _otlp(reader: Reader, path: str) -> SourceFile:
     return OtlpFile(path, reader.store, reader.problems.add, reader.family)
 
 
+def _foreign(reader: Reader, path: str) -> SourceFile:
+    return ForeignFile(path, reader.problems.add)
+
+
 def _proxy(reader: Reader, path: str) -> SourceFile:
     proxy = ProxyDb(path, reader.store, reader.problems.add, reader.beside.keep_for(path), patient=reader.waits)
     reader.proxies.append(proxy)
     return proxy
 
 
-MAKERS: dict[str, Maker] = {"jsonl": _jsonl, "otlp": _otlp, "sqlite": _proxy}
+MAKERS: dict[str, Maker] = {"jsonl": _jsonl, "otlp": _otlp, "sqlite": _proxy, "foreign": _foreign}
 
 
 def _existing(path: str) -> str:
