@@ -295,9 +295,9 @@ def test_long_lines_and_short_ones_take_turns_in_one_file(tmp_path: Path, seed: 
     """Their ends are looked for in two ways, by how long the lines of the block before were."""
     rng = random.Random(seed)
     written: list[bytes] = []
-    while sum(map(len, written)) < 6 << 20:
+    while sum(map(len, written)) < 12 << 20:
         longest = rng.choice((0, 3, 300, 5_000, 200_000, 900_000))
-        size = rng.randrange(1 << 19, 1 << 20)
+        size = rng.randrange(1 << 20, 1 << 21)
         while size > 0:
             written.append(rng.randbytes(8).hex().encode() * rng.randint(0, longest // 16))
             size -= len(written[-1]) + 64

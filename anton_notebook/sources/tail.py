@@ -19,7 +19,7 @@ import numpy as np
 
 from anton_notebook.span import Int64
 
-CHUNK = 1 << 19
+CHUNK = 1 << 19  # twice that for long lines: these and what is made of them fit in a cache of 1 MiB
 SMALL = 1 << 16
 LONG = 1024  # bytes of a line from which on its end is found sooner by leaping than by looking at every byte
 LINE_LIMIT = 16 << 20
@@ -211,7 +211,7 @@ class Tail:
                 yield one
                 continue
             start, kept = 0, len(self.partial)
-            wanted = min(max(CHUNK, kept), left)
+            wanted = min(max(2 * CHUNK if long else CHUNK, kept), left)
             if len(view) < kept + wanted:
                 block = bytearray(kept + wanted)
                 view, marks = memoryview(block), np.frombuffer(block, np.uint8)
