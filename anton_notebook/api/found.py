@@ -26,9 +26,9 @@ def sources(
 ) -> pd.DataFrame:
     """One row a file that was found under a path: how its content was recognised, and what it gave.
 
-    `source` (the file), `kind` (`jsonl`, `sqlite`, `otlp`, `anton` for anton's other files, `empty`, `foreign`, `unknown`), `recognised`
-    (that in words), `spans` and `problems` (how many; `problems_df()` says which) and `left_out` (tasks of other repositories).
-    Takes what `read_traces` takes, or what it gave, and raises the same errors.
+    `source` (the file), `kind` (`jsonl`, `sqlite`, `otlp`, `anton` for anton's other files, `empty`, `foreign`, `unknown`),
+    `recognised` (that in words), `spans` and `problems` (how many; `problems_df()` says which) and `left_out` (tasks of other
+    repositories). Takes what `read_traces` takes, or what it gave, and raises the same errors.
 
     >>> import anton_notebook as anb, pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp()); _ = (folder / "t.jsonl").write_text(
