@@ -17,7 +17,7 @@ from anton_notebook.errors import BodyUnavailable
 from anton_notebook.span import STATUS_NAMES, Int32, Int64
 from anton_notebook.store import Store
 from anton_notebook.store.columns import grown
-from anton_notebook.tables.buffers import Array, Buffer, Held, Words, plain, text, time
+from anton_notebook.tables.buffers import Array, Buffer, Held, Words, lent, plain, text, time
 from anton_notebook.tables.columns import SPANS, Context
 from anton_notebook.tables.declared import MESSAGES, TOOL_CALLS
 from anton_notebook.tables.frames import LONG
@@ -85,7 +85,8 @@ class MessagesFrame:
             if texts:
                 made["text"] = text[0]
             columns = [name for name in MESSAGES if name in made]
-            return pd.DataFrame({c: made[c] for c in columns}, copy=False, index=pd.RangeIndex(len(index))), lost
+            frame = pd.DataFrame({c: made[c] for c in columns}, copy=False, index=pd.RangeIndex(len(index)))
+            return lent(frame), lost
 
     def _make_room(self) -> None:
         size = self._store.size
@@ -184,7 +185,7 @@ class ToolCallsFrame:
             for name in ("parameters", "result"):
                 if bodies:  # an array of objects that are all text would become a column of text
                     columns[name] = pd.Series(columns[name], dtype=object, copy=False)
-            return pd.DataFrame(columns, copy=False, index=pd.RangeIndex(len(rows))), len(gone)
+            return lent(pd.DataFrame(columns, copy=False, index=pd.RangeIndex(len(rows)))), len(gone)
 
 
 class _Gone(Exception):

@@ -18,7 +18,7 @@ import pandas as pd
 from anton_notebook.store.columns import grown
 
 Array = npt.NDArray[Any]
-_SPARE = 1 << 18
+SPARE = 1 << 18
 TEXT = pd.StringDtype(storage="python", na_value=np.nan)
 _SOME_TEXT: Any = pd.array(["text"], dtype=TEXT)
 
@@ -26,6 +26,20 @@ _SOME_TEXT: Any = pd.array(["text"], dtype=TEXT)
 _SOME_TIME: Any = pd.DatetimeIndex(["2026-01-01"], tz="UTC").as_unit("us").array
 _PATCHES = 64
 _COUNTED = sys.implementation.name == "cpython" and getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+_PIN: Any = getattr(getattr(pd.Series([0]), "_mgr", None), "blocks", [None])[0]
+
+
+def lent(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose arrays are used further here, for somebody to change: pandas copies a column before it writes to it, as it does
+    where another frame looks at the same values. What is no frame does not last as long as they do; so one says that it looks."""
+    try:
+        for block in frame._mgr.blocks:
+            block.refs.add_reference(_PIN)
+    except (AttributeError, TypeError):
+        return frame.copy()
+    return frame
 
 
 class Buffer:
@@ -36,7 +50,7 @@ class Buffer:
         self._left: Array | None = None
         self._left_size = 0
         self._lacks: list[tuple[Array, Array]] = []
-        self._array = grown(values, self.size + 1024 + (self.size >> 3)) if self.size <= _SPARE else values
+        self._array = grown(values, self.size + 1024 + (self.size >> 3)) if self.size <= SPARE else values
 
     @property
     def view(self) -> Array:

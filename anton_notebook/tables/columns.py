@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from anton_notebook import pricing
 from anton_notebook.span import LLM, MARKS, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import PICO, Note, Store, noted
 from anton_notebook.store.columns import distinct, grown
-from anton_notebook.tables.buffers import Array, Held, Words, integer, masked, plain, text, texts, time
+from anton_notebook.tables.buffers import SPARE, Array, Held, Words, integer, masked, plain, text, texts, time
 
 _FEW = 2000
 _NO_TIMES: Int64 = np.empty(0, np.int64)
@@ -46,6 +47,7 @@ class Context:
         self.words: dict[str, Words] = {}
         self._by_class: dict[str, Array] = {}
         self.sources: list[int] = []
+        self._blank: weakref.ref[Array] | None = None
 
     def ids(self) -> Array:
         """Every row's id, and NaN as the last of all: for rows that are none (-1)."""
@@ -69,6 +71,15 @@ class Context:
             codes = np.array([words.code(word(cls)) for cls in classes], np.int32)
             table = self._by_class[column] = codes.astype(words.width)
         return table[self.store.c.cls[rows]]
+
+    def blank(self, size: int) -> Array:
+        """No text in any row. Columns of long frames that hold none share it: a buffer that others hold is never written to."""
+        blank = self._blank() if self._blank is not None else None
+        if blank is None or len(blank) != size or size <= SPARE:
+            blank = np.empty(size, object)
+            blank[:] = np.nan
+            self._blank = weakref.ref(blank)
+        return blank
 
     def forget(self) -> None:
         """Drops what was derived from prices."""
@@ -214,9 +225,9 @@ def _saved(ctx: Context, rows: Int32) -> list[Array]:
 
 def _errors(ctx: Context, rows: Int32) -> list[Array]:
     errors = ctx.store.errors
-    out = np.empty(len(rows), object)
-    out[:] = np.nan
+    out = ctx.blank(len(rows))
     if errors:
+        out = out.copy()
         for i in np.flatnonzero(ctx.store.c.status[rows] == 2):
             found = errors.get(int(rows[i]))
             if found is not None:
@@ -236,10 +247,12 @@ def _marks(ctx: Context, rows: Int32) -> list[Array]:
 
 
 def _notes(ctx: Context, rows: Int32) -> list[Array]:
-    (out,) = _no_text(ctx, rows)
-    for at, note in _noted(ctx, rows):
-        if note.text:
-            out[at] = note.text
+    found = [(at, note.text) for at, note in _noted(ctx, rows) if note.text]
+    out = ctx.blank(len(rows))
+    if found:
+        out = out.copy()
+        for at, text in found:
+            out[at] = text
     return [out]
 
 
@@ -253,13 +266,7 @@ def _noted(ctx: Context, rows: Int32) -> Iterator[tuple[int, Note]]:
 
 
 def _original(ctx: Context, rows: Int32) -> list[Array]:
-    return [texts(_own("original_span_id")(ctx, rows))] if ctx.store.own else _no_text(ctx, rows)
-
-
-def _no_text(ctx: Context, rows: Int32) -> list[Array]:
-    out = np.empty(len(rows), object)
-    out[:] = np.nan
-    return [out]
+    return [texts(_own("original_span_id")(ctx, rows))] if ctx.store.own else [ctx.blank(len(rows))]
 
 
 def _source(ctx: Context, rows: Int32) -> list[Array]:

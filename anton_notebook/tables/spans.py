@@ -12,7 +12,7 @@ from anton_notebook.span import NAT, Bool, Flag, Int32, Int64
 from anton_notebook.store import Store
 from anton_notebook.store.columns import grown
 from anton_notebook.store.figures import depths, levels, pico
-from anton_notebook.tables.buffers import Array, Buffer
+from anton_notebook.tables.buffers import Array, Buffer, lent
 from anton_notebook.tables.columns import SPANS, SUMS, Context, CostSource
 from anton_notebook.tables.phases import told
 
@@ -60,7 +60,7 @@ class SpansFrame:
                 self._update()
                 arrays = {column.name: held.array() for column, held in self._columns}
                 frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(self._order.size))
-                self._frame = told(frame, self._store.traces)
+                self._frame = told(lent(frame), self._store.traces)
             return self._frame.copy(deep=False)
 
     def rows(self) -> Int32:
