@@ -59,8 +59,8 @@ class Family:
             self._wait()
             return
         store = self._store
+        store.commit()  # not under the lock: whoever listens may wait for one that another thread has, which waits for this
         with store.lock:
-            store.commit()
             found = [self._rows(ids, traces) for ids, traces in self._new]
             self._new = []
             rows = np.unique(np.concatenate([self._open, *found])).astype(np.int32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ class SpansFrame:
 
     def __init__(self, store: Store, cost_source: CostSource) -> None:
         self._store = store
-        self._lock = threading.Lock()
         self._context = Context(store, cost_source)
         self._columns = [(column, column.held(self._context)) for column in SPANS]
         self._revision = -1
@@ -42,13 +40,13 @@ class SpansFrame:
 
     def frame(self) -> pd.DataFrame:
         """The frame as of now. Changing it changes nothing else."""
-        with self._lock:
+        with self._store.lock:
             return self._now()
 
     def frame_and_changes(self) -> tuple[pd.DataFrame, Int32, Int32 | None]:
         """The frame, the store's row of each of its rows, and the store's rows that changed since this was last asked for
         (None: any may have)."""
-        with self._lock:
+        with self._store.lock:
             frame, moved, self._moved = self._now(), self._moved, set()
             changed = None if moved is None else np.fromiter(moved, np.int32, len(moved))
             return frame, self._order.view, changed
@@ -65,7 +63,7 @@ class SpansFrame:
 
     def rows(self) -> Int32:
         """The store's row of each row of the frame, as of now."""
-        with self._lock:
+        with self._store.lock:
             self._now()
             return self._order.view
 
