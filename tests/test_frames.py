@@ -317,6 +317,23 @@ def test_a_function_of_the_frame_is_a_column(folder: Path) -> None:
     assert "speed" not in traces.spans_df() and "slow" in traces.spans_df()
 
 
+def test_a_function_of_a_column_may_ask_for_the_frame_without_such_columns(folder: Path) -> None:
+    traces = anb.read_traces(folder)
+    anb.add_column(
+        "of_all", lambda df: len(traces.spans_df(columns=["span_id"])) + 0 * df.duration_ms, "Float64", "how many"
+    )
+    try:
+        frame = traces.spans_df()
+        assert (frame["of_all"].dropna() == len(frame)).all() and frame["of_all"].notna().any()
+        anb.add_column("of_itself", lambda df: traces.spans_df(columns=["of_itself"]).of_itself, "Float64", "nothing")
+        with pytest.raises(anb.errors.UnknownColumn, match="'of_itself' cannot be asked for while"):
+            traces.spans_df()
+        anb.remove_column("of_itself")
+        assert "of_all" in traces.spans_df()
+    finally:
+        anb.remove_column("of_all")
+
+
 def test_a_key_of_the_record_is_a_column_and_what_does_not_fit_is_missing(folder: Path) -> None:
     traces = anb.read_traces(folder)
     anb.add_column("temperature", "metadata.temperature", "float64", "how wild")

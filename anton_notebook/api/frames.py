@@ -118,7 +118,8 @@ class Frames:
         if not own.own_columns("spans"):
             return self._frame.frame()
         with self._own.lock:
-            return self._own.add_to(*self._frame.frame_and_changes(), wanted)
+            within = self._own.within(self._frame.frame(), wanted)
+            return self._own.add_to(*self._frame.frame_and_changes(), wanted) if within is None else within
 
     def runs_df(
         self,

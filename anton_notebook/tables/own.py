@@ -132,7 +132,8 @@ class OwnValues:
     """The user's columns of a store's spans: worked out once for each span, and anew where it changed."""
 
     def __init__(self, store: Store) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self._making = False
         self._store = store
         self._kept: dict[str, tuple[OwnColumn, npt.NDArray[Any]]] = {}
 
@@ -142,6 +143,27 @@ class OwnValues:
         """The frame with the user's columns. `rows` are the store's rows of its rows, `changed` those that are not as
         they were at the last call (None: any may be)."""
         added = [own for own in own_columns("spans") if wanted is None or own.name in wanted]
+        self._making = True
+        try:
+            return self._added(frame, rows, changed, added)
+        finally:
+            self._making = False
+
+    def within(self, frame: pd.DataFrame, wanted: Sequence[str] | None) -> pd.DataFrame | None:
+        """Who asks from within a column's function gets the frame without the user's columns; None: nobody does so."""
+        if not self._making:
+            return None
+        lacking = [own.name for own in own_columns("spans") if own.name in (wanted or ())]
+        if lacking:
+            names = ", ".join(map(repr, lacking))
+            raise UnknownColumn(
+                f"{names} cannot be asked for while columns of one's own are made; take what the frame given has"
+            )
+        return frame
+
+    def _added(
+        self, frame: pd.DataFrame, rows: Int32, changed: Int32 | None, added: Sequence[OwnColumn]
+    ) -> pd.DataFrame:
         at = None if changed is None else np.flatnonzero(np.isin(rows, changed))
         kept: dict[str, tuple[OwnColumn, npt.NDArray[Any]]] = {}
         made = {}
