@@ -201,7 +201,7 @@ class MissingBundle(AntonNotebookError, FileNotFoundError):
     """The front end has not been built."""
 
 
-def near(name: str, known: Iterable[str], limit: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
     """The end of a sentence that names the nearest known names: `"; near: 'a', 'b'"`, or `""`.
 
     >>> near("trace_idd", ["trace_id", "height"])

@@ -207,12 +207,12 @@ def api() -> str:
     """Every public name: how it is called, what its docstring says, its source."""
     import anton_notebook as anb
     from anton_notebook import dashboard, errors, llm
-    from anton_notebook.replay import ReplayPlan, plan
+    from anton_notebook.experiments.replay import ReplayPlan
     from anton_notebook.tables.plots import Pictures
 
     rooms = {
         "anton_notebook": {name: getattr(anb, name) for name in anb.__all__},
-        "anton_notebook.replay": {"plan": plan, "ReplayPlan": ReplayPlan},
+        "anton_notebook.experiments.replay": {"plan": plan, "ReplayPlan": ReplayPlan},
         "anton_notebook.llm": {
             n: getattr(llm, n) for n in ("Provider", "register", "Scripted", "Anthropic", "OpenAI", "Ollama")
         },

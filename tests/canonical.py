@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from anton_notebook.span import Flag
+from anton_notebook.model.span import Flag
 from anton_notebook.store import Store
 
 

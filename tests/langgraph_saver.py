@@ -23,7 +23,7 @@ from langgraph.checkpoint.base import (
     get_checkpoint_metadata,
 )
 
-from anton_notebook.checkpoints import Document, Store, Write
+from anton_notebook.experiments.checkpoints import Document, Store, Write
 
 
 class Saver(BaseCheckpointSaver[str]):

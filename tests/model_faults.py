@@ -25,8 +25,8 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import anton_notebook as anb
-from anton_notebook.request import Request
-from anton_notebook.rerun import Budget, arerun
+from anton_notebook.experiments.rerun import Budget, arerun
+from anton_notebook.model.request import Request
 from tests.servers.llm_server import FAULTS, Call, LlmServer, Reply
 
 MODELS = {"anthropic": "claude-3-5-haiku-20241022", "openai": "gpt-4o-mini"}

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Tracer
 
 import anton_notebook as anb
-from anton_notebook.sources import Reader
+from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Store
 
 DATA = Path(__file__).parent / "data"

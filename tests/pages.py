@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from anton_notebook.protocol import NONE, Known, Message, clean, unpack
-from anton_notebook.span import NAT, Flag, Own, Records, SpanClass
+from anton_notebook.model.span import NAT, Flag, Own, Records, SpanClass
 from anton_notebook.store import Store
-from anton_notebook.sync import Sender, Stream
+from anton_notebook.widget.protocol import NONE, Known, Message, clean, unpack
+from anton_notebook.widget.stream import Sender, Stream
 
 
 class Page:

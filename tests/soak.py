@@ -29,7 +29,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.widget.fakes import Client, Wire
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook.request import Response, Usage
-from anton_notebook.rerun.answers import Answers, Entry, Kept
+from anton_notebook.experiments.rerun.answer_cache import Answers, Entry, Kept
+from anton_notebook.model.request import Response, Usage
 
 RESPONSE = Response(
     "Gr\u00fc\u00dfe \x00 \U0001f600",

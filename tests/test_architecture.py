@@ -35,54 +35,34 @@ TOOLS = {"numpy", "msgspec"}
 
 HOUSE = {
     "errors": Room(),
-    "shown": Room(),
-    "request": Room("errors shown"),
-    "span": Room("errors"),
-    "store": Room("span errors"),
-    "sources": Room("span store request errors"),
-    "sources.watch": Room("span store request errors sources", "watchdog"),
-    "pricing": Room("span errors", "genai_prices"),
-    "tables": Room("store span request pricing compare stats errors", "pandas"),
-    "tables.plots": Room("store span request pricing compare stats errors tables", "pandas matplotlib"),
-    "notes": Room("span store sources.writer errors"),
-    "api": Room("notes shown store span request redact sources tables pricing errors"),
-    "llm": Room("request errors"),
-    "llm.anthropic": Room("request errors llm", "anthropic"),
-    "llm.openai": Room("request errors llm", "openai"),
-    "rerun": Room("shown request span store llm pricing compare stats tables sources.writer errors"),
-    "compare": Room("request span errors", "rapidfuzz"),
-    "stats": Room("request span errors"),
-    "checkpoints": Room("request span store llm rerun compare stats tables sources.writer api errors"),
-    "replay": Room("shown request span store llm rerun compare stats tables sources.writer errors checkpoints gateway"),
-    "quoting": Room("rerun replay checkpoints errors"),
-    "gateway": Room("llm request sources.writer errors", "tornado"),
-    "tracing": Room("request sources.writer sources.home errors"),
-    "keeping": Room("checkpoints sources.home tables", "pandas"),
-    "redact": Room("span store"),
-    "picture": Room("span store"),
-    "archive": Room("tables api errors", "dask distributed fsspec pyarrow pandas"),
-    "protocol": Room("span store"),
-    "bundle": Room("errors"),
-    "watching": Room("span api errors", "IPython"),
-    "finding": Room("span store api errors"),
-    "aligning": Room("span store api errors"),
-    "conversation": Room("span store api details errors"),
-    "asking": Room("span store api details conversation finding aligning compare widget errors"),
-    "details": Room("span store pricing api errors"),
-    "forking": Room("span api details llm checkpoints rerun replay tables errors"),
-    "trying": Room("span api details llm request rerun tables errors"),
+    "model": Room("errors"),
+    "redact": Room("model store errors"),
+    "store": Room("model errors"),
+    "sources": Room("model store errors"),
+    "sources.watcher": Room("model store sources errors", "watchdog"),
+    "pricing": Room("model errors", "genai_prices"),
+    "tables": Room("model store pricing errors", "pandas"),
+    "tables.plots": Room("model store pricing tables errors", "pandas matplotlib"),
+    "api": Room("model store sources tables pricing redact archive.parquet_dataset errors"),
+    "archive": Room(
+        "model store sources tables api pricing errors", "dask distributed fsspec pyarrow deltalake pandas"
+    ),
+    "llm": Room("model errors"),
+    "llm.anthropic": Room("model llm errors", "anthropic"),
+    "llm.openai": Room("model llm errors", "openai"),
+    "capture": Room("model llm sources.writer sources.home errors", "tornado"),
+    "experiments": Room("model store sources.writer sources.home api llm capture tables pricing errors", "pandas"),
+    "experiments.compare": Room("model store api errors", "rapidfuzz"),
+    "render": Room("model store errors"),
     "widget": Room(
-        "protocol store api bundle watching finding aligning asking details trying forking sources.live rerun replay picture redact errors",
+        "model store sources.follower api experiments llm pricing render redact tables errors",
         "anywidget ipywidgets traitlets IPython",
     ),
-    "dashboard": Room("widget bundle protocol api errors span tables checkpoints rerun replay", "tornado comm pandas"),
+    "dashboard": Room(ANY, "tornado comm pandas"),
     "simulate": Room(ANY),
     "cli": Room(ANY, "jupyter_client nbformat"),
-    "__init__": Room(ANY),
+    "__init__": Room(ANY, "lazy_loader"),
 }
-
-PARTS = dict.fromkeys(("sync", "commands", "saving", "brushing", "shooting", "reloading"), "widget")
-"""Modules that are rooms of one part: they have its rights, and may import each other."""
 
 
 def files(folder: Path, *endings: str) -> list[Path]:
@@ -100,12 +80,12 @@ def module_of(path: Path) -> str:
 
 
 def part_of(module: str) -> str:
-    top = module.split(".")[0]
-    return PARTS.get(top, top)
+    return module.split(".")[0]
 
 
 def room_of(module: str) -> Room | None:
-    return HOUSE.get(module) or HOUSE.get(part_of(module))
+    parents = [module.rsplit(".", n)[0] for n in range(module.count(".") + 1)]
+    return next((HOUSE[name] for name in parents if name in HOUSE), None)
 
 
 def imports(tree: ast.AST, module: str) -> Iterator[tuple[int, str]]:
@@ -121,7 +101,7 @@ def imports(tree: ast.AST, module: str) -> Iterator[tuple[int, str]]:
 
 
 def own_name(full: str) -> str | None:
-    """`sources.live` for `anton_notebook.sources.live.follow`; None for what is not ours."""
+    """`sources.follower` for `anton_notebook.sources.follower.follow`; None for what is not ours."""
     parts = full.split(".")
     if parts[0] != NAME:
         return None
@@ -183,17 +163,17 @@ def test_every_module_imports_what_the_design_allows(path: Path) -> None:
         ("errors", "import numpy", 1),
         ("errors", "import json, re", 0),
         ("store", "import pandas as pd", 1),
-        ("store.core", "from anton_notebook.tables import build", 1),
-        ("store.core", "from anton_notebook.store import figures", 0),
+        ("store.store", "from anton_notebook.tables import build", 1),
+        ("store.store", "from anton_notebook.store import aggregates", 0),
         ("sources.tail", "import watchdog.events", 1),
-        ("sources.watch", "import watchdog.events", 0),
-        ("rerun", "from anton_notebook.sources.writer import create", 0),
-        ("rerun", "from anton_notebook.sources import Reader", 1),
-        ("rerun", "def late():\n    import anthropic", 1),
-        ("widget", "from anton_notebook.sources.live import follow", 0),
+        ("sources.watcher", "import watchdog.events", 0),
+        ("experiments.rerun", "from anton_notebook.sources.writer import create", 0),
+        ("experiments.rerun", "from anton_notebook.sources.reader import Reader", 1),
+        ("experiments.rerun", "def late():\n    import anthropic", 1),
+        ("widget", "from anton_notebook.sources.follower import follow", 0),
         ("widget", "from anton_notebook.sources.tail import Tail", 1),
-        ("sync", "from anton_notebook import widget, protocol", 0),
-        ("gateway", "import requests", 1),
+        ("widget.stream", "from anton_notebook.widget import protocol", 0),
+        ("capture.gateway", "import requests", 1),
         ("brand_new", "", 1),
         ("cli.demo", "from anton_notebook import api, store", 0),
         ("tables", "import anton_notebook", 1),

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook import pricing
+from anton_notebook.archive import parquet_dataset
 from anton_notebook.errors import ArchiveError, NotATrace, PathNotFound
-from anton_notebook.tables import dataset
 from tests.test_frames import call, tool
 
 BYS: list[Any] = ["agent", ["model", "hour"], "phase", "tool", "run", "kind", "name", []]
@@ -246,10 +246,10 @@ def test_only_what_is_new_is_written_and_doing_it_again_changes_nothing(tmp_path
     (tmp_path / "t.jsonl").write_text("\n".join(early) + "\n")
     traces = anb.read_traces(tmp_path)
     assert traces.to_parquet(archive) == len(traces.spans_df()) > 0
-    before, listed = parts(archive), (archive / dataset.LIST).stat().st_mtime_ns
+    before, listed = parts(archive), (archive / parquet_dataset.LIST).stat().st_mtime_ns
     assert sorted({name.split("/")[0] for name in before}) == ["day=2026-01-01", "day=2026-01-02", "day=2026-01-03"]
     assert traces.to_parquet(archive) == 0 and anb.read_traces(tmp_path).to_parquet(archive) == 0
-    assert parts(archive) == before and (archive / dataset.LIST).stat().st_mtime_ns == listed
+    assert parts(archive) == before and (archive / parquet_dataset.LIST).stat().st_mtime_ns == listed
     with (tmp_path / "t.jsonl").open("a") as file:
         file.write("\n".join(line for line in lines if '"run8"' in line) + "\n")
     traces.refresh()
@@ -312,7 +312,7 @@ def test_spans_whose_run_was_found_later_are_not_there_twice(corpus: Path, tmp_p
 
 
 def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "MOST_PARTS", 4)
+    monkeypatch.setattr(parquet_dataset, "MOST_PARTS", 4)
     path, archive = tmp_path / "t.jsonl", tmp_path / "archive"
     path.write_text("")
     traces = anb.read_traces(path)
@@ -326,7 +326,7 @@ def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_large_day_is_read_in_pieces_of_whole_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "MOST_ROWS", 50)
+    monkeypatch.setattr(parquet_dataset, "MOST_ROWS", 50)
     path, archive = tmp_path / "t.jsonl", tmp_path / "archive"
     lines = [line.replace("2026-01-02", "2026-01-01").replace("2026-01-03", "2026-01-01") for line in lines_of(12)]
     path.write_text("\n".join(line for line in lines if '.19"' not in line) + "\n")
@@ -385,7 +385,7 @@ def test_a_crash_at_any_moment_leaves_the_archive_as_it_was_or_as_it_is_to_be(
         same(found, after if len(found) == len(after) else before)
         later.to_parquet(archive)  # the next writer brings it to its end, and takes away what was left
         same(ordered(anb.scan(archive).compute(scheduler="sync")), after)
-        assert set(parts(archive)) == {part.file for part in dataset._listed(archive)} and not list(
+        assert set(parts(archive)) == {part.file for part in parquet_dataset._listed(archive)} and not list(
             archive.rglob("*.tmp")
         )
         if left[0] >= 0:
@@ -402,7 +402,7 @@ def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
             "no part",
         ),
     ):
-        (tmp_path / dataset.LIST).write_text(text)
+        (tmp_path / parquet_dataset.LIST).write_text(text)
         with pytest.raises(ArchiveError, match=said):
             anb.scan(tmp_path)
 

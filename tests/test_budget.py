@@ -17,11 +17,11 @@ from servers.llm_server import Call, LlmServer, Reply
 import anton_notebook as anb
 from anton_notebook import pricing
 from anton_notebook.errors import BudgetError, CallFailed, MissingKey
+from anton_notebook.experiments.rerun import Budget, Sweep, arerun, plan, rerun
+from anton_notebook.experiments.rerun.budget import PICO, worst_case
+from anton_notebook.experiments.rerun.variants import plain_body
 from anton_notebook.llm import Exhausted, Policy
-from anton_notebook.request import Request, Response, Usage
-from anton_notebook.rerun import Budget, Sweep, arerun, plan, rerun
-from anton_notebook.rerun.budget import PICO, worst_case
-from anton_notebook.rerun.variants import plain_body
+from anton_notebook.model.request import Request, Response, Usage
 
 INPUT, OUTPUT = 2.5e-6, 10e-6  # gpt-4o, US dollars a token
 

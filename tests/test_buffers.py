@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from anton_notebook.tables.buffers import Buffer, time
+from anton_notebook.tables.column_buffer import Buffer, time
 
 ALPHABET = ["a", "b", "c", np.nan]
 

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anton_notebook.checkpoints import Store, Write, file
 from anton_notebook.errors import CheckpointError, NewerSchema
+from anton_notebook.experiments.checkpoints import Store, Write, file
 from tests.scale import many
 
 leaves = (

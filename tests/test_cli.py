@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from anton_notebook import cli
-from anton_notebook.cli import jupyter
+from anton_notebook.cli import _jupyterlab
 from anton_notebook.cli.demo import NOTEBOOK, examples
 from anton_notebook.simulate import TRACES
 
@@ -175,8 +175,10 @@ def test_a_taken_port_is_said_and_nothing_is_started(capsys: pytest.CaptureFixtu
 def test_without_jupyterlab_the_demo_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = jupyter.importlib.util.find_spec
-    monkeypatch.setattr(jupyter.importlib.util, "find_spec", lambda name: None if name == "jupyterlab" else found(name))
+    found = _jupyterlab.importlib.util.find_spec
+    monkeypatch.setattr(
+        _jupyterlab.importlib.util, "find_spec", lambda name: None if name == "jupyterlab" else found(name)
+    )
     assert cli.main(["demo", "--no-browser"]) == 1
     out = capsys.readouterr()
     assert 'pip install "anton-notebook[demo]"' in out.err

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anton_notebook.compare import changes, compare, edits, json_in, show_diff, similarity, tool_differences
-from anton_notebook.tables.experiments import rerun_frame
+from anton_notebook.experiments.compare import changes, compare, edits, json_in, show_diff, similarity, tool_differences
+from anton_notebook.experiments.verdict import rerun_frame
 
 texts = st.text(st.sampled_from("ab c.\n{}\"'<&\u2028\U0001f600"), max_size=40)
 values = st.recursive(

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from spans_by_hand import DAY, SPANS, spans
 
 from anton_notebook import pricing
-from anton_notebook.span import NAT
+from anton_notebook.model.span import NAT
+from anton_notebook.tables.cost_aggregates import combined, part_of
 from anton_notebook.tables.costs import COLUMNS, EMPTY, costs, finished
-from anton_notebook.tables.declared import KEY
-from anton_notebook.tables.groups import grouped
-from anton_notebook.tables.parts import combined, part_of
+from anton_notebook.tables.grouping import grouped
 from anton_notebook.tables.phases import with_phases
 from anton_notebook.tables.quantiles import quantiles
+from anton_notebook.tables.schema import KEY
 
 SONNET = {"provider": "claude", "model": "claude-sonnet-4-20250514"}
 MINI = {"provider": "openai", "model": "gpt-4o-mini"}

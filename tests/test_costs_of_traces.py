@@ -13,9 +13,9 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook import pricing
+from anton_notebook.tables.cost_analysis import cheapest, cost_timeline, price_check
 from anton_notebook.tables.costs import costs
-from anton_notebook.tables.declared import KEY
-from anton_notebook.tables.spending import cheapest, cost_timeline, price_check
+from anton_notebook.tables.schema import KEY
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "anton-jsonl"
 

@@ -17,11 +17,11 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from anton_notebook import bundle
 from anton_notebook.cli import dashboard, main
 from anton_notebook.dashboard import Dashboard
 from anton_notebook.errors import TraceNotFound
-from anton_notebook.protocol import frame
+from anton_notebook.widget import bundle
+from anton_notebook.widget.protocol import frame
 from tests.conftest import ROOT
 from tests.servers.llm_server import LlmServer
 from tests.test_live import eventually
@@ -221,7 +221,7 @@ def test_a_request_that_fails_is_logged_without_its_token(
     def broken(*given: Any) -> None:
         raise OverflowError("on purpose")
 
-    monkeypatch.setattr("anton_notebook.dashboard.records.stats", broken)
+    monkeypatch.setattr("anton_notebook.dashboard.serializers.stats", broken)
     token = served.made.gate.token
     assert served.ask("GET", f"/api/stats?token={token}", token=None)[0] == 500
     eventually(lambda: "on purpose" in caplog.text)

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 import anton_notebook as anb
-from anton_notebook import errors, keeping
-from anton_notebook.api import found
-from anton_notebook.checkpoints import listing
+from anton_notebook import errors
+from anton_notebook.api import inventory
 from anton_notebook.cli import COMMANDS
+from anton_notebook.experiments import branches, frames, verdict
+from anton_notebook.experiments.checkpoints import frame as listing
 from anton_notebook.simulate import TRACES, plan, play
-from anton_notebook.tables import experiments, replays
 from tests.conftest import ROOT
 from tests.servers.llm_server import LlmServer
 from tests.test_readme import checked_command
@@ -89,7 +89,7 @@ def test_every_block_of_the_pages_runs_in_a_folder_where_agents_have_worked(tmp_
         folder.mkdir(parents=True)
         play([event._replace(at=0) for event in plan(seed=3, agents=3, spans=40)], folder / TRACES)
         book.append((source.stem, blocks(source, "python")))
-    assert sum(len(found) for _, found in book) > 40
+    assert sum(len(inventory) for _, inventory in book) > 40
     (tmp_path / "book.json").write_text(json.dumps(book))
     (tmp_path / "run.py").write_text(RUN)
     with LlmServer() as server:
@@ -143,7 +143,7 @@ def test_every_public_name_is_documented_with_how_it_is_called_and_its_source(pa
 
 def test_every_column_of_the_other_frames_is_explained() -> None:
     text = (ROOT / "examples" / "docs" / "frames.md").read_text()
-    declared = (experiments.RERUN, experiments.VERDICT, replays.REPLAY, listing.COLUMNS, keeping.CLEANED, found.SOURCES)
+    declared = (verdict.RERUN, verdict.VERDICT, frames.REPLAY, listing.COLUMNS, branches.CLEANED, inventory.SOURCES)
     heads = re.split(r"^## ", text, flags=re.M)[1:]
     assert len(heads) == len(declared)
     for names, part in zip(declared, heads, strict=True):
@@ -171,9 +171,9 @@ def test_every_example_of_a_docstring_is_true(tmp_path: Path, monkeypatch: pytes
     tried = 0
     for module in pkgutil.walk_packages(anb.__path__, "anton_notebook."):
         if not module.name.endswith("__main__"):
-            found = doctest.testmod(importlib.import_module(module.name), optionflags=doctest.ELLIPSIS)
-            assert found.failed == 0, module.name
-            tried += found.attempted
+            inventory = doctest.testmod(importlib.import_module(module.name), optionflags=doctest.ELLIPSIS)
+            assert inventory.failed == 0, module.name
+            tried += inventory.attempted
     assert tried > 130
 
 

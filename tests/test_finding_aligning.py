@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.aligning import align
 from anton_notebook.api import Traces
-from anton_notebook.finding import Search, Searches
+from anton_notebook.experiments.compare.trace_diff import align
+from anton_notebook.widget.text_search import Search, SearchManager
 from tests import pages
 
 
@@ -41,7 +41,7 @@ def test_a_text_is_found_wherever_it_was_recorded_in_any_case(tmp_path: Path) ->
         line("escaped", response='Stra\u00dfe \u2028 \\ "quoted"'),
         line("none", response="hay"),
     ) as traces:
-        searches = Searches(traces)
+        searches = SearchManager(traces)
 
         def found(text: str) -> set[str]:
             search = searches.start(text, (0,))
@@ -60,7 +60,7 @@ def test_a_text_is_found_wherever_it_was_recorded_in_any_case(tmp_path: Path) ->
 
 def test_a_search_says_how_far_it_is_and_stops(tmp_path: Path) -> None:
     with read(tmp_path / "a.jsonl", *(line(f"s{i}", response="hay " * 2000) for i in range(3000))) as traces:
-        searches = Searches(traces)
+        searches = SearchManager(traces)
         search = searches.start("needle", (0,))
         until = time.monotonic() + 10
         while not search.looked and time.monotonic() < until:

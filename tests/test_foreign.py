@@ -41,7 +41,7 @@ def test_a_file_that_cannot_hold_lines_is_told_once_and_beside_others_loses_noth
     assert len(traces.spans_df(kind="llm")) == 1
     traces.refresh()
     assert len(traces.problems_df()) == 1
-    kinds = anb.sources(tmp_path).set_index("source")["kind"]
+    kinds = anb.list_sources(tmp_path).set_index("source")["kind"]
     assert kinds[str(file)] == "foreign" and kinds[str(tmp_path / "good.jsonl")] == "jsonl"
 
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import anton_notebook as anb
 from anton_notebook import pricing
 from anton_notebook.errors import BodyUnavailable, UnknownColumn, Unreadable
-from anton_notebook.tables import kept, own
-from anton_notebook.tables.asked import moment
+from anton_notebook.tables import body_cache, user_columns
+from anton_notebook.tables.filters import moment
 
 FRAMES = ("spans", "runs", "messages", "tool_calls", "problems")
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -59,12 +59,12 @@ def tool(span: str, at: str, **more: Any) -> dict[str, Any]:
         "result": "found",
         "success": True,
     }
-    kept = {
+    body_cache = {
         key: value
         for key, value in call(span, at).items()
         if key not in ("model", "provider", "tokens", "messages", "response")
     }
-    return {**kept, **only, **more}
+    return {**body_cache, **only, **more}
 
 
 LINES = [
@@ -88,7 +88,7 @@ def _as_bundled() -> Iterator[None]:
     yield
     pricing.reset_prices()
     for frame in FRAMES:
-        for column in own.own_columns(frame):
+        for column in user_columns.own_columns(frame):
             anb.remove_column(column.name, frame=frame)
 
 
@@ -240,7 +240,7 @@ def test_messages_and_tool_calls_cost_what_was_appended(folder: Path, monkeypatc
         pd.testing.assert_frame_equal(traces.messages_df(), whole.messages_df())
         pd.testing.assert_frame_equal(traces.tool_calls_df(), whole.tool_calls_df())
     # What is more than a few bytes is held only by the frame that has it; light columns and one run's rows need no text again.
-    monkeypatch.setattr(kept, "FEW", -1)
+    monkeypatch.setattr(body_cache, "FEW", -1)
     messages = traces.messages_df()
     assert reads(lambda: traces.messages_df(kind="llm")) == 0
     del messages

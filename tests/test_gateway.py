@@ -19,9 +19,9 @@ from agents_by_hand import PROGRAM, answer, record, repository
 from servers.llm_server import Call, LlmServer, Reply
 
 import anton_notebook as anb
-from anton_notebook.gateway import Gateway, Recorder
-from anton_notebook.gateway.apis import CHAT, MESSAGES, RESPONSES, response_of
-from anton_notebook.gateway.streams import assembled, streamed
+from anton_notebook.capture.gateway import Gateway, Recorder
+from anton_notebook.capture.gateway.sse_assembly import assembled, streamed
+from anton_notebook.capture.gateway.wire_formats import CHAT, MESSAGES, RESPONSES, response_of
 
 KEYS = ("sk-ant-canary-0123456789", "sk-proj-canary-9876543210")
 ASK: dict[str, Any] = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
@@ -297,7 +297,7 @@ def test_the_responses_api_is_understood_and_its_streams_are_what_the_sdk_reads(
 
     class Recorded:
         def decide(self, api: str, body: dict[str, Any]) -> Any:
-            from anton_notebook.gateway.server import Decision
+            from anton_notebook.capture.gateway.proxy_handler import Decision
 
             return Decision(body, RESPONSE)
 

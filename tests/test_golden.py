@@ -17,7 +17,7 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook import pricing
-from anton_notebook.sources.estimate import estimate
+from anton_notebook.sources.token_estimate import estimate
 
 PRICES = {
     "gpt-4o": (2.5, 10),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook.sources.live import Live, follow
+from anton_notebook.sources.follower import Follower, follow
 
 PATIENCE = 5.0
 
@@ -113,7 +113,7 @@ def test_a_dropped_reader_ends_its_thread(tmp_path: Path) -> None:
 
 def test_close_is_quick_idempotent_and_allowed_everywhere(tmp_path: Path) -> None:
     class Closes(Counter):
-        live: Live | None = None
+        live: Follower | None = None
 
         def scan(self, changed: Collection[str] | None = None) -> bool:
             if self.live is not None:
@@ -187,7 +187,7 @@ def test_a_fork_neither_hangs_nor_disturbs_its_parent(tmp_path: Path) -> None:
 
 def test_the_interpreter_ends_with_a_thread_still_following(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom anton_notebook.sources.live import follow\n"
+        "import sys\nfrom anton_notebook.sources.follower import follow\n"
         "class R:\n    def scan(self, changed=None): return False\n"
         f"    def watch_roots(self): return [({str(tmp_path)!r}, False)]\n"
         "r = R()\nlive = follow(r)\nprint('on')\n"

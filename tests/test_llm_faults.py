@@ -14,12 +14,12 @@ import pytest
 from servers.llm_server import FAULTS, Call, LlmServer, Reply
 
 from anton_notebook import llm
+from anton_notebook.capture.gateway import Gateway, Recorder
 from anton_notebook.errors import CallFailed, MissingKey, UnknownProvider
-from anton_notebook.gateway import Gateway, Recorder
+from anton_notebook.experiments.rerun import arerun, rerun
 from anton_notebook.llm import Policy
-from anton_notebook.llm.sdk import Sdk, retry_after
-from anton_notebook.request import Request
-from anton_notebook.rerun import arerun, rerun
+from anton_notebook.llm.sdk_provider import Sdk, retry_after
+from anton_notebook.model.request import Request
 
 TIMEOUT = 4.0
 SAYS = {

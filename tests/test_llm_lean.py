@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from anton_notebook import llm
-from anton_notebook.request import Request
-from anton_notebook.rerun import rerun
+from anton_notebook.experiments.rerun import rerun
+from anton_notebook.model.request import Request
 from tests.servers.llm_server import LlmServer
 
 PROVIDERS = {"anthropic": llm.Anthropic, "openai": llm.OpenAI}

@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 
 import anton_notebook as anb
+from anton_notebook.api.annotation_db import Notes
 from anton_notebook.errors import NoteError
-from anton_notebook.notes import Notes
-from anton_notebook.protocol import Encoder, Known, Scope
-from anton_notebook.span import MARKS
+from anton_notebook.model.span import MARKS
 from anton_notebook.store import Note
+from anton_notebook.widget.protocol import Encoder, Known, Scope
 
 SECRET = "sk-ant-api03-" + "a1B2" * 20
 

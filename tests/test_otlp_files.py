@@ -19,9 +19,11 @@ from otlp_by_hand import DATA, line, one_call, read_at_once, tracer_into, wire_s
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace
-from anton_notebook.sources import Reader, otlp, otlp_family
-from anton_notebook.sources.folders import Folder
-from anton_notebook.span import Flag
+from anton_notebook.model.span import Flag
+from anton_notebook.sources.otlp import file as otlp
+from anton_notebook.sources.otlp import run_grouping
+from anton_notebook.sources.reader import Reader
+from anton_notebook.sources.trace_folders import Folder
 from anton_notebook.store import Store
 
 
@@ -415,7 +417,7 @@ def test_exports_in_a_folder_are_found_by_what_they_hold_and_other_json_is_left_
     traces = anb.read_traces(tmp_path)
     wanted = {trace.trace_id for path in ("export.json", "lines.jsonl") for trace in anb.read_traces(folder / path)}
     assert {trace.trace_id for trace in traces} == wanted and len(traces.problems_df()) == 0
-    found = anb.sources(traces)
+    found = anb.list_sources(traces)
     assert found["source"].tolist() == [str(folder / "export.json"), str(folder / "lines.jsonl")]
     assert found["kind"].tolist() == ["otlp", "otlp"] and (found["spans"] > 0).all()
 
@@ -430,7 +432,7 @@ def test_a_folder_of_nothing_but_foreign_json_holds_no_traces(tmp_path: Path) ->
         anb.read_traces(tmp_path)
     (tmp_path / "a.jsonl").write_bytes(WHOLE[0])
     traces = anb.read_traces(tmp_path)
-    assert len(traces) == 1 and anb.sources(traces)["source"].tolist() == [str(tmp_path / "a.jsonl")]
+    assert len(traces) == 1 and anb.list_sources(traces)["source"].tolist() == [str(tmp_path / "a.jsonl")]
     assert not traces.reader.scan({str(tmp_path / "pipe.json"), str(tmp_path / "package.json")})
 
 
@@ -483,7 +485,7 @@ def test_a_run_without_its_first_span_runs_until_that_comes_or_nothing_more_does
             assert traces.live is not None and traces.live.caught_up()
             (run,) = traces
             assert run.status == "running" and run.figures["end"] is None and len(run.spans) >= 1
-            monkeypatch.setattr(otlp_family, "QUIET", -1)
+            monkeypatch.setattr(run_grouping, "QUIET", -1)
             assert traces.live.caught_up()
             assert run.status == "ok" and run.figures["end"] is not None  # whoever wrote it was killed
             monkeypatch.undo()

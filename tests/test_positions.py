@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anton_notebook.picture.folds import LIKE, Folds
-from anton_notebook.picture.layout import Layout
-from anton_notebook.picture.scale import Spans
+from anton_notebook.render.collapse import LIKE, Folds
+from anton_notebook.render.layout import Layout
+from anton_notebook.render.scale import Spans
 
 CASES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "data" / "positions.json").read_text())
 NONE = 2**32 - 1  # tokens that are unknown, on the wire

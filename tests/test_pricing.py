@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anton_notebook import pricing
-from anton_notebook.span import NAT
+from anton_notebook.model.span import NAT
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.details import details
-from anton_notebook.sources import joins
-from anton_notebook.sources.joins import words
-from anton_notebook.sources.progress import Progress
+from anton_notebook.sources.anton import join_progress
+from anton_notebook.sources.anton.join_progress import words
+from anton_notebook.sources.anton.repo_files import Progress
+from anton_notebook.widget.details import details
 from tests.proxies import BEGIN, Proxy, run_of, system, user
 
 SECOND = 1_000_000
@@ -181,7 +181,7 @@ def test_a_file_that_says_running_for_ever_is_not_believed(
     assert run.status == "ok" and run.figures["progress"] == "stopped, phase 1 of 2, 1 of 4 subtasks"
     (phase,) = run.figures["phases"]
     assert run.figures["end"] is not None and phase[1:] == (run.figures["end"], "phase 1 of 2", "stopped")
-    monkeypatch.setattr(joins, "FRESH", 1 << 62)
+    monkeypatch.setattr(join_progress, "FRESH", 1 << 62)
     assert anb.read_traces(tmp_path)["task-1"].status == "running"
 
 
@@ -215,7 +215,7 @@ def test_half_written_and_odd_files_are_no_harm(proxy: Proxy, tmp_path: Path) ->
     assert folder.knowledge is not None and folder.knowledge.modules[0].name == "api"
     os.remove(path)
     traces.refresh()
-    assert anb.sources(traces)["kind"].tolist().count("anton") == 1
+    assert anb.list_sources(traces)["kind"].tolist().count("anton") == 1
 
 
 def test_an_agent_s_module_is_what_the_repository_s_knowledge_says(proxy: Proxy, tmp_path: Path) -> None:

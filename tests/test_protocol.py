@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anton_notebook.protocol import COLUMNS, ROOM, SPAN_BYTES, Encoder, Known, Message, Scope, clean, unpack
-from anton_notebook.span import NAT
+from anton_notebook.model.span import NAT
 from anton_notebook.store import Store
-from anton_notebook.sync import Stream
+from anton_notebook.widget.protocol import COLUMNS, ROOM, SPAN_BYTES, Encoder, Known, Message, Scope, clean, unpack
+from anton_notebook.widget.stream import Stream
 from tests.pages import STATUS, Hand, Page, expected, pump_all, put, settle
 
 

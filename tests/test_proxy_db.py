@@ -20,9 +20,9 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace
-from anton_notebook.sources import proxy_db, proxy_runs, sqlite_file
-from anton_notebook.sources.beside import default_database
-from anton_notebook.sources.sqlite_file import HOLD, SqliteFile
+from anton_notebook.sources.anton.discovery import default_database
+from anton_notebook.sources.proxy import database, run_builder, sqlite_reader
+from anton_notebook.sources.proxy.sqlite_reader import HOLD, SqliteFile
 from tests.canonical import state
 from tests.conftest import ROOT
 from tests.proxies import BEGIN, SCHEMA, Proxy, called, run_of, system, user
@@ -239,7 +239,7 @@ def test_a_running_call_ends_fails_or_is_given_up(proxy: Proxy, monkeypatch: pyt
     spans = [traces.span(call) for call in begun]
     assert [s.status for s in spans] == ["ok", "error", "running"]
     assert spans[0].duration_ms == 500.0 and spans[0].input_tokens == 100 and spans[1].error == "overloaded"
-    monkeypatch.setattr(proxy_runs, "QUIET", -1.0)
+    monkeypatch.setattr(run_builder, "QUIET", -1.0)
     time.sleep(0.3)
     traces.refresh()
     lost = traces.span(begun[2])
@@ -379,7 +379,7 @@ def test_a_database_that_cannot_be_read_is_named_and_the_others_open(tmp_path: P
     assert len(told) == 1 and WRONG[how] in told.iloc[0]
     traces.refresh()
     assert len(traces.problems_df()) == len(problems)  # said once
-    listed = anb.sources(traces).set_index("source")
+    listed = anb.list_sources(traces).set_index("source")
     assert listed.loc[str(bad), "problems"] == 1 and listed.loc[str(good.path), "spans"] == 1
 
 
@@ -419,7 +419,7 @@ def test_a_lone_file_that_is_no_proxy_s_database_is_refused(tmp_path: Path, how:
 def test_a_locked_database_is_said_to_be_and_read_when_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxy_db, "FIRST", 0.1)
+    monkeypatch.setattr(database, "FIRST", 0.1)
     proxy = Proxy(tmp_path / "p.db")
     call = proxy.call([system("api"), user("go")])
     proxy.db.execute("BEGIN EXCLUSIVE")
@@ -443,7 +443,7 @@ os.kill(os.getpid(), 9)
 def test_what_a_killed_writer_left_is_never_shown_as_if_it_were_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxy_db, "FIRST", 3600.0)  # it is of no use to wait
+    monkeypatch.setattr(database, "FIRST", 3600.0)  # it is of no use to wait
     proxy = Proxy(tmp_path / "p.db")
     calls = [proxy.call([system("api"), user(f"go {i} " + "x" * 3000)], at=i) for i in range(100)]
     proxy.close()
@@ -540,7 +540,7 @@ def test_a_repository_finds_its_own_tasks_in_the_user_s_database(tmp_path: Path,
     traces = anb.read_traces(repo)
     assert [trace.trace_id for trace in traces] == ["t", "mine"] or {t.trace_id for t in traces} == {"t", "mine"}
     assert "3 tasks in" in repr(traces) and "all_repositories=True" in repr(traces) and len(traces.problems_df()) == 0
-    assert anb.sources(traces).set_index("source").loc[str(proxy.path), "left_out"] == 3
+    assert anb.list_sources(traces).set_index("source").loc[str(proxy.path), "left_out"] == 3
     assert not traces.refresh()
     everything = anb.read_traces(repo, all_repositories=True)
     assert len(everything) == 5 and "left out" not in repr(everything) and everything.span(alone).kind == "llm"
@@ -705,7 +705,7 @@ def test_a_first_reading_of_much_holds_no_writer_up(tmp_path: Path, monkeypatch:
 
 def holds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """For how many seconds of work each statement on a proxy's database is open from now on, from its first step to its end."""
-    begun, out = sqlite_file._begun, list[float]()
+    begun, out = sqlite_reader._begun, list[float]()
 
     class Timed:
         def __init__(self, *given: Any) -> None:
@@ -723,7 +723,7 @@ def holds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             self.cursor.close()
             out.append(time.thread_time() - self.began)
 
-    monkeypatch.setattr(sqlite_file, "_begun", Timed)
+    monkeypatch.setattr(sqlite_reader, "_begun", Timed)
     return out
 
 
@@ -735,7 +735,7 @@ def test_a_machine_that_stands_still_within_each_statement_changes_nothing(
     usual = state(anb.read_traces(proxy.path).store)
     clock = itertools.count()
     stopped = types.SimpleNamespace(**vars(time) | {"perf_counter": lambda: float(next(clock))})
-    monkeypatch.setattr(sqlite_file, "time", stopped)
+    monkeypatch.setattr(sqlite_reader, "time", stopped)
     assert state(anb.read_traces(proxy.path).store) == usual
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace, PathNotFound
-from anton_notebook.sources import Reader
-from anton_notebook.sources.held import Batch
-from anton_notebook.sources.times import parse_time, parse_times
+from anton_notebook.sources.anton.line_batch import Batch
+from anton_notebook.sources.reader import Reader
+from anton_notebook.sources.timestamps import parse_time, parse_times
 from anton_notebook.store import Store
 from anton_notebook.tables import PROBLEMS, RUNS, SPANS
 from tests.canonical import state

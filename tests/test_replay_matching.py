@@ -13,10 +13,10 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import ReplayDivergence, ReplayError
-from anton_notebook.replay.matching import Matcher
-from anton_notebook.replay.program import FromRecording
-from anton_notebook.replay.workdir import Copy, swapped
-from anton_notebook.request import Request
+from anton_notebook.experiments.replay.program.request_matching import Matcher
+from anton_notebook.experiments.replay.program.runner import FromRecording
+from anton_notebook.experiments.replay.program.workdir import Copy, swapped
+from anton_notebook.model.request import Request
 
 
 def talks(dice: random.Random, folder: Path) -> None:

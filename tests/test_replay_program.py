@@ -17,9 +17,9 @@ from servers.llm_server import LlmServer
 
 import anton_notebook as anb
 from anton_notebook.errors import ReplayDivergence, ReplayError
-from anton_notebook.replay.matching import PRESETS, Rules, first_difference
-from anton_notebook.replay.program import replay_program
-from anton_notebook.replay.workdir import copy_of
+from anton_notebook.experiments.replay.program.request_matching import PRESETS, Rules, first_difference
+from anton_notebook.experiments.replay.program.runner import replay_program
+from anton_notebook.experiments.replay.program.workdir import copy_of
 
 COMMAND = [sys.executable, str(PROGRAM), "Add a cache"]
 

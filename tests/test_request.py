@@ -11,7 +11,7 @@ import pytest
 import anton_notebook as anb
 from anton_notebook import llm
 from anton_notebook.errors import NotRerunnable
-from anton_notebook.request import Request, Response, Usage, provider_of
+from anton_notebook.model.request import Request, Response, Usage, provider_of
 
 USER = {"role": "user", "content": "Hi"}
 

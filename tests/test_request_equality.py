@@ -12,8 +12,8 @@ import pytest
 from servers.llm_server import Call, LlmServer
 
 import anton_notebook as anb
-from anton_notebook.request import Request
-from anton_notebook.rerun import rerun
+from anton_notebook.experiments.rerun import rerun
+from anton_notebook.model.request import Request
 
 OURS = {"stream", "stream_options"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -24,13 +24,13 @@ from servers.llm_server import Call, LlmServer, Reply
 import anton_notebook as anb
 from anton_notebook import llm
 from anton_notebook.errors import BudgetError, NotRerunnable, TranslationError, UnknownProvider
+from anton_notebook.experiments.rerun import Sweep, arerun, plan, quote, rerun
+from anton_notebook.experiments.rerun.event_loop import NAME
+from anton_notebook.experiments.rerun.progress import Progress
+from anton_notebook.experiments.verdict import RERUN, rerun_frame
 from anton_notebook.llm import Scripted
-from anton_notebook.protocol import Encoder, Known, Scope
-from anton_notebook.request import Request, Response, Usage
-from anton_notebook.rerun import Sweep, arerun, plan, quote, rerun
-from anton_notebook.rerun.loop import NAME
-from anton_notebook.rerun.progress import Progress
-from anton_notebook.tables.experiments import RERUN, rerun_frame
+from anton_notebook.model.request import Request, Response, Usage
+from anton_notebook.widget.protocol import Encoder, Known, Scope
 
 LINE = {
     "timestamp": "2026-01-01T00:00:00Z", "agent_name": "module_api", "provider": "openai", "model": "gpt-4o", "trace_id": "run",
@@ -200,7 +200,7 @@ def test_interrupting_returns_what_was_done_within_a_second(server: LlmServer, f
 def test_scripts_without_a_loop_or_a_main_guard(server: LlmServer, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from anton_notebook.rerun import rerun\nfrom anton_notebook.request import Request\n"
+        "from anton_notebook.experiments.rerun import rerun\nfrom anton_notebook.model.request import Request\n"
         "df = rerun(Request('openai', 'gpt-4o', messages=[{'role': 'user', 'content': 'Hi'}]), n=2)\n"
         "print(df['response'].tolist())\n"
     )
@@ -214,7 +214,7 @@ def test_in_the_cells_of_a_kernel_waited_for_and_awaited(server: LlmServer, tmp_
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     given = "Request('openai', 'gpt-4o', messages=[{'role': 'user', 'content': 'Hi'}])"
     cells = [
-        f"from anton_notebook.request import Request\nfrom anton_notebook.rerun import arerun, rerun\nrequest = {given}",
+        f"from anton_notebook.model.request import Request\nfrom anton_notebook.experiments.rerun import arerun, rerun\nrequest = {given}",
         "df = rerun(request, n=3)\nprint(df['response'].tolist())",
         "df = await arerun(request, n=2)\nprint(df['error'].isna().all())",
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.replay import plan
+from anton_notebook.experiments.replay import plan
 from tests.pages import line
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&"

@@ -10,10 +10,10 @@ import pytest
 from spans_by_hand import DAY, messages, spans
 
 from anton_notebook import pricing
+from anton_notebook.tables.cost_analysis import cheapest, cost_timeline, price_check
 from anton_notebook.tables.costs import EMPTY
-from anton_notebook.tables.declared import KEY
 from anton_notebook.tables.ledger import context_ledger
-from anton_notebook.tables.spending import cheapest, cost_timeline, price_check
+from anton_notebook.tables.schema import KEY
 
 OPUS = {"provider": "claude", "model": "claude-opus-4-1-20250805"}
 HAIKU = {"provider": "claude", "model": "claude-3-5-haiku-20241022"}

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 import anton_notebook as anb
 from anton_notebook import pricing
 from anton_notebook.errors import AmbiguousSpan, SpanNotFound
-from anton_notebook.sources import Reader
-from anton_notebook.store import Store, core, index, nodes, tree
+from anton_notebook.sources.reader import Reader
+from anton_notebook.store import Store, agent_nodes, hash_index, tree
+from anton_notebook.store import store as core
 from tests.canonical import state
 
 AGENTS = ("orchestrator", "module_api", "module_web", "", "writer")
@@ -97,10 +98,10 @@ def test_spans_whose_hashes_are_equal_are_told_apart(
     tmp = tmp_path_factory.mktemp("s")
     expected = state(read(tmp / "whole", parts))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (core, nodes, tree):
-            patch.setattr(module, "key_of", lambda span_id, trace: index.key_of(span_id, trace) & 1)
+        for module in (core, agent_nodes, tree):
+            patch.setattr(module, "key_of", lambda span_id, trace: hash_index.key_of(span_id, trace) & 1)
         for module in (core, tree):
-            patch.setattr(module, "keys_of", lambda raw, traces: index.keys_of(raw, traces) & np.uint64(1))
+            patch.setattr(module, "keys_of", lambda raw, traces: hash_index.keys_of(raw, traces) & np.uint64(1))
         store = read(tmp / "clashes", parts)
         assert state(store) == expected
         assert all(store.row(store.c.trace[row], store.ids[row]) == row for row in store.live_rows().tolist())
@@ -108,7 +109,7 @@ def test_spans_whose_hashes_are_equal_are_told_apart(
 
 def test_a_batch_is_taken_into_the_index_as_one_by_one() -> None:
     numbers = np.random.default_rng(3)
-    many, one, rows = index.HashIndex(), index.HashIndex(), 0
+    many, one, rows = hash_index.HashIndex(), hash_index.HashIndex(), 0
     for size in (1, 700, 3, 2000, 50):
         keys = numbers.integers(0, 3000, size).astype(np.uint64) << np.uint64(7)
         found, new = many.take(keys, rows)

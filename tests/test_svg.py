@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.picture import run_svg
+from anton_notebook.render import run_svg
 from tests.conftest import ROOT
 
 NS = "{http://www.w3.org/2000/svg}"

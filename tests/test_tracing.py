@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.request import Usage
+from anton_notebook.model.request import Usage
 from anton_notebook.sources import writer
 
 ASK = [{"role": "user", "content": "Hi"}]

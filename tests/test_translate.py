@@ -8,7 +8,7 @@ import pytest
 
 from anton_notebook.errors import TranslationError
 from anton_notebook.llm import translated
-from anton_notebook.request import Request
+from anton_notebook.model.request import Request
 
 PIXEL = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 LINK = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anton_notebook.sources import turns
-from anton_notebook.sources.turns import (
+from anton_notebook.sources.proxy import history_matching
+from anton_notebook.sources.proxy.history_matching import (
     Turns,
     agent_of,
     handed_on,
@@ -65,11 +65,11 @@ def expected(calls: list[tuple[int, list[Message]]], at: int, chosen: list[int])
 
 
 @pytest.mark.parametrize("style", STYLES)
-@given(calls=histories(), room=st.sampled_from([0, 200, turns.ROOM]))
+@given(calls=histories(), room=st.sampled_from([0, 200, history_matching.ROOM]))
 def test_a_call_continues_the_longest_history_it_begins_with(
     style: str, calls: list[tuple[int, list[Message]]], room: int
 ) -> None:
-    before, turns.ROOM = turns.ROOM, room
+    before, history_matching.ROOM = history_matching.ROOM, room
     try:
         finder, chosen = Turns(), list[int]()
         for i, (group, messages) in enumerate(calls):
@@ -81,7 +81,7 @@ def test_a_call_continues_the_longest_history_it_begins_with(
             assert messages_of(turn.new(raw))[0] == messages[known:]
             chosen.append(turn.previous)
     finally:
-        turns.ROOM = before
+        history_matching.ROOM = before
 
 
 def test_of_two_equal_histories_each_gets_one_of_the_two_next_turns() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from anton_notebook.stats import barnard, compare_samples, holm, more_runs, newcombe
-from anton_notebook.tables.experiments import VERDICT, verdict
+from anton_notebook.experiments.stats import barnard, compare_samples, holm, more_runs, newcombe
+from anton_notebook.experiments.verdict import VERDICT, verdict
 
 ROUNDS = 600
 

@@ -14,8 +14,8 @@ import pytest
 from watchdog.events import FileModifiedEvent, FileSystemEvent
 from watchdog.observers.api import BaseObserver
 
-from anton_notebook.sources import watch
-from anton_notebook.sources.watch import Watcher
+from anton_notebook.sources import watcher as watch
+from anton_notebook.sources.watcher import Watcher
 
 PATIENCE = 5.0
 

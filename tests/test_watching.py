@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import anton_notebook as anb
 from anton_notebook.api import Span, Traces
 from anton_notebook.errors import WatchError
-from anton_notebook.watching import COLUMNS, Condition, Watch
+from anton_notebook.widget.watchpoints import COLUMNS, Condition, Watch
 from tests.pages import line
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from anton_notebook.api.found import sources
+from anton_notebook.api.inventory import list_sources
 from anton_notebook.api.spans import Span, Trace
 from anton_notebook.api.traces import EXPERIMENTS, PathLike, Traces, open_traces, read_traces
 
-__all__ = ["EXPERIMENTS", "PathLike", "Span", "Trace", "Traces", "open_traces", "read_traces", "sources"]
+__all__ = ["EXPERIMENTS", "PathLike", "Span", "Trace", "Traces", "list_sources", "open_traces", "read_traces"]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from anton_notebook.errors import BodyUnavailable, NotRerunnable
-from anton_notebook.request import Request, Response
-from anton_notebook.shown import card
-from anton_notebook.span import LLM, NAT, Flag
+from anton_notebook.model.html_repr import html_facts
+from anton_notebook.model.request import Request, Response
+from anton_notebook.model.span import LLM, NAT, Flag
 from anton_notebook.store import RunFigures, TraceInfo, note_of
-from anton_notebook.tables.asked import Names, Since, named
+from anton_notebook.tables.filters import Names, Since, named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +186,7 @@ class Span:
         tokens = None
         if self.input_tokens is not None or self.output_tokens is not None:
             tokens = f"{self.input_tokens or 0:,} in, {self.output_tokens or 0:,} out"
-        return card(
+        return html_facts(
             self.name or self.kind,
             self.kind,
             {
@@ -287,7 +287,7 @@ class Trace:
 
     def _repr_html_(self) -> str:
         run, least = self.figures, "≥ " if self.figures["unpriced_calls"] else ""
-        return card(
+        return html_facts(
             self.name or self.trace_id,
             "run" if run["origin"] == "run" else run["origin"],
             {

@@ -12,20 +12,20 @@ from types import TracebackType
 from zoneinfo import ZoneInfo
 
 from anton_notebook import pricing
-from anton_notebook.api.frames import EXPERIMENTS, Frames
+from anton_notebook.api.annotation_db import Notes, checked
+from anton_notebook.api.dataframes import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
-from anton_notebook.errors import NoteError, TraceNotFound, near
-from anton_notebook.notes import Notes, checked
+from anton_notebook.errors import NoteError, TraceNotFound, did_you_mean
+from anton_notebook.model.html_repr import html_table
+from anton_notebook.model.span import Problem
 from anton_notebook.redact import Redactor
-from anton_notebook.shown import grid
-from anton_notebook.sources import Reader
 from anton_notebook.sources.export import export
-from anton_notebook.sources.live import Live, follow
-from anton_notebook.span import Problem
+from anton_notebook.sources.follower import Follower, follow
+from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Note, Store
-from anton_notebook.store.noted import take
+from anton_notebook.store.annotations import take
 from anton_notebook.tables import MessagesFrame, SpansFrame, ToolCallsFrame
-from anton_notebook.tables.own import OwnValues
+from anton_notebook.tables.user_columns import UserColumnCache
 
 PathLike = str | os.PathLike[str]
 LISTED = 12
@@ -48,9 +48,9 @@ class Traces(Frames):
         self.reader = Reader(
             paths, self.store, zone=zone, home=home, wait=wait, all_repositories=all_repositories, skip=skip
         )
-        self.live: Live | None = None
+        self.live: Follower | None = None
         self._frame = SpansFrame(self.store, pricing.cost_sources)
-        self._own = OwnValues(self.store)
+        self._own = UserColumnCache(self.store)
         self._messages = MessagesFrame(self.store)
         self._tool_calls = ToolCallsFrame(self.store)
         self._priced = pricing.version
@@ -68,7 +68,7 @@ class Traces(Frames):
         code = self.store.find_trace(trace_id)
         if code is None or not self.store.traces[code].spans:
             known = [info.trace_id for info in self.store.traces if info.spans]
-            raise TraceNotFound(f"no trace {trace_id!r}{near(trace_id, known) or '; runs_df() lists them'}")
+            raise TraceNotFound(f"no trace {trace_id!r}{did_you_mean(trace_id, known) or '; runs_df() lists them'}")
         return Trace(self, self.store.traces[code])
 
     def __iter__(self) -> Iterator[Trace]:
@@ -179,7 +179,7 @@ class Traces(Frames):
         more += [said] if said else []
         title = ", ".join(self.reader.paths)
         heads = ["run", "status", "started", "spans", "calls", "errors", "tokens", "cost", "trace_id"]
-        return grid(title, f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}", heads, rows, "; ".join(more))
+        return html_table(title, f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}", heads, rows, "; ".join(more))
 
     def __repr__(self) -> str:
         said = self.reader.problems.sentence()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from anton_notebook import __version__
 from anton_notebook.cli import checkpoints, completion, dashboard, demo, export, record, replay, rerun, summary
-from anton_notebook.cli.show import safe
+from anton_notebook.cli._common import safe
 from anton_notebook.errors import AntonNotebookError
 
 COMMANDS = {

@@ -7,8 +7,8 @@ import json
 import shutil
 import sys
 
-from anton_notebook.checkpoints import checkpoints
-from anton_notebook.cli.show import safe
+from anton_notebook.cli._common import safe
+from anton_notebook.experiments.checkpoints import checkpoints
 from anton_notebook.tables.summary import Table, one_line
 
 HELP = "list the checkpoints under a path, ours and anton's own, and whether each can be replayed"

@@ -10,7 +10,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
-from anton_notebook.cli.show import dollars, has_display, safe, whole
+from anton_notebook.cli._common import dollars, has_display, safe, whole
 from anton_notebook.dashboard import Dashboard, serve
 
 HELP = "the workbench as a web page, live, without a notebook or a kernel"

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from anton_notebook.cli.jupyter import Lab, check
-from anton_notebook.cli.show import has_display, whole
+from anton_notebook.cli._common import has_display, whole
+from anton_notebook.cli._jupyterlab import Lab, check
 from anton_notebook.simulate import TRACES
 from anton_notebook.sources.writer import make_folder
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from anton_notebook.api import read_traces
-from anton_notebook.cli.show import safe
+from anton_notebook.cli._common import safe
 
 HELP = "write runs as one HTML page, as lines with ids, or as an archive in Parquet"
 EXAMPLE = "anton-notebook export . --html run.html"
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         if options.trace is not None:
             traces[options.trace]
         if options.html is not None:
-            from anton_notebook.widget import TraceGraph
+            from anton_notebook.widget.trace_graph import TraceGraph
 
             with TraceGraph(traces, options.trace, redact=not options.no_redact) as graph:
                 said = graph.to_html(options.html, save_bodies=options.bodies)

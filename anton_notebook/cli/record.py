@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from anton_notebook.cli.show import safe
-from anton_notebook.gateway import Gateway, Recorder
+from anton_notebook.capture.gateway import Gateway, Recorder
+from anton_notebook.cli._common import safe
 from anton_notebook.sources.home import home
 
 HELP = "run a program and record every call that it makes by Anthropic's or OpenAI's SDK"

@@ -9,10 +9,10 @@ import sys
 from typing import Any
 
 from anton_notebook.api import Traces, read_traces
-from anton_notebook.checkpoints import Checkpoint, checkpoint
-from anton_notebook.cli.show import dollars, safe, text_of
+from anton_notebook.cli._common import dollars, safe, text_of
 from anton_notebook.errors import CheckpointError, SpanNotFound
-from anton_notebook.replay import plan, quote, replay
+from anton_notebook.experiments.checkpoints import Checkpoint, checkpoint
+from anton_notebook.experiments.replay import plan, quote, replay
 from anton_notebook.tables.summary import Table, one_line, usd
 
 HELP = "run a trace again from a span or a checkpoint on, with changed prompts, as a branch beside it"

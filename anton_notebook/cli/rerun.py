@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.api import read_traces
-from anton_notebook.cli.show import dollars, private, safe, text_of, whole
-from anton_notebook.rerun import quote, rerun
+from anton_notebook.cli._common import dollars, private, safe, text_of, whole
+from anton_notebook.experiments.rerun import quote, rerun
 from anton_notebook.tables.summary import Table, duration, one_line, usd
 
 if TYPE_CHECKING:

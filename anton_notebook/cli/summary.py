@@ -10,7 +10,7 @@ import sys
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from anton_notebook.api import read_traces
-from anton_notebook.tables.asked import moment
+from anton_notebook.tables.filters import moment
 from anton_notebook.tables.summary import figures, summary
 
 HELP = "print what was run, spent and failed under a path: runs, agents, models, tools, failures, unknown prices"

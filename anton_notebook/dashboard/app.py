@@ -17,13 +17,13 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from anton_notebook.api import PathLike, Traces, open_traces
-from anton_notebook.bundle import bundled
-from anton_notebook.dashboard import comms, handlers, records, sockets
-from anton_notebook.dashboard.comms import Page
-from anton_notebook.dashboard.gate import MOST_BODY, POLICY, Gate, Guarded
+from anton_notebook.dashboard import comm_bridge, handlers, serializers, websockets
+from anton_notebook.dashboard.auth import MOST_BODY, POLICY, AuthenticatedHandler, Gate
+from anton_notebook.dashboard.comm_bridge import Page
 from anton_notebook.errors import AntonNotebookError, TraceNotFound
-from anton_notebook.rerun import Budget
-from anton_notebook.span import Flag
+from anton_notebook.experiments.rerun import Budget
+from anton_notebook.model.span import Flag
+from anton_notebook.widget.bundle import bundled
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Dashboard:
         self._sockets = _bind(host, port)
         self.gate = Gate(host, self._sockets[0].getsockname()[1], names)
         self.traces: Traces = open_traces(path, following=True)
-        self._undo = comms.install()
+        self._undo = comm_bridge.install()
         self._ends: list[Callable[[], object]] = [self.traces.close, self._undo]
         if trace is not None and trace not in self.traces:
             try:
@@ -91,14 +91,14 @@ class Dashboard:
                 (r"/api/costs", handlers.CostsHandler, all_given),
                 (r"/api/execute/llm", handlers.ExecuteHandler, all_given),
                 (r"/api/replay/([^/]+)", handlers.ReplayHandler, all_given),
-                (r"/ws/page", sockets.PageSocket, all_given),
-                (r"/ws/trace/([^/]+)", sockets.TraceSocket, all_given),
+                (r"/ws/page", websockets.PageSocket, all_given),
+                (r"/ws/trace/([^/]+)", websockets.TraceSocket, all_given),
             ],
-            default_handler_class=handlers.Nothing,
+            default_handler_class=handlers.NotFoundHandler,
             default_handler_args=all_given,
             log_function=lambda handler: None,  # an address may hold the token
             compress_response=True,
-            **sockets.LIMITS,
+            **websockets.LIMITS,
         )
         self._server = HTTPServer(application, max_body_size=MOST_BODY, max_header_size=64 * 1024)
         self._server.add_sockets(self._sockets)
@@ -124,7 +124,7 @@ class Dashboard:
         page.thread.submit(self._make, page, trace_id if trace_id is not None else self.trace)
 
     def _make(self, page: Page, trace_id: str | None) -> None:
-        from anton_notebook.widget import TraceGraph
+        from anton_notebook.widget.trace_graph import TraceGraph
 
         try:
             shown = trace_id if trace_id is not None and trace_id in self.traces else None
@@ -173,7 +173,7 @@ class Dashboard:
 
     def _tell_page(self, page: Page) -> None:
         try:
-            found, total = records.runs(self.traces, LISTED, experiments=True)
+            found, total = serializers.runs(self.traces, LISTED, experiments=True)
             told = self._told.setdefault(page, {})
             news = []
             for run in found:
@@ -204,7 +204,7 @@ class Dashboard:
                 one.close()
 
 
-class Index(Guarded):
+class Index(AuthenticatedHandler):
     """The page. It is given the cookie, and takes the token out of its address."""
 
     def given(self, dashboard: Dashboard) -> None:  # type: ignore[override]
@@ -224,7 +224,7 @@ class Index(Guarded):
         )
 
 
-class Static(Guarded):
+class Static(AuthenticatedHandler):
     """The front end's two files."""
 
     def given(self, dashboard: Dashboard) -> None:  # type: ignore[override]
@@ -236,7 +236,7 @@ class Static(Guarded):
         self.finish(bundled(name))  # read again after a build, for who works on it
 
 
-class Icon(Guarded):
+class Icon(AuthenticatedHandler):
     """Browsers ask for it."""
 
     def get(self) -> None:

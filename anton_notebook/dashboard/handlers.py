@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
 from anton_notebook.api import Span, Traces
-from anton_notebook.dashboard import records
-from anton_notebook.dashboard.gate import Guarded, Refused
-from anton_notebook.errors import AmbiguousSpan, AntonNotebookError, BodyUnavailable, ProviderError, near
+from anton_notebook.dashboard import serializers
+from anton_notebook.dashboard.auth import AuthenticatedHandler, Refused
+from anton_notebook.errors import AmbiguousSpan, AntonNotebookError, BodyUnavailable, ProviderError, did_you_mean
 
 if TYPE_CHECKING:
     from anton_notebook.dashboard.app import Dashboard
@@ -22,7 +22,7 @@ BATCH = 500
 CHANGES = ("prompt", "system", "messages", "model", "provider", "parameters", "tools")
 
 
-class Api(Guarded):
+class Api(AuthenticatedHandler):
     """What all addresses under `/api` share."""
 
     def given(self, dashboard: Dashboard) -> None:  # type: ignore[override]
@@ -70,7 +70,7 @@ class TracesHandler(Api):
     async def get(self) -> None:
         limit = self.whole("limit", 100, 100_000)
         with_tries = self.get_query_argument("experiments", "0") not in ("0", "", "false")
-        found, total = await self.aside(lambda: records.runs(self.traces, limit, with_tries))
+        found, total = await self.aside(lambda: serializers.runs(self.traces, limit, with_tries))
         self.answer({"traces": found, "total": total})
 
 
@@ -83,14 +83,14 @@ class TraceHandler(Api):
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.write(f'{{"trace":{_text(trace)},"spans":[')
         for begin in range(0, len(rows), BATCH):
-            part = await self.aside(lambda at=begin: list(records.spans_of(self.traces, rows[at : at + BATCH])))  # type: ignore[misc]
+            part = await self.aside(lambda at=begin: list(serializers.spans_of(self.traces, rows[at : at + BATCH])))  # type: ignore[misc]
             self.write(("," if begin else "") + ",".join(map(_text, part)))
             await self.flush()
         self.finish("]}")
 
     def _find(self, trace_id: str) -> tuple[dict[str, Any], list[int]]:
         trace = self.traces[trace_id]
-        return records.run_of(trace), self.dashboard.rows_of(trace_id)
+        return serializers.run_of(trace), self.dashboard.rows_of(trace_id)
 
 
 class SpanHandler(Api):
@@ -102,7 +102,7 @@ class SpanHandler(Api):
         def read() -> dict[str, Any]:
             span = self.span(name, trace_id)
             record = {k: v for k, v in span.record.items() if not str(k).startswith("_")}
-            return {"span": records.span_of(span), "record": records.plain(record)}
+            return {"span": serializers.span_of(span), "record": serializers.plain(record)}
 
         self.answer(await self.aside(read))
 
@@ -111,7 +111,7 @@ class StatsHandler(Api):
     """`GET /api/stats`: sums over all runs."""
 
     async def get(self) -> None:
-        self.answer(await self.aside(lambda: records.stats(self.traces)))
+        self.answer(await self.aside(lambda: serializers.stats(self.traces)))
 
 
 class CostsHandler(Api):
@@ -125,7 +125,7 @@ class CostsHandler(Api):
             from anton_notebook.tables.costs import costs
 
             whole = self.traces if trace_id is None else self.traces[trace_id]
-            return {"by": by, "costs": records.rows_of(costs(whole, by=by).reset_index())}
+            return {"by": by, "costs": serializers.rows_of(costs(whole, by=by).reset_index())}
 
         self.answer(await self.aside(work))
 
@@ -160,7 +160,7 @@ class ExecuteHandler(Api):
         unknown = set(body) - {"span_id", "trace_id", "n", *CHANGES}
         if unknown:
             name = min(unknown)
-            raise Refused(400, f"{name!r} is no argument{near(name, ('span_id', 'trace_id', 'n', *CHANGES))}")
+            raise Refused(400, f"{name!r} is no argument{did_you_mean(name, ('span_id', 'trace_id', 'n', *CHANGES))}")
         changes = {name: body[name] for name in CHANGES if body.get(name) is not None}
         _word(changes, "provider")
         n = body.get("n", 1)
@@ -168,11 +168,11 @@ class ExecuteHandler(Api):
             raise Refused(400, f"n={n!r} must be a whole number from 1 to 100")
 
         def work() -> list[dict[str, Any]]:
-            from anton_notebook.rerun import rerun
+            from anton_notebook.experiments.rerun import rerun
 
             span = self.span(str(span_id), trace_id)
             frame = rerun(span, n=n, budget=self.dashboard.budget, progress=False, **changes)
-            return records.rows_of(frame)
+            return serializers.rows_of(frame)
 
         rows = await self.aside(work)
         first = rows[0]
@@ -212,8 +212,8 @@ class ReplayHandler(Api):
             raise Refused(400, "fresh must be true or false")
 
         def work() -> dict[str, Any]:
-            from anton_notebook.checkpoints import checkpoint
-            from anton_notebook.replay import replay
+            from anton_notebook.experiments.checkpoints import checkpoint
+            from anton_notebook.experiments.replay import replay
 
             point = checkpoint(self.span(name, trace_id), prompts=prompts)
             frame = replay(point, fresh=fresh, budget=self.dashboard.budget, progress=False)
@@ -222,13 +222,13 @@ class ReplayHandler(Api):
                 "original_trace_id": old,
                 "new_trace_id": new,
                 "comparison_url": f"{self.gate.address}/#trace={quote(old, safe='')}&compare={quote(new, safe='')}",
-                "rows": records.rows_of(frame),
+                "rows": serializers.rows_of(frame),
             }
 
         self.answer(await self.aside(work))
 
 
-class Nothing(Api):
+class NotFoundHandler(Api):
     """Any other address."""
 
     def prepare(self) -> None:

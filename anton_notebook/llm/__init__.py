@@ -13,14 +13,14 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from anton_notebook.errors import UnknownProvider, near
+from anton_notebook.errors import UnknownProvider, did_you_mean
 from anton_notebook.llm.anthropic import Anthropic
-from anton_notebook.llm.attempts import Exhausted, Gate, Outcome, Policy, ask
 from anton_notebook.llm.openai import Ollama, OpenAI
+from anton_notebook.llm.retry import Exhausted, Gate, Outcome, Policy, ask
 from anton_notebook.llm.scripted import Scripted
-from anton_notebook.llm.sdk import Sdk
+from anton_notebook.llm.sdk_provider import Sdk
 from anton_notebook.llm.translate import foreign, translated
-from anton_notebook.request import ANTHROPIC, OLLAMA, OPENAI, Request, Response, provider_of
+from anton_notebook.model.request import ANTHROPIC, OLLAMA, OPENAI, Request, Response, provider_of
 
 __all__ = [
     "Anthropic", "Exhausted", "Gate", "Ollama", "OpenAI", "Outcome", "Policy", "Provider", "Scripted", "Sdk", "ask",
@@ -74,9 +74,9 @@ def get(provider: str | Provider, model: str = "") -> Any:
         return OpenAI()
     who = f"provider {name!r} is not known" if name else f"nobody is known to serve the model {model!r}"
     raise UnknownProvider(
-        f"{who}{near(name, known)}; possible: provider={' or '.join(repr(word) for word in known)}, an object with a method "
-        "complete(request), or an OpenAI-compatible server: provider=anton_notebook.llm.OpenAI(base_url='http://...') or the "
-        "environment variable OPENAI_BASE_URL"
+        f"{who}{did_you_mean(name, known)}; possible: provider={' or '.join(repr(word) for word in known)}, an object with a "
+        "method complete(request), or an OpenAI-compatible server: provider=anton_notebook.llm.OpenAI(base_url='http://...') or "
+        "the environment variable OPENAI_BASE_URL"
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from anton_notebook.errors import CallFailed
-from anton_notebook.llm.sdk import Answer, Sdk
-from anton_notebook.request import ANTHROPIC, SYSTEM, Request, Response, Usage, parsed
+from anton_notebook.llm.sdk_provider import Answer, Sdk
+from anton_notebook.model.request import ANTHROPIC, SYSTEM, Request, Response, Usage, parsed
 
 MAX_TOKENS = 4096
 """Sent where the recording lacks `max_tokens`, which this API requires."""

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from anton_notebook.errors import CallFailed
-from anton_notebook.llm.sdk import Answer, Sdk
-from anton_notebook.request import OLLAMA, OPENAI, Request, Response, Usage, parsed, text_of
+from anton_notebook.llm.sdk_provider import Answer, Sdk
+from anton_notebook.model.request import OLLAMA, OPENAI, Request, Response, Usage, parsed, text_of
 
 
 class OpenAI(Sdk):

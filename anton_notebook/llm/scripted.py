@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from anton_notebook.errors import CallFailed
-from anton_notebook.request import Request, Response, Usage
+from anton_notebook.model.request import Request, Response, Usage
 
 Line = str | Response | BaseException | Callable[[Request], Any]
 

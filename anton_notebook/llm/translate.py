@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from anton_notebook.errors import TranslationError
-from anton_notebook.request import ANTHROPIC, SYSTEM, Message, Request, parsed, text_of
+from anton_notebook.model.request import ANTHROPIC, SYSTEM, Message, Request, parsed, text_of
 
 _DATA = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.DOTALL)
 _NEW_LIMIT = re.compile(r"(openai/)?(o\d|gpt-[5-9])", re.I)

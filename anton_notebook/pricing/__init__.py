@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from anton_notebook.pricing import library
-from anton_notebook.pricing.library import cached_in_input
+from anton_notebook.model.span import Float64, Int32, Int64
+from anton_notebook.pricing import genai_prices
+from anton_notebook.pricing.genai_prices import cached_in_input
 from anton_notebook.pricing.schedule import NAN, Price, Rates, Rule, Schedule, as_datetime, micros, moment, rates_of
-from anton_notebook.span import Float64, Int32, Int64
 
 __all__ = [
     "Price",
@@ -83,13 +83,21 @@ class Prices:
         except KeyError:
             if len(self._schedules) > 10_000:
                 self._schedules.clear()
-            made = self._schedules[key] = library.schedule(provider, model, self._own(provider, model))
+            made = self._schedules[key] = genai_prices.schedule(provider, model, self._own(provider, model))
             return made
 
     def _own(self, provider: str, model: str) -> list[Rule]:
-        found = library.find(provider, model)
-        names = [library.plain(model), library.plain(model).rpartition("/")[2], *([found.name] if found else [])]
-        providers = [provider.lower().strip(), library.provider_name(provider), *([found.provider] if found else [])]
+        found = genai_prices.find(provider, model)
+        names = [
+            genai_prices.plain(model),
+            genai_prices.plain(model).rpartition("/")[2],
+            *([found.name] if found else []),
+        ]
+        providers = [
+            provider.lower().strip(),
+            genai_prices.provider_name(provider),
+            *([found.provider] if found else []),
+        ]
         return [rule for rule in self._rules if rule.matches(providers, names)]
 
     def price_of(self, provider: str, model: str, when: datetime | int | None = None) -> Price | None:
@@ -265,17 +273,17 @@ def provider_of(provider: str, model: str) -> str:
     >>> provider_of("claude", "x"), provider_of("unknown", "gpt-4o"), provider_of("unknown", "llama3.2:3b")
     ('anthropic', 'openai', '')
     """
-    said = library.provider_name(provider)
+    said = genai_prices.provider_name(provider)
     if said:
         return said
-    found = library.find(provider, model)
+    found = genai_prices.find(provider, model)
     return found.provider if found else ""
 
 
 def context_window(provider: str, model: str) -> int | None:
     """How many tokens the model takes, or `None` where that is not known."""
     own = _current.limit(provider, model, "context_window")
-    found = library.find(provider, model)
+    found = genai_prices.find(provider, model)
     return own if own is not None else found.model.context_window if found else None
 
 
@@ -287,8 +295,8 @@ def max_output(provider: str, model: str) -> int | None:
 @lru_cache(1024)
 def nearest(model: str, limit: int = 3) -> list[str]:
     """The known names that are most like this one, best first; for the sentence that says a price is unknown."""
-    word = library.plain(model[:300]).rpartition("/")[2]
-    return difflib.get_close_matches(word, library.names(), limit, 0.6) if len(word) <= 100 else []
+    word = genai_prices.plain(model[:300]).rpartition("/")[2]
+    return difflib.get_close_matches(word, genai_prices.names(), limit, 0.6) if len(word) <= 100 else []
 
 
 def _rule(
@@ -309,5 +317,5 @@ def _rule(
             raise ValueError(text)
     start = None if since is None else moment(since)
     price = Price(rates_of(input, output, cached, cache_write), model=model, since=as_datetime(start))
-    who = None if provider is None else library.provider_name(provider) or provider.lower()
-    return Rule((library.plain(model),), who, price, start, None, (), context_window, max_output)
+    who = None if provider is None else genai_prices.provider_name(provider) or provider.lower()
+    return Rule((genai_prices.plain(model),), who, price, start, None, (), context_window, max_output)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anton_notebook.span import NAT, Float64, Int32, Int64
+from anton_notebook.model.span import NAT, Float64, Int32, Int64
 
 NAN = math.nan
 DAY = 86_400_000_000

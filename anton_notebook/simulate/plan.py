@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from anton_notebook import pricing
-from anton_notebook.simulate import texts
-from anton_notebook.simulate.texts import Module
+from anton_notebook.simulate import sample_texts
+from anton_notebook.simulate.sample_texts import Module
 
 PLANNER = ("claude", "claude-sonnet-4-20250514")
 WORKERS = (("claude", "claude-sonnet-4-20250514"), ("openai", "gpt-4o"), ("claude", "claude-3-5-haiku-20241022"))
@@ -185,7 +185,7 @@ def _definitions() -> list[dict[str, Any]]:
 
 def modules(agents: int) -> list[Module]:
     """So many modules; past the written ones they are numbered."""
-    known = texts.MODULES
+    known = sample_texts.MODULES
     return [
         known[i]
         if i < len(known)
@@ -217,11 +217,11 @@ def plan(
         )
     run = _Run(random.Random(seed), start or datetime.now(UTC), speed)
     parts = modules(agents)
-    boss = _Agent(run, "orchestrator", PLANNER, texts.ORCHESTRATOR, None, 0.0)
+    boss = _Agent(run, "orchestrator", PLANNER, sample_texts.ORCHESTRATOR, None, 0.0)
     names = ", ".join(part.name for part in parts[:20])
     listing = "\n".join(file for part in parts[:20] for file in part.files)
     boss.call(
-        f"Explore the repository before you plan.\n\nTask: {texts.TASK}\n\nModules: {names}",
+        f"Explore the repository before you plan.\n\nTask: {sample_texts.TASK}\n\nModules: {names}",
         f"The task touches {names}. The limit has to be counted in one place for all workers, and read from the plan.",
         4.2,
         [
@@ -231,7 +231,7 @@ def plan(
     )
     subtasks = [{"id": f"st_{i}", "module": part.name, "description": part.task} for i, part in enumerate(parts, 1)]
     decompose = boss.call(
-        f"Decompose this task into module-specific subtasks:\n\nTask: {texts.TASK}\n\nRespond with ONLY JSON.",
+        f"Decompose this task into module-specific subtasks:\n\nTask: {sample_texts.TASK}\n\nRespond with ONLY JSON.",
         json.dumps({"subtasks": subtasks}, indent=2),
         5.6,
     )
@@ -241,7 +241,7 @@ def plan(
         worker = _Agent(
             run, f"module_{part.name}", WORKERS[number % 3], "", decompose, boss.at + run.rng.uniform(0.05, 0.9)
         )
-        worker.system = texts.SPECIALIST.format(module=part.name, files=", ".join(part.files))
+        worker.system = sample_texts.SPECIALIST.format(module=part.name, files=", ".join(part.files))
         luck = Luck(number == 0, number == min(1, agents - 1), number == min(3, agents - 1))
         _work(worker, part, each, luck)
         ends.append(worker.at)
@@ -251,10 +251,10 @@ def plan(
         f"Check that the results fit together:\n\n{results}",
         "The pieces fit: the layer asks the window, the window takes the limit from the plan, the page reads the same window.",
         4.8,
-        [Turn("run_tests", 2.6, {"path": "tests"}, texts.PASSED_TESTS.format(module="all", n=214))],
+        [Turn("run_tests", 2.6, {"path": "tests"}, sample_texts.PASSED_TESTS.format(module="all", n=214))],
     )
     boss.call(
-        f"Summarize the completed task:\n\nOriginal task: {texts.TASK}",
+        f"Summarize the completed task:\n\nOriginal task: {sample_texts.TASK}",
         "Rate limiting is in place: 60 requests a minute for each key, 429 with Retry-After beyond it, and a usage page. "
         "One call had to be tried again after the model was overloaded; one test failed at first and was mended.",
         3.1,
@@ -266,10 +266,10 @@ def _work(agent: _Agent, part: Module, spans: int, luck: Luck) -> None:
     """What one module agent does, in about so many spans."""
     head = f"Task: {part.task}\n\nFiles: {', '.join(part.files)}"
     if luck.retries:
-        agent.call(head, "", 2.4, error=texts.OVERLOADED)
+        agent.call(head, "", 2.4, error=sample_texts.OVERLOADED)
         agent.messages.clear()
         agent.at += 2.0
-        head = f"RETRY #1\n\nThe attempt before failed: {texts.OVERLOADED}\n\n{head}"
+        head = f"RETRY #1\n\nThe attempt before failed: {sample_texts.OVERLOADED}\n\n{head}"
         spans = max(1, spans - 1)
     pieces = list(_pieces(part, spans, luck.fails))
     for number, (ask, answer, turns) in enumerate(pieces):
@@ -293,11 +293,11 @@ def _pieces(part: Module, spans: int, fails: bool) -> Iterator[tuple[str, str, l
         Turn("write_file", 0.04, {"path": part.files[-1], "content": part.change}, f"wrote {len(part.change)} bytes"),
         Turn("write_file", 0.03, {"path": f"{test}/test_limits.py", "content": "..."}, "wrote 1211 bytes"),
     ]
-    trial = texts.FAILED_TESTS if fails else texts.PASSED_TESTS
+    trial = sample_texts.FAILED_TESTS if fails else sample_texts.PASSED_TESTS
     tests = [Turn("run_tests", 2.3, {"path": test}, trial.format(module=part.name, n=8, passed=7), success=not fails)]
     mend = [
         Turn("write_file", 0.04, {"path": part.files[-1], "content": part.change}, f"wrote {len(part.change)} bytes"),
-        Turn("run_tests", 2.1, {"path": test}, texts.PASSED_TESTS.format(module=part.name, n=8)),
+        Turn("run_tests", 2.1, {"path": test}, sample_texts.PASSED_TESTS.format(module=part.name, n=8)),
     ]
     story = [
         ("Read the code that this touches first.", part.finding, read),

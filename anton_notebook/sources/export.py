@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from anton_notebook.errors import PathNotFound
-from anton_notebook.request.words import ends_with_answer
-from anton_notebook.sources.times import iso
+from anton_notebook.model.message_content import ends_with_answer
+from anton_notebook.model.span import AGENT, LLM, NAT, ORCHESTRATOR, TOOL, Flag, Own, Span
+from anton_notebook.sources.timestamps import iso
 from anton_notebook.sources.writer import TraceWriter
-from anton_notebook.span import AGENT, LLM, NAT, ORCHESTRATOR, TOOL, Flag, Own, Span
 from anton_notebook.store import Note, Store, note_of
 
 Redact = Callable[[str], str]

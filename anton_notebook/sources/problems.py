@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from anton_notebook.span import Problem
+from anton_notebook.model.span import Problem
 
 KEPT, EACH = 10_000, 100
 

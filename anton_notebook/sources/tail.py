@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anton_notebook.span import Int64
+from anton_notebook.model.span import Int64
 
 CHUNK = 1 << 19  # twice that for long lines: these and what is made of them fit in a cache of 1 MiB
 SMALL = 1 << 16

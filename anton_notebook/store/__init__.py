@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from anton_notebook.store.core import FileInfo, Store
-from anton_notebook.store.index import hashed
-from anton_notebook.store.log import Changes
-from anton_notebook.store.noted import Note, note_of, noted
-from anton_notebook.store.runs import PICO, Agent, RunFigures, TraceInfo
+from anton_notebook.store.annotations import Note, note_of, noted
+from anton_notebook.store.change_log import Changes
+from anton_notebook.store.hash_index import hashed
+from anton_notebook.store.store import FileInfo, Store
+from anton_notebook.store.trace_info import PICO, Agent, RunFigures, TraceInfo
 
 __all__ = [
     "PICO",

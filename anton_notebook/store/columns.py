@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anton_notebook.span import Float64, Int32, Int64, UInt8
+from anton_notebook.model.span import Float64, Int32, Int64, UInt8
 
 _FIELDS: dict[str, type[np.generic]] = {
     "trace": np.int32,

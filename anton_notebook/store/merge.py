@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anton_notebook.span import NAT, ORIGINS, Bool, Flag, Own, Records
-from anton_notebook.store import figures
-from anton_notebook.store.index import hashed
-from anton_notebook.store.nodes import AGENT_KINDS, hidden
+from anton_notebook.model.span import NAT, ORIGINS, Bool, Flag, Own, Records
+from anton_notebook.store import aggregates
+from anton_notebook.store.agent_nodes import AGENT_KINDS, hidden
+from anton_notebook.store.hash_index import hashed
 
 if TYPE_CHECKING:
-    from anton_notebook.store.core import Store
+    from anton_notebook.store.store import Store
 
 _MEASURED = ("start", "duration", "status", "flags", "input", "output", "cached", "recorded_cost")
 _LIES = ("file", "offset", "length", "line")
@@ -247,7 +247,7 @@ def _replace(store: Store, records: Records, i: int, row: int, cls: int, *, fres
     rows = np.array([row], np.int32)
     info = store.traces[c.trace[row]]
     if not fresh:
-        figures.count(store, rows, -1)
+        aggregates.count(store, rows, -1)
     simple = not fresh and c.status[row] == 0 and store.class_agent[c.cls[row]] == store.class_agent[cls]
     stale, start = info.stale, int(c.start[row])
     c.cls[row] = cls
@@ -257,7 +257,7 @@ def _replace(store: Store, records: Records, i: int, row: int, cls: int, *, fres
         getattr(c, name)[row] = getattr(records, name)[i]
     _set_sparse(store, row, records.errors.get(i), records.own.get(i))
     store.price(rows)
-    figures.count(store, rows, 1)
+    aggregates.count(store, rows, 1)
     if fresh:
         c.recorded_parent[row] = -1
         store.pending.filled[row] = records.parent_id[i]

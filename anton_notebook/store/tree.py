@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anton_notebook.span import NAT, Flag, Int32, Int64, SpanClass
-from anton_notebook.store import figures
-from anton_notebook.store.columns import distinct, union
-from anton_notebook.store.index import hashed, key_of, keys_of
-from anton_notebook.store.nodes import (
+from anton_notebook.model.span import NAT, Flag, Int32, Int64, SpanClass
+from anton_notebook.store import aggregates
+from anton_notebook.store.agent_nodes import (
     AGENT_KINDS,
     DEAD,
     DERIVED,
@@ -28,9 +26,11 @@ from anton_notebook.store.nodes import (
     new_row,
     place_nodes,
 )
+from anton_notebook.store.columns import distinct, union
+from anton_notebook.store.hash_index import hashed, key_of, keys_of
 
 if TYPE_CHECKING:
-    from anton_notebook.store.core import Store
+    from anton_notebook.store.store import Store
 
 _KEEP, _CUT = np.uint8(Flag.KEEP), np.uint8(Flag.CUT)
 _NO_ROWS = np.empty(0, np.int32)
@@ -55,7 +55,7 @@ class Pending:
 def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     """Joins everything pending. Returns the rows put, the rows gone, and the traces of which only the description changed."""
     pending, c = store.pending, store.c
-    figures.count_new(store)
+    aggregates.count_new(store)
     first_derived = store.size
     rows = np.concatenate(pending.new) if pending.new else _NO_ROWS
     if pending.filled:

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from anton_notebook import pricing
-from anton_notebook.span import Float64
-from anton_notebook.tables.declared import KEY
-from anton_notebook.tables.parts import COUNTED, HALF, MONEY, PICO, TOKENS, Part, combined, part_of
+from anton_notebook.model.span import Float64
+from anton_notebook.tables.cost_aggregates import COUNTED, HALF, MONEY, PICO, TOKENS, Part, combined, part_of
 from anton_notebook.tables.quantiles import quantiles
+from anton_notebook.tables.schema import KEY
 
 COLUMNS = (
     "calls",

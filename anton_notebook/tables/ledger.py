@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from anton_notebook import pricing
-from anton_notebook.span import LLM, Float64
+from anton_notebook.model.span import LLM, Float64
+from anton_notebook.tables.cost_analysis import split_tokens
 from anton_notebook.tables.costs import spans_of
-from anton_notebook.tables.declared import KEY
-from anton_notebook.tables.groups import Codes, equals, factorized, micros
-from anton_notebook.tables.spending import split_tokens
+from anton_notebook.tables.grouping import Codes, equals, factorized, micros
+from anton_notebook.tables.schema import KEY
 
 FRAME = 16
 """Characters' worth of tokens that a message costs beside its text."""

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from anton_notebook.store import TraceInfo
-from anton_notebook.tables.declared import KEY
+from anton_notebook.tables.schema import KEY
 
 NAME = "phases"
 

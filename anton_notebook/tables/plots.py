@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from anton_notebook.errors import near
-from anton_notebook.span import LLM, TOOL
-from anton_notebook.tables.declared import KEY
+from anton_notebook.errors import did_you_mean
+from anton_notebook.model.span import LLM, TOOL
+from anton_notebook.tables.schema import KEY
 from anton_notebook.tables.summary import duration, one_line, usd
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Pictures:
         }  # fmt: skip
         chosen = kind or self._kind()
         if chosen not in pictures:
-            text = f"there is no picture {chosen!r}; there are {', '.join(pictures)}{near(chosen, pictures)}"
+            text = f"there is no picture {chosen!r}; there are {', '.join(pictures)}{did_you_mean(chosen, pictures)}"
             raise ValueError(text)
         return pictures[chosen](ax)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anton_notebook.span import Float64
-from anton_notebook.tables.groups import Codes
+from anton_notebook.model.span import Float64
+from anton_notebook.tables.grouping import Codes
 
 WIDEST = 128
 """Groups of up to so many values are sorted as the rows of a table, larger ones one by one."""

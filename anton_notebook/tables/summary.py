@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from anton_notebook.tables.asked import Since
+from anton_notebook.tables.cost_aggregates import TOKENS
 from anton_notebook.tables.costs import costs
-from anton_notebook.tables.declared import KEY
-from anton_notebook.tables.parts import TOKENS
+from anton_notebook.tables.filters import Since
+from anton_notebook.tables.schema import KEY
 
 RUNS = 15
 GROUPS = 12

@@ -1,5 +1,5 @@
 /**
- * What goes over the wire, with the names it has there (the mirror of anton_notebook/protocol.py).
+ * What goes over the wire, with the names it has there (the mirror of anton_notebook/widget/protocol.py).
  *
  * Spans travel as columns: one binary buffer, little-endian, the columns one after another, 40 bytes a span.
  */

@@ -48,7 +48,7 @@ def rows() -> list[dict[str, str]]:
             file = traces / "a.jsonl"
             file.write_bytes(line("root"))
             with chromium_browser(chromium) as browser:
-                cell = f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(traces)!r})\ngraph"
+                cell = f"from anton_notebook.widget.trace_graph import TraceGraph\ngraph = TraceGraph({str(traces)!r})\ngraph"
                 notebook = Notebook(lab, browser, "bench.ipynb", [cell])
                 notebook.idle()
                 notebook.run_cell(0)

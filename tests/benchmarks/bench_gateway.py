@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from servers.llm_server import LlmServer
 
-from anton_notebook.checkpoints import Store
+from anton_notebook.experiments.checkpoints import Store
 
 CALLS, ROUNDS = 300, 5
 GATEWAY = """

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from anton_notebook.api import read_traces
-from anton_notebook.protocol import Encoder, Known, Message, Scope
 from anton_notebook.store import Store
-from anton_notebook.sync import Stream
+from anton_notebook.widget.protocol import Encoder, Known, Message, Scope
+from anton_notebook.widget.stream import Stream
 from tests.pages import STATUS, Page, line, put
 
 WRITER = """

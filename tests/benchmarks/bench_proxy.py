@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from anton_notebook.api import Traces, read_traces
-from anton_notebook.sources import sqlite_file
-from anton_notebook.sources.turns import Turns
+from anton_notebook.sources.proxy import sqlite_reader
+from anton_notebook.sources.proxy.history_matching import Turns
 from tests.conftest import ROOT
 from tests.proxies import Proxy, called, system, user
 
@@ -158,7 +158,7 @@ def latencies(path: Path) -> tuple[list[float], int]:
 def holds(path: Path) -> tuple[list[float], float]:
     """Milliseconds by the clock that each statement of first readings was open while a proxy wrote 200 rows a second, and the longest
     that a write took. A writer that fails, with sqlite3's default timeout, ends this."""
-    begun, held = sqlite_file._begun, list[float]()
+    begun, held = sqlite_reader._begun, list[float]()
 
     class Timed:
         def __init__(self, *given: Any) -> None:
@@ -171,7 +171,7 @@ def holds(path: Path) -> tuple[list[float], float]:
             self.cursor.close()
             held.append((time.perf_counter() - self.began) * 1e3)
 
-    sqlite_file._begun = Timed  # type: ignore[assignment]
+    sqlite_reader._begun = Timed  # type: ignore[assignment]
     try:
         command = [sys.executable, "-c", HELD_UP, str(ROOT), str(path), "400", "200"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
@@ -179,7 +179,7 @@ def holds(path: Path) -> tuple[list[float], float]:
                 read_traces(path).close()
             out, _ = writer.communicate()
     finally:
-        sqlite_file._begun = begun
+        sqlite_reader._begun = begun
     if writer.returncode:
         raise RuntimeError("the writer failed")
     return held, json.loads(out)["slowest"] * 1e3

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from anton_notebook import llm
-from anton_notebook.request import Request
-from anton_notebook.rerun import rerun
-from anton_notebook.tables.experiments import RERUN, rerun_frame, verdict
+from anton_notebook.experiments.rerun import rerun
+from anton_notebook.experiments.verdict import RERUN, rerun_frame, verdict
+from anton_notebook.model.request import Request
 
 CALLS = 1000
 ANSWER = 50
@@ -104,7 +104,7 @@ def swept(address: str, concurrency: int) -> Cost:
 
 def compared(characters: int) -> float:
     """Seconds for the frame of 100,000 different answers of about so many characters, comparisons included."""
-    from anton_notebook.compare import compare
+    from anton_notebook.experiments.compare import compare
 
     chance = random.Random(1)
     words = [f"w{i}ord" for i in range(400)]

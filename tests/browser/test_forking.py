@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook.request import Request
+from anton_notebook.model.request import Request
 from tests.browser.conftest import Opener
 from tests.replay.programs import TOOLS, Run, execute, model, record, span_of
 from tests.servers.llm_server import Call, LlmServer, Reply

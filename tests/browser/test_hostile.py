@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from playwright.sync_api import Error as PlaywrightError
 
 import anton_notebook as anb
-from anton_notebook.compare.sides import show_diff
+from anton_notebook.experiments.compare.html_diff import show_diff
 from anton_notebook.llm import Scripted
 from tests.browser.test_dashboard import Command
 from tests.test_dashboard import line, put

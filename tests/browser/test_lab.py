@@ -30,7 +30,7 @@ def running(folder: Path) -> bool:
 
 
 def show(folder: Path, more: str = "") -> str:
-    return f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(folder)!r}{more})\ngraph"
+    return f"from anton_notebook.widget.trace_graph import TraceGraph\ngraph = TraceGraph({str(folder)!r}{more})\ngraph"
 
 
 def append(folder: Path, *lines: bytes) -> None:
@@ -73,7 +73,7 @@ def test_the_graph_grows_while_a_cell_runs(notebook: Opener, traces: Path) -> No
 def test_a_graph_is_there_at_once_in_a_cell_that_goes_on_running(notebook: Opener, traces: Path) -> None:
     append(traces, line("s1"))
     book = notebook([show(traces).removesuffix("graph") + "display(graph)\n" + busy_cell(traces, 15)])
-    book.do("import anton_notebook.widget")
+    book.do("import anton_notebook.widget.trace_graph")
     book.run_cell(0, wait=False)
     book.painted(2, patience=8)
     assert running(traces)

@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import Browser
 
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.browser.lab import PATIENCE, Lab
 from tests.pages import line
 

@@ -41,7 +41,7 @@ def opened(notebook: Opener, folder: Path, server: LlmServer, more: str = ", all
     (folder / "a.jsonl").write_bytes(recorded())
     (folder / "environment.txt").write_text(json.dumps(server.environment()))  # no key stands in the notebook
     cell = f"import json, os\nos.environ.update(json.load(open({str(folder / 'environment.txt')!r})))\n"
-    cell += f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(folder)!r}{more}, trace_id='run-1')\ngraph"
+    cell += f"from anton_notebook.widget.trace_graph import TraceGraph\ngraph = TraceGraph({str(folder)!r}{more}, trace_id='run-1')\ngraph"
     book = notebook([cell])
     book.idle()
     book.run_cell(0)

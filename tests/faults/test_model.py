@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anton_notebook as anb
-from anton_notebook import picture
-from anton_notebook.sources import Reader
-from anton_notebook.span import NAT
+from anton_notebook import render
+from anton_notebook.model.span import NAT
+from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Store
-from anton_notebook.store.nodes import agent_id
+from anton_notebook.store.agent_nodes import agent_id
 from tests.canonical import state
 from tests.faults.test_tailing import reasons, spans
 from tests.pages import line
@@ -72,7 +72,7 @@ def test_G2_whatever_parents_are_claimed_there_is_no_circle(
     two = len({b for a, b in claims if a == claims[0][0]}) > 1
     circle = any(a == b for a, b in claims)
     assert not (two or circle) or traces.reader.problems.count, "what was cut or not taken is told"
-    picture.run_svg(traces.store, [0])
+    render.run_svg(traces.store, [0])
 
 
 def test_G3_the_same_id_again_is_merged_or_told_and_nothing_vanishes(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_G4_odd_times_have_no_negative_width_and_are_told(tmp_path: Path, name: 
     durations = traces.store.c.duration[traces.store.live_rows()]
     assert (durations[durations != NAT] >= 0).all()
     assert not field or any(problem.field == field for problem in traces.reader.problems.rows()), reasons(traces)
-    assert "NaN" not in picture.run_svg(traces.store, [0]) and "inf" not in picture.run_svg(traces.store, [0])
+    assert "NaN" not in render.run_svg(traces.store, [0]) and "inf" not in render.run_svg(traces.store, [0])
     first = traces.spans_df()["span_id"].tolist()
     assert anb.read_traces(tmp_path).spans_df()["span_id"].tolist() == first
 
@@ -206,7 +206,7 @@ def test_G5_large_wide_and_deep_runs_are_read_and_drawn(tmp_path: Path, shape: s
     began = time.process_time()
     traces = anb.read_traces(tmp_path)
     frame = traces.spans_df()
-    drawn = picture.run_svg(traces.store, [0])
+    drawn = render.run_svg(traces.store, [0])
     took = time.process_time() - began
     print(f"{shape}: read, frame and picture in {took:.1f} s")
     assert (frame["kind"] == "llm").sum() == count and len(drawn) < 2_000_000 and took < 20
@@ -223,7 +223,7 @@ def test_G6_odd_names_are_shown_and_exact_in_the_frame(tmp_path: Path, name: str
     traces = anb.read_traces(tmp_path)
     frame = traces.spans_df().set_index("span_id")
     assert frame.loc["s", "agent"] == name and frame.loc["tool", "name"] == name
-    drawn = picture.run_svg(traces.store, [0])
+    drawn = render.run_svg(traces.store, [0])
     assert len(drawn) < 20_000 and "\x00" not in drawn and "\x1b" not in drawn
 
 
@@ -317,5 +317,5 @@ def test_G9_what_has_no_price_is_unknown_and_never_free(tmp_path: Path, name: st
     run = traces["t"].figures
     known = 10 * 2.5e-6 + 2 * 10e-6
     assert run["unpriced_calls"] == 1 and run["cost_usd"] == pytest.approx(known)
-    assert "≥" in picture.run_svg(traces.store, [0]), "the picture's total says at least"
+    assert "≥" in render.run_svg(traces.store, [0]), "the picture's total says at least"
     assert traces.runs_df()["unpriced_calls"].tolist() == [1]

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import anton_notebook as anb
-from anton_notebook.details import details
+from anton_notebook.experiments.rerun.answer_cache import Answers, Entry, Kept
 from anton_notebook.llm import Scripted
-from anton_notebook.request import Response
-from anton_notebook.rerun.answers import Answers, Entry, Kept
-from anton_notebook.sources.lines import DEPTH
+from anton_notebook.model.request import Response
+from anton_notebook.model.span import Problem
+from anton_notebook.sources.anton.line_schema import DEPTH
 from anton_notebook.sources.problems import EACH, KEPT, Problems
 from anton_notebook.sources.tail import LINE_LIMIT
-from anton_notebook.span import Problem
+from anton_notebook.widget.details import details
 from tests.conftest import ROOT
 from tests.faults.test_tailing import spans
 from tests.pages import line
@@ -329,7 +329,7 @@ def test_P_13_bad_lines_without_end_are_counted_and_kept_only_so_far(
     )
     said = traces.reader.problems.sentence()
     assert f"{count:,} lines" in said and f"first {EACH} of each file" in said
-    assert anb.sources(tmp_path)["problems"].tolist() == [count]
+    assert anb.list_sources(tmp_path)["problems"].tolist() == [count]
 
 
 def test_P_13_the_faults_of_one_file_hide_none_of_anothers(tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.checkpoints import Store, file
 from anton_notebook.errors import AntonNotebookError, BudgetError
+from anton_notebook.experiments.checkpoints import Store, file
+from anton_notebook.experiments.rerun import Budget, Sweep, plan
+from anton_notebook.experiments.rerun.budget import worst_case
+from anton_notebook.experiments.rerun.variants import plain_body
 from anton_notebook.llm import Policy, Scripted
-from anton_notebook.rerun import Budget, Sweep, plan
-from anton_notebook.rerun.budget import worst_case
-from anton_notebook.rerun.variants import plain_body
 from tests import test_checkpoint_store as checkpoint_store
 from tests.conftest import ROOT
 from tests.pages import line

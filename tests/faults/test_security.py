@@ -19,8 +19,8 @@ from urllib.parse import quote
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.checkpoints import Store
 from anton_notebook.errors import CheckpointError
+from anton_notebook.experiments.checkpoints import Store
 from anton_notebook.llm import Scripted
 from anton_notebook.redact import Redactor
 from tests.conftest import ROOT

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace
+from anton_notebook.model.span import Flag
 from anton_notebook.sources import tail as tail_module
-from anton_notebook.sources import watch
-from anton_notebook.sources.live import follow
+from anton_notebook.sources import watcher
+from anton_notebook.sources.follower import follow
 from anton_notebook.sources.tail import Lines, Notice, Tail
-from anton_notebook.span import Flag
 from tests.pages import line
 from tests.scale import many
 from tests.test_live import eventually
@@ -222,7 +222,7 @@ def test_T6_an_editors_save_with_the_same_first_lines_doubles_nothing(
 def test_T7_with_lost_and_disordered_events_every_span_is_there_within_two_seconds(
     file: Path, loss: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "new_observer", unreliable(watch.new_observer, loss))
+    monkeypatch.setattr(watcher, "new_observer", unreliable(watcher.new_observer, loss))
     with anb.read_traces(file.parent, follow=True) as live:
         for number in range(30):
             with file.open("ab") as out:
@@ -264,7 +264,7 @@ def test_T9_without_inotify_it_polls_says_so_and_reads_on(
     def refuse(hear: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(watch, "new_observer", refuse)
+    monkeypatch.setattr(watcher, "new_observer", refuse)
     with anb.read_traces(file.parent, follow=True) as live:
         assert live.live is not None
         eventually(lambda: live.live.following == "polling")  # type: ignore[union-attr]
@@ -489,7 +489,7 @@ def test_broken_tailers_fail_on_the_same_sequences(tmp_path: Path, broken: type[
 def test_a_reader_that_never_sweeps_is_caught_where_events_are_lost(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "new_observer", unreliable(watch.new_observer, 1.0))
+    monkeypatch.setattr(watcher, "new_observer", unreliable(watcher.new_observer, 1.0))
     with anb.read_traces(file.parent) as read, follow(NoRescan(read.reader), poll=0.1):
         with file.open("ab") as out:
             out.write(line("second"))

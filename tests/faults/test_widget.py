@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from anton_notebook import sync
-from anton_notebook.protocol import Message
 from anton_notebook.store import Store
-from anton_notebook.sync import Stream
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget import stream as sync
+from anton_notebook.widget.protocol import Message
+from anton_notebook.widget.stream import Stream
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import STATUS, Hand, Page, expected, line, put, settle
 from tests.widget.conftest import folder, graph, wires  # noqa: F401  (fixtures)
 from tests.widget.fakes import Client, Wire, append, eventually

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import anton_notebook as anb
+from anton_notebook.experiments.replay import Replay
+from anton_notebook.experiments.replay.engine import EXECUTED, REUSED, STALE, Verdict
+from anton_notebook.experiments.rerun.event_loop import run
 from anton_notebook.llm import Scripted
-from anton_notebook.replay import Replay
-from anton_notebook.replay.walk import EXECUTED, REUSED, STALE, Verdict
-from anton_notebook.rerun.loop import run
 from tests.replay.families import ALL
 from tests.replay.programs import START, TOOLS, Made, execute, model, record, span_of
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from anton_notebook.request import Request, Response, Usage
+from anton_notebook.model.request import Request, Response, Usage
 from anton_notebook.sources import writer
 
 WORDS = (

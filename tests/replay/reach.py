@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import anton_notebook as anb
-from anton_notebook.replay import plan
-from anton_notebook.replay.walk import BEFORE
+from anton_notebook.experiments.replay import plan
+from anton_notebook.experiments.replay.engine import BEFORE
 
 
 def reach(folder: Path | str, **how: Any) -> Counter[tuple[str, str]]:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import anton_notebook as anb
+from anton_notebook.experiments.replay.answer_diff import difference
+from anton_notebook.experiments.replay.dry_run import guessed
 from anton_notebook.llm import Scripted
-from anton_notebook.replay.plan import guessed
-from anton_notebook.replay.values import difference
-from anton_notebook.request import Request, Response
+from anton_notebook.model.request import Request, Response
 from tests.replay.judge import Judged, judged
 from tests.replay.programs import START, Program, Run, execute, record
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.request import Request
+from anton_notebook.model.request import Request
 from tests.conftest import ROOT
 from tests.replay.families import anton
 from tests.replay.programs import TOOLS, execute, model, record, span_of

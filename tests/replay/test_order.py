@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anton_notebook.replay.dependence import Order
-from anton_notebook.replay.recorded import Node
+from anton_notebook.experiments.replay.dependencies import Order
+from anton_notebook.experiments.replay.recording import Node
 
 MOMENT = st.one_of(st.none(), st.integers(0, 400).map(lambda n: n * 1_000))
 

@@ -12,9 +12,9 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import BudgetError, ReplayError
+from anton_notebook.experiments.frames import REPLAY
+from anton_notebook.experiments.replay import plan
 from anton_notebook.llm import Scripted
-from anton_notebook.replay import plan
-from anton_notebook.tables.replays import REPLAY
 from tests.replay.families import anton, copying
 from tests.replay.programs import TOOLS, execute, model, record
 

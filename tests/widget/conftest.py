@@ -9,7 +9,7 @@ import comm
 import pytest
 from ipywidgets.widgets.widget import _instances
 
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.widget.fakes import Wire
 

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from comm.base_comm import BaseComm
 
-from anton_notebook.protocol import Message
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.protocol import Message
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import Page, expected
 
 PATIENCE = 5.0

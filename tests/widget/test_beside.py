@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import anton_notebook as anb
-from anton_notebook.sources import proxy_runs
-from anton_notebook.sources.beside import default_database
+from anton_notebook.sources.anton.discovery import default_database
+from anton_notebook.sources.proxy import run_builder
 from tests.conftest import ROOT
 from tests.proxies import BEGIN, Proxy, run_of, system, user
 from tests.test_progress import checkpoint, local, progress
@@ -119,7 +119,7 @@ def test_a_running_call_that_nobody_will_answer_is_shown_so_on_the_page(
         return int(client.look().spans[row][-3])
 
     eventually(lambda: client.look().runs["task-1"]["status"] == "running" and status() == 0)
-    monkeypatch.setattr(proxy_runs, "QUIET", -1.0)
+    monkeypatch.setattr(run_builder, "QUIET", -1.0)
     eventually(lambda: client.look().runs["task-1"]["status"] == "error" and status() == 2)
     assert "process ended" in (graph.traces.span(call).error or "")
     monkeypatch.undo()

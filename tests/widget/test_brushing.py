@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from anton_notebook.brushing import pack_rows, rows_in, unpack_rows
 from anton_notebook.errors import AmbiguousSpan, SpanNotFound
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.selection import pack_rows, rows_in, unpack_rows
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.widget.fakes import Client, append, eventually
 

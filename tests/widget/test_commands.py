@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from anton_notebook import widget
 from anton_notebook.errors import SpanNotFound
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget import trace_graph
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.widget.fakes import Client, append, eventually
 
@@ -145,7 +145,7 @@ def test_messages_that_are_no_requests_are_left_alone(graph: TraceGraph) -> None
 
 
 def test_an_exception_in_a_command_is_an_answer(graph: TraceGraph, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(widget, "details", lambda traces, row: 1 / 0)
+    monkeypatch.setattr(trace_graph, "details", lambda traces, row: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         Client(graph).ask("details", epoch=graph.traces.store.epoch, row=0)
 

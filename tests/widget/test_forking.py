@@ -13,8 +13,8 @@ import pytest
 import anton_notebook as anb
 from anton_notebook import llm
 from anton_notebook.errors import NotAllowed
-from anton_notebook.forking import Forks
-from anton_notebook.rerun import Budget
+from anton_notebook.experiments.rerun import Budget
+from anton_notebook.widget.replay_panel import Forks
 from tests.replay.families import anton
 from tests.replay.programs import TOOLS, execute, model, record
 

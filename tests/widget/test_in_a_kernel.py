@@ -21,7 +21,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
         line("s1", system_prompt=CANARY, messages=secret, response=CANARY, error=CANARY) + line("s2", parent_id="s1")
     )
     cells = [
-        f"from anton_notebook.widget import TraceGraph\ngraph = TraceGraph({str(folder)!r})\ngraph",
+        f"from anton_notebook.widget.trace_graph import TraceGraph\ngraph = TraceGraph({str(folder)!r})\ngraph",
         "graph.selected_span_id = 's1'\ngraph.height = 300\nprint(graph.selected_span.status)",
         f"import time\nopen({str(folder / 'a.jsonl')!r}, 'ab').write({line('s3')!r})\n"
         "for _ in range(500):\n    if graph.traces.store.size == 4: break\n    time.sleep(0.01)\nprint(graph.traces.store.size)",

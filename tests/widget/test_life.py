@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook import api, bundle, commands, sync
+from anton_notebook import api
 from anton_notebook.errors import MissingBundle, PathNotFound
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget import bundle, commands
+from anton_notebook.widget import stream as sync
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.widget.fakes import Client, Wire, append, eventually
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.conftest import ROOT
 from tests.proxies import Proxy
 from tests.test_proxy_db import WRITER

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jupyter_client.manager import KernelManager
 
-from anton_notebook.reloading import answer_beside_cells
+from anton_notebook.widget.ipykernel_compat import answer_beside_cells
 from tests import kernels
 from tests.pages import line
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from anton_notebook import saving
 from anton_notebook.errors import NoRun
-from anton_notebook.protocol import SPAN_BYTES
-from anton_notebook.saving import Saver, pack_state
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget import snapshot
+from anton_notebook.widget.protocol import SPAN_BYTES
+from anton_notebook.widget.snapshot import Saver, pack_state
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.widget.conftest import line
 from tests.widget.fakes import Client, append, eventually
 
@@ -27,7 +27,7 @@ QUESTION = "a question that nobody else may read"
 
 def frames(packed: bytes) -> list[dict[str, Any]]:
     """The headers in a packed state."""
-    assert packed[:4] == saving.MAGIC
+    assert packed[:4] == snapshot.MAGIC
     data, out, at = zlib.decompress(packed[4:]), [], 0
     while at < len(data):
         (size,) = struct.unpack_from("<I", data, at)
@@ -101,7 +101,7 @@ def test_while_a_run_grows_it_is_saved_at_most_once_a_minute(monkeypatch: pytest
     class Fake:
         revision = 0
 
-    monkeypatch.setattr(saving, "EVERY", 0.4)
+    monkeypatch.setattr(snapshot, "EVERY", 0.4)
     store, saved = Fake(), []
 
     class Owner:

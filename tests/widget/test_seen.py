@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from anton_notebook.picture import run as picture_run
-from anton_notebook.widget import TraceGraph
+from anton_notebook.render import run_svg as picture_run
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.widget.conftest import line
 from tests.widget.fakes import Client
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from anton_notebook.errors import NoPage, PictureError
-from anton_notebook.shooting import SIGNATURE
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.screenshot import SIGNATURE
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.widget.fakes import Client
 
 PNG = SIGNATURE + bytes(range(256)) * 20

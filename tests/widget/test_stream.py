@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from anton_notebook import sync
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget import stream
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.widget.fakes import Client, Wire, append, eventually
 
@@ -48,7 +48,7 @@ def test_a_silent_page_is_forgotten_and_told_so(graph: TraceGraph, monkeypatch: 
     client = Client(graph)
     client.hello()
     assert client.ask("alive", client="page") == {}
-    monkeypatch.setattr(sync, "SILENCE", -1.0)
+    monkeypatch.setattr(stream, "SILENCE", -1.0)
     graph._stream.due(time.monotonic())
     monkeypatch.undo()
     assert graph._stream.clients == 0

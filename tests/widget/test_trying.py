@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 import anton_notebook as anb
-from anton_notebook import llm, read_traces, rerun
+from anton_notebook import llm, read_traces
+from anton_notebook.experiments import rerun
+from anton_notebook.experiments.rerun import Budget
+from anton_notebook.experiments.verdict import RERUN
+from anton_notebook.model.request import Response
 from anton_notebook.pricing import reset_prices
-from anton_notebook.request import Response
-from anton_notebook.rerun import Budget
-from anton_notebook.tables.experiments import RERUN
-from anton_notebook.widget import TraceGraph
+from anton_notebook.widget.trace_graph import TraceGraph
 from tests.pages import line
 from tests.servers.llm_server import LlmServer, Reply
 from tests.widget import fakes

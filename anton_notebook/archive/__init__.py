@@ -1,0 +1,1 @@
+"""Large collections of traces: Delta tables, Parquet datasets and Dask partitions."""

@@ -1,0 +1,1 @@
+"""Recording of programs: the HTTP gateway and `anb.trace`."""

@@ -1,0 +1,296 @@
+"""Traces of one's own program: `with anb.trace("name") as t:`, and what it does is a live trace like any other.
+
+Lines go out when something begins and when it ends, so that a graph of the folder shows the program while it runs.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import warnings
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar, Token
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from anton_notebook.errors import PathNotFound
+from anton_notebook.model.request import Usage, provider_of
+from anton_notebook.sources import writer
+from anton_notebook.sources.home import home
+
+_T = TypeVar("_T", bound="Work")
+_inside: ContextVar[Work | None] = ContextVar("anton_notebook_inside", default=None)
+
+
+class Work:
+    """Something that begins and ends: a call, a tool, an agent's work. Ends with the `with` block, or by `end(...)`.
+
+    What is begun within its block (in tasks and threads that inherit the context too) hangs under it. An exception that leaves
+    the block is its error, and goes on.
+    """
+
+    def __init__(self, trace: Tracing, agent: str, line: Mapping[str, Any], began: float | None = None) -> None:
+        self.trace, self.agent = trace, agent
+        self.span_id = str(uuid.uuid4())
+        self.began = time.time() if began is None else began
+        self.ended = False
+        above = _inside.get()
+        parent = above if above is not None and above.trace is trace else trace.root
+        self._line = {
+            "timestamp": datetime.fromtimestamp(self.began, UTC).isoformat(timespec="microseconds"),
+            "agent_name": agent,
+            "trace_id": trace.trace_id,
+            "span_id": self.span_id,
+            "parent_id": parent.span_id if parent is not None else None,
+            **line,
+        }
+        self._token: Token[Work | None] | None = None
+
+    def begin(self: _T) -> _T:
+        """Says that it runs."""
+        self.trace.running[self.span_id] = self
+        self.trace.write(self._line, running=True)
+        return self
+
+    def end(self, *, error: str | BaseException | None = None, duration_ms: float | None = None, **more: Any) -> None:
+        """Ends it, once; a second call does nothing. `duration_ms` is measured where it is not given."""
+        if self.ended:
+            return
+        self.ended = True
+        self.trace.running.pop(self.span_id, None)
+        took = (time.time() - self.began) * 1000.0 if duration_ms is None else float(duration_ms)
+        said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
+        line = {**self._line, **more, "duration_ms": max(0.0, took), "success": said is None, "error": said}
+        self.trace.write({key: value for key, value in line.items() if value is not None or key == "parent_id"})
+
+    def __enter__(self: _T) -> _T:
+        self._token = _inside.set(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _inside.reset(self._token)
+            self._token = None
+        self.end(error=error)
+
+    async def __aenter__(self: _T) -> _T:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class Call(Work):
+    """A call to a model that is under way; `answer` says what came."""
+
+    def answer(
+        self,
+        response: str,
+        *,
+        tokens: Mapping[str, int] | Usage | None = None,
+        tool_calls: Sequence[Mapping[str, Any]] | None = None,
+        finish_reason: str | None = None,
+        cost_usd: float | None = None,
+        duration_ms: float | None = None,
+    ) -> None:
+        """Ends the call with its answer. For the words see `Tracing.llm`."""
+        self.end(duration_ms=duration_ms, **_answer(response, tokens, tool_calls, finish_reason, cost_usd))
+
+
+class ToolCall(Work):
+    """A tool that is under way; `done` says what it gave."""
+
+    def done(self, result: Any, *, duration_ms: float | None = None) -> None:
+        """Ends the call with its result, any JSON value."""
+        self.end(duration_ms=duration_ms, result=result)
+
+
+class Tracing:
+    """A trace that is being written. Made by `trace`; `trace_id` and `path` say where, `trouble` what could not be written."""
+
+    def __init__(self, name: str, path: str | PathLike[str], agent: str) -> None:
+        self.name = name
+        self.trace_id = str(uuid.uuid4())
+        self.trouble: str | None = None
+        self._out = writer.create(home(path) / "traces", "run", {"origin": "run"})
+        self.running: dict[str, Work] = {}
+        self.root: Work | None = None
+        self.root = Work(self, agent, {"span_type": "agent", "metadata": {"task": name}})
+
+    @property
+    def path(self) -> Path:
+        """The trace file."""
+        return self._out.path
+
+    def llm(
+        self,
+        *,
+        model: str,
+        messages: Sequence[Mapping[str, Any]],
+        response: str | None = None,
+        system: str | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        provider: str | None = None,
+        tokens: Mapping[str, int] | Usage | None = None,
+        tool_calls: Sequence[Mapping[str, Any]] | None = None,
+        finish_reason: str | None = None,
+        cost_usd: float | None = None,
+        duration_ms: float | None = None,
+        error: str | BaseException | None = None,
+        agent: str | None = None,
+    ) -> Call:
+        """A call to a model. With `response` or `error` it has ended; else it runs until its `answer(...)` or its block's end.
+
+        `messages`, `tools` and `parameters` as the provider's API has them (without the answer), `tokens` as `{"input": 3,
+        "output": 1, "cached": 0}`, `tool_calls` as `{"id", "name", "arguments"}`, `duration_ms` milliseconds, `agent` whose call it
+        is (default: the agent within whose block it is made).
+        """
+        line = {
+            "span_type": "llm_call",
+            "provider": provider or provider_of("", model) or "unknown",
+            "model": model,
+            "messages": [dict(message) for message in messages],
+            "system_prompt": system,
+            "tools": list(tools) if tools else [],
+            "parameters": dict(parameters or {}),
+            "metadata": {"task": self.name},
+        }
+        over = response is not None or error is not None
+        call = Call(self, self._agent(agent), line, _before(duration_ms) if over else None)
+        if not over:
+            return call.begin()
+        said = _answer(response, tokens, tool_calls, finish_reason, cost_usd)
+        call.end(error=error, duration_ms=duration_ms or 0.0, **said)
+        return call
+
+    def tool(
+        self,
+        name: str,
+        parameters: Mapping[str, Any] | None = None,
+        result: Any = None,
+        *,
+        duration_ms: float | None = None,
+        error: str | BaseException | None = None,
+        agent: str | None = None,
+    ) -> ToolCall:
+        """A call of a tool. With `result` or `error` it has ended; else it runs until its `done(...)` or its block's end."""
+        line = {"span_type": "tool_call", "tool_name": name, "parameters": dict(parameters or {})}
+        over = result is not None or error is not None
+        call = ToolCall(self, self._agent(agent), line, _before(duration_ms) if over else None)
+        if not over:
+            return call.begin()
+        call.end(error=error, duration_ms=duration_ms or 0.0, result=result)
+        return call
+
+    def agent(self, name: str) -> Work:
+        """An agent's work, for a `with` block: what is done in it is this agent's."""
+        return Work(self, name, {"span_type": "agent"}).begin()
+
+    def _agent(self, agent: str | None) -> str:
+        above = _inside.get()
+        own = above if above is not None and above.trace is self else self.root
+        return agent or (own.agent if own is not None else "agent")
+
+    def write(self, line: Mapping[str, Any], running: bool = False) -> None:
+        """Writes a line; what cannot be written is a warning, once, and `trouble`: tracing does not end the program."""
+        try:
+            self._out.write(line, running=running)
+        except OSError as error:
+            if self.trouble is None:
+                self.trouble = f"not everything is in the trace {self.path}: {error}"
+                warnings.warn(self.trouble, stacklevel=4)
+
+    def __enter__(self) -> Tracing:
+        if self.root is not None:
+            self.root.begin().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for work in [work for work in self.running.values() if work is not self.root]:
+            work.end(error="the trace ended before it did")
+        if self.root is not None:
+            self.root.__exit__(kind, error, trace)
+        self._out.close()
+
+    async def __aenter__(self) -> Tracing:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __repr__(self) -> str:
+        return f"<Tracing {self.name!r} trace_id={self.trace_id!r} in {str(self.path)!r}>"
+
+
+def trace(name: str, path: str | PathLike[str] = ".", agent: str = "orchestrator") -> Tracing:
+    """Writes a trace of one's own program, for a `with` (or `async with`) block; `name` is what the run is called.
+
+    `path`: the folder that it belongs to: `anb.read_traces(path)` and `anb.TraceGraph(path)` show it, while it runs too.
+    `agent`: whose work it is, where no inner `t.agent(...)` says otherwise. Raises `PathNotFound` (a
+    FileNotFoundError) for a folder that is not there, OSError where no file can be made in it.
+
+    >>> import anton_notebook as anb, tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> asked = [{"role": "user", "content": "Hi"}]
+    >>> with anb.trace("Say hello", path=folder) as t:
+    ...     _ = t.llm(model="gpt-4o", messages=asked, response="Hello", tokens={"input": 1, "output": 2})
+    ...     with t.agent("reader"):
+    ...         _ = t.tool("read_file", {"path": "a.txt"}, "its text", duration_ms=3)
+    >>> anb.read_traces(folder).runs_df()[["name", "llm_calls", "tool_calls", "agents", "status"]].values.tolist()
+    [['Say hello', 1, 1, 2, 'ok']]
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"trace({name!r}): a run needs a name, such as 'Fix the login'")
+    if not Path(path).expanduser().is_dir():
+        raise PathNotFound(
+            f"{path} is no folder, so no trace can be written for it; give the folder that the program works in"
+        )
+    return Tracing(name, path, agent)
+
+
+def _answer(
+    response: str | None,
+    tokens: Mapping[str, int] | Usage | None,
+    tool_calls: Sequence[Mapping[str, Any]] | None,
+    finish_reason: str | None,
+    cost_usd: float | None,
+) -> dict[str, Any]:
+    out: dict[str, Any] = {"response": response or "", "finish_reason": finish_reason, "cost_usd": cost_usd}
+    if tool_calls:
+        out["tool_calls"] = [dict(call) for call in tool_calls]
+    if isinstance(tokens, Usage):
+        tokens = {
+            name: count
+            for name, count in (
+                ("input", tokens.input_tokens),
+                ("output", tokens.output_tokens),
+                ("cached", tokens.cached_tokens),
+            )
+            if count is not None
+        }
+    if tokens is not None:
+        unknown = [key for key in tokens if key not in ("input", "output", "cached", "total")]
+        if unknown:
+            raise ValueError(
+                f"tokens: {unknown[0]!r} is not known; possible are 'input', 'output', 'cached' and 'total'"
+            )
+        out["tokens"] = dict(tokens)
+        if "cached" in tokens:
+            out["anton_notebook"] = {"cached_tokens": tokens["cached"]}
+    return out
+
+
+def _before(duration_ms: float | None) -> float:
+    return time.time() - (duration_ms or 0.0) / 1000.0

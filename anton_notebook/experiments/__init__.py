@@ -1,0 +1,1 @@
+"""Experiments on recorded runs: re-run, replay, checkpoints, comparison and statistics."""

@@ -1,0 +1,224 @@
+"""Inner: the trace that a replay writes, line by line as calls are settled, so that it grows as a branch beside its original.
+
+It lies on its original's axis of time: a call starts when it did there, later by as much as what it waited for took longer.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from anton_notebook.experiments.replay.engine import INFERRED, REUSED, STALE, Verdict
+from anton_notebook.experiments.replay.recording import Node, Recording, source_kind
+from anton_notebook.model.request import Request, Response, tool_calls_in
+from anton_notebook.model.span import AGENT, LLM, ORCHESTRATOR, TOOL
+from anton_notebook.sources import writer
+
+WEAKEST = (REUSED, "executed", INFERRED, STALE)
+_OURS = frozenset(
+    "trace_id span_id parent_id timestamp span_type event_type data messages system_prompt system tools parameters response "
+    "tool_calls duration_ms tokens cost_usd error success finish_reason status anton_notebook _faults agent_name provider model "
+    "tool_name result attributes".split()
+)
+
+
+class Branch:
+    """Writes a branch of a recording. `trace_id` is the new one; `trouble` says why not all of it is on disk."""
+
+    def __init__(self, recording: Recording, folder: Path, checkpoint_id: str | None) -> None:
+        self.recording = recording
+        self.trace_id = str(uuid.uuid4())
+        self.trouble: str | None = None
+        self._folder, self.checkpoint_id = folder, checkpoint_id
+        self._out: writer.TraceWriter | None = None
+        self._ends: dict[int, int] = {}
+        spans = [*(node.span for node in recording.nodes), *recording.others]
+        self._ids = {span.span_id: str(uuid.uuid5(uuid.UUID(self.trace_id), span.span_id)) for span in spans}
+
+    def id_of(self, node: Node) -> str:
+        """Its id in the branch."""
+        return self._ids[node.span_id]
+
+    def end(self, verdict: Verdict, late: int, row: Mapping[str, Any]) -> None:
+        """A call is settled. `late`: microseconds by which it starts later than in the recording."""
+        node = verdict.node
+        line = self._head(node, late)
+        line |= _asked(node, verdict.request, verdict.arguments)
+        line |= self._told(verdict, row)
+        took = line.get("duration_ms")
+        if node.start is not None and took is not None:
+            self._ends[node.place] = node.start + late + round(took * 1000)
+        mark = self._mark(node.span, verdict.provenance, verdict.reason, node.record)
+        saved = row["saved_usd"]
+        if not verdict.sent or not math.isnan(saved):
+            mark["saved_usd"] = 0.0 if math.isnan(saved) else saved
+        if line.get("success") is False:
+            mark["status"] = "error"
+        elif not verdict.sent and node.span.tokens_estimated:
+            mark["tokens_estimated"] = True
+        line["anton_notebook"] = mark
+        self._write(line)
+
+    def behind(self, node: Node) -> int:
+        """Microseconds by which a settled call ends later than in the recording; 0 where it ends earlier."""
+        end = self._ends.get(node.place)
+        return 0 if end is None or node.end is None else max(0, end - node.end)
+
+    def close(self, verdicts: Mapping[int, Verdict]) -> None:
+        """Writes the spans above the calls, and ends the file."""
+        for span in self.recording.others:
+            below = [v for v in verdicts.values() if span.span_id in _above(v.node)]
+            end = max([self._ends.get(v.node.place, 0) for v in below], default=0)
+            took = (end - span.start_us) / 1000 if end and span.start_us is not None else span.duration_ms
+            line = self._plain(span)
+            line |= {"duration_ms": took, "span_type": "agent" if span.kind in (AGENT, ORCHESTRATOR) else "other"}
+            if span.error:
+                line |= {"error": span.error, "success": False}
+            weakest = max((v.provenance for v in below), key=WEAKEST.index, default=REUSED)
+            line["anton_notebook"] = {**self._mark(span, weakest, None, span.record), "kind": span.kind}
+            if line["span_type"] == "other" or span.name != span.agent:
+                line["tool_name"] = span.name
+            self._write(line, running=span.status == "running")
+        if self._out is not None:
+            self._out.close()
+
+    # -- inner
+
+    def _plain(self, span: Any) -> dict[str, Any]:
+        record = span.record
+        line = {key: value for key, value in record.items() if key not in _OURS}
+        parent = record.get("parent_id")
+        line |= {
+            "timestamp": None if span.start_us is None else iso(span.start_us),
+            "trace_id": self.trace_id,
+            "span_id": self._ids[span.span_id],
+            "parent_id": self.trace_id if parent == self.recording.trace_id else self._ids.get(parent),
+            "agent_name": span.agent,
+            "provider": span.provider,
+            "model": span.model,
+        }
+        return line
+
+    def _head(self, node: Node, late: int) -> dict[str, Any]:
+        line = self._plain(node.span)
+        if node.start is not None:
+            line["timestamp"] = iso(node.start + late)
+        if line["parent_id"] is None and node.parent >= 0:
+            line["parent_id"] = self.id_of(self.recording.nodes[node.parent])
+        line["span_type"] = "llm_call" if node.kind == LLM else "tool_call"
+        if node.kind == TOOL or node.span.name != (node.span.model or LLM):
+            line["tool_name"] = node.span.name
+        return line
+
+    def _told(self, verdict: Verdict, row: Mapping[str, Any]) -> dict[str, Any]:
+        node, told = verdict.node, verdict.told
+        if verdict.sent and told is not None:
+            line: dict[str, Any] = {
+                "duration_ms": row["duration_ms"],
+                "cost_usd": row["cost_usd"],
+                "success": told.error is None,
+            }
+            if told.error is not None:
+                line["error"] = told.error
+            if node.kind == TOOL:
+                return line | {"result": told.result}
+            whom = getattr(told.extra, "provider", "")
+            return line | ({"provider": whom} if whom else {}) | _answer(told.response or Response())
+        span, record = node.span, node.record
+        line = {"duration_ms": span.duration_ms, "cost_usd": 0.0 if node.kind == LLM else None}
+        if verdict.provenance == STALE and "recorded values" not in verdict.reason:
+            return line
+        if span.error:
+            line |= {"error": record.get("error") or span.error, "success": False}
+        elif record.get("success") is True:
+            line["success"] = True
+        if node.kind == TOOL:
+            return line | {"result": record.get("result")}
+        counts = {"input": span.input_tokens, "output": span.output_tokens, "cached": span.cached_tokens}
+        line["tokens"] = {name: count for name, count in counts.items() if count is not None}
+        line["response"] = record.get("response")
+        if node.response is not None and node.response.tool_calls and not tool_calls_in(record.get("response")):
+            line["tool_calls"] = node.response.tool_calls
+        if span.finish_reason:
+            line["finish_reason"] = span.finish_reason
+        return line
+
+    def _mark(self, span: Any, provenance: str, reason: str | None, record: Mapping[str, Any]) -> dict[str, Any]:
+        before = record.get("anton_notebook")
+        attributes = record.get("attributes", before.get("attributes") if isinstance(before, Mapping) else None)
+        kind = source_kind(span)
+        return {
+            "original_span_id": span.span_id,
+            "provenance": provenance,
+            "reason": reason,
+            "source_kind": kind if kind != "jsonl" else None,
+            "kind": LLM if span.kind == LLM and span.name != (span.model or LLM) else None,
+            "attributes": attributes,
+        }
+
+    def _write(self, line: dict[str, Any], *, running: bool = False) -> None:
+        try:
+            if self._out is None:
+                mark = {
+                    "origin": "replay",
+                    "original_trace_id": self.recording.trace_id,
+                    "checkpoint_id": self.checkpoint_id,
+                }
+                self._out = writer.create(self._folder, "branch", {k: v for k, v in mark.items() if v is not None})
+            self._out.write({k: v for k, v in line.items() if v is not None or k == "parent_id"}, running=running)
+        except (OSError, ValueError, TypeError) as error:
+            self.trouble = f"the branch is not whole on disk: {error}"
+
+
+def _asked(node: Node, request: Request | None, arguments: Any) -> dict[str, Any]:
+    """What a call asks, in the keys in which it was recorded, or all of it where it is a new request."""
+    record = node.record
+    if node.kind == TOOL:
+        return {"parameters": arguments if arguments is not None else record.get("parameters")}
+    request = request or node.request
+    if request is None:
+        return {"messages": record.get("messages"), "system_prompt": record.get("system_prompt")}
+    out: dict[str, Any] = {
+        "messages": request.messages, "system_prompt": request.system, "provider": request.provider or node.span.provider,
+        "model": request.model or node.span.model,
+    }  # fmt: skip
+    if request.tools or isinstance(record.get("tools"), list):
+        out["tools"] = request.tools or []
+    if request.parameters or isinstance(record.get("parameters"), Mapping):
+        out["parameters"] = request.parameters
+    return out
+
+
+def _answer(response: Response) -> dict[str, Any]:
+    usage = response.usage
+    counts = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": usage.cached_tokens}
+    line: dict[str, Any] = {
+        "response": response.text,
+        "tokens": {name: count for name, count in counts.items() if count is not None},
+        "finish_reason": response.finish_reason,
+    }
+    if response.tool_calls:
+        line["tool_calls"] = response.tool_calls
+    return line
+
+
+def _above(node: Node) -> set[str]:
+    out = set()
+    above = node.span.parent
+    while above is not None and above.span_id not in out:
+        out.add(above.span_id)
+        above = above.parent
+    return out
+
+
+def iso(micros: int) -> str:
+    """A time as it stands in a line."""
+    return (
+        (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros))
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )

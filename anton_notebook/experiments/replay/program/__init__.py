@@ -1,0 +1,1 @@
+"""Replay by running the recorded program against the recording gateway."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces in files: OTLP/JSON lines and documents."""

@@ -1,0 +1,314 @@
+"""OTLP/JSON: where in some bytes the spans and log records lie, and what their fields and values are.
+
+The shape is `resourceSpans[].scopeSpans[].spans[]`. Spans are found as pieces of the bytes and decoded one by one, so one bad
+span spoils no other; bytes that are no JSON as a whole are searched for the spans that are whole all the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from anton_notebook.model.span import NAT
+from anton_notebook.sources.anton.line_schema import FAULTS, Fault, load
+
+NOTHING = msgspec.Raw(b"null")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:]', re.DOTALL)
+_HEX = re.compile(r"[0-9a-fA-F]+")
+_ZERO = re.compile(r"0*")
+_RESOURCES = (b'"resourceSpans"', b'"batches"')
+_SCOPES = (b'"scopeSpans"', b'"instrumentationLibrarySpans"')
+_BYTES_OF = {24: 16, 22: 16, 12: 8, 11: 8}
+"""Lengths of base64 texts (with and without padding) of ids: protobuf's own JSON writes ids so, where OTLP wants hex."""
+
+
+class KeyValue(msgspec.Struct, gc=False):
+    """An attribute; its value is decoded only where it is asked for."""
+
+    key: str = ""
+    value: msgspec.Raw = NOTHING
+
+
+class State(msgspec.Struct, gc=False):
+    """A span's status: code 2 (or its word) is an error."""
+
+    code: int | str | None = 0
+    message: str | None = None
+
+
+class WireSpan(msgspec.Struct, rename="camel", gc=False):
+    """The light fields of a span."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
+    name: str | None = None
+    kind: int | str | None = None
+    start_time_unix_nano: int | float | str | None = None
+    end_time_unix_nano: int | float | str | None = None
+    status: State | None = None
+    attributes: list[KeyValue] | None = None
+    events: msgspec.Raw = NOTHING
+
+
+class WireLog(msgspec.Struct, rename="camel", gc=False):
+    """The light fields of a log record."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    event_name: str | None = None
+    attributes: list[KeyValue] | None = None
+
+
+class _Scope(msgspec.Struct, rename="camel", gc=False):
+    scope: msgspec.Raw = NOTHING
+    instrumentation_library: msgspec.Raw = NOTHING
+    spans: list[msgspec.Raw] | None = None
+    log_records: list[msgspec.Raw] | None = None
+    schema_url: msgspec.Raw = NOTHING
+
+
+class _Resource(msgspec.Struct, rename="camel", gc=False):
+    resource: msgspec.Raw = NOTHING
+    scope_spans: list[_Scope] | None = None
+    scope_logs: list[_Scope] | None = None
+    instrumentation_library_spans: list[_Scope] | None = None
+    schema_url: msgspec.Raw = NOTHING
+
+
+class _Request(msgspec.Struct, rename="camel", gc=False):
+    resource_spans: list[_Resource] | None = None
+    resource_logs: list[_Resource] | None = None
+    resource_metrics: msgspec.Raw = NOTHING
+    batches: list[_Resource] | None = None
+
+
+Place = tuple[int, int]
+"""Where something lies: (offset, length) in bytes. Length 0: nowhere."""
+
+
+class Group(NamedTuple):
+    """What one scope of one resource brought; places are relative to the bytes given."""
+
+    resource: Place
+    scope: Place
+    spans: list[Place]
+    logs: list[Place]
+    schemas: tuple[str, str] = ("", "")
+
+
+_decode_request = msgspec.json.Decoder(_Request).decode
+_decode_requests = msgspec.json.Decoder(list[_Request]).decode
+decode_span: Callable[[bytes | msgspec.Raw], WireSpan] = msgspec.json.Decoder(WireSpan).decode
+decode_log: Callable[[bytes], WireLog] = msgspec.json.Decoder(WireLog).decode
+_decode_value: Callable[[msgspec.Raw], Any] = msgspec.json.Decoder().decode
+
+
+def groups(data: bytes) -> list[Group] | None:
+    """The spans and log records in one whole document; None where it is JSON of another kind. Raises one of `FAULTS`."""
+    many = data.lstrip()[:1] == b"["
+    requests = _decode_requests(data) if many else [_decode_request(data)]
+    base = _address(data)
+
+    def place(raw: msgspec.Raw) -> Place:
+        size = len(memoryview(raw))
+        return (0, 0) if raw is NOTHING else (_address(raw) - base, size)
+
+    out: list[Group] = []
+    known = False
+    for request in requests:
+        known |= any(x is not None for x in (request.resource_spans, request.resource_logs, request.batches))
+        known |= request.resource_metrics is not NOTHING
+        for group in (request.resource_spans, request.batches, request.resource_logs):
+            for resource in group or ():
+                where = place(resource.resource)
+                for scopes in (resource.scope_spans, resource.instrumentation_library_spans, resource.scope_logs):
+                    for scope in scopes or ():
+                        named = scope.scope if scope.scope is not NOTHING else scope.instrumentation_library
+                        spans = [place(raw) for raw in scope.spans or ()]
+                        logs = [place(raw) for raw in scope.log_records or ()]
+                        schemas = (_url(resource.schema_url), _url(scope.schema_url))
+                        out.append(Group(where, place(named), spans, logs, schemas))
+    return out if known else None
+
+
+def _url(raw: msgspec.Raw) -> str:
+    found = attribute(raw)
+    return found if isinstance(found, str) else ""
+
+
+def _address(data: bytes | msgspec.Raw) -> int:
+    """Where in memory bytes begin: a `Raw` is a view into what it was decoded from."""
+    found: int = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
+    return found
+
+
+def salvage(data: bytes) -> list[Group]:
+    """The spans that are whole in bytes that are no JSON as a whole, with the resource and scope before them."""
+    out: list[Group] = []
+    opened: list[tuple[bytes, bytes, int]] = []  # bracket, the key it stands under, where
+    resource = scope = (0, 0)
+    last = key = b""
+    for token in _TOKEN.finditer(data):
+        mark = token.group()
+        if mark == b":":
+            key = last
+        elif mark in b"[{":
+            under = opened[-1][1] if opened and opened[-1][0] == b"[" else key
+            opened.append((mark, under, token.start()))
+            if mark == b"{" and under in _RESOURCES:
+                resource = scope = (0, 0)
+            elif mark == b"{" and under in _SCOPES:
+                scope = (0, 0)
+            key = b""
+        elif mark not in b"]}":
+            last = mark
+        elif opened:
+            _, under, start = opened.pop()
+            where = (start, token.end() - start)
+            if under == b'"resource"':
+                resource = where
+            elif under in (b'"scope"', b'"instrumentationLibrary"'):
+                scope = where
+            elif under == b'"spans"' and mark == b"}" and opened and opened[-1][0] == b"[":
+                out.append(Group(resource, scope, [where], []))
+    return out
+
+
+def depth(line: bytes) -> int:
+    """How many more objects and arrays a line opens than it closes."""
+    found = 0
+    for token in _TOKEN.finditer(line):
+        mark = token.group()
+        found += (mark in b"[{") - (mark in b"]}")
+    return found
+
+
+def tolerant(raw: bytes, faults: list[Fault]) -> WireSpan | None:
+    """A span that the typed decoder refused, field by field. None where it is no object at all."""
+    try:
+        value = load(raw, faults)
+    except FAULTS as error:
+        faults.append(Fault(f"not JSON: {error}"))
+        return None
+    if not isinstance(value, dict):
+        faults.append(Fault("not an object", "spans"))
+        return None
+    wanted: tuple[tuple[str, type | tuple[type, ...], str], ...] = (
+        ("traceId", str, "text"),
+        ("spanId", str, "text"),
+        ("parentSpanId", str, "text"),
+        ("name", str, "text"),
+        ("kind", (int, str), "a number"),
+        ("startTimeUnixNano", (int, float, str), "a number of nanoseconds"),
+        ("endTimeUnixNano", (int, float, str), "a number of nanoseconds"),
+        ("attributes", list, "an array"),
+    )
+    kept: dict[str, Any] = {}
+    for name, types, words in wanted:
+        found = value.get(name)
+        if found is None:
+            continue
+        if isinstance(found, types) and not isinstance(found, bool):
+            kept[name] = found
+        else:
+            faults.append(Fault(f"expected {words}, found {json.dumps(found)[:40]}", name))
+    if "attributes" in kept:
+        pairs = [p for p in kept["attributes"] if isinstance(p, dict) and isinstance(p.get("key"), str)]
+        if len(pairs) < len(kept["attributes"]):
+            faults.append(Fault("expected pairs of key and value", "attributes"))
+        kept["attributes"] = [{"key": p["key"], "value": p.get("value")} for p in pairs]
+    status = value.get("status")
+    if isinstance(status, dict):
+        code, message = status.get("code"), status.get("message")
+        kept["status"] = {
+            "code": code if isinstance(code, int | str) and not isinstance(code, bool) else 0,
+            "message": message if isinstance(message, str) else None,
+        }
+    elif status is not None:
+        faults.append(Fault("expected an object", "status"))
+    if isinstance(value.get("events"), list):
+        kept["events"] = value["events"]
+    return decode_span(json.dumps(kept).encode())
+
+
+def hex_id(text: str | None) -> str | None:
+    """An id as OTLP writes it, in small letters; None for one that is missing or all zeros."""
+    if not text:
+        return None
+    if _HEX.fullmatch(text):
+        return None if _ZERO.fullmatch(text) else text.lower()
+    size = _BYTES_OF.get(len(text))
+    if size:
+        try:
+            found = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except (ValueError, binascii.Error):
+            return text
+        if len(found) == size:
+            return found.hex() if any(found) else None
+    return text
+
+
+def micros(nanos: object) -> int:
+    """Nanoseconds since 1970 in microseconds; `NAT` where there are none."""
+    if isinstance(nanos, str):
+        if not (nanos.isascii() and nanos.isdecimal() and len(nanos) <= 20):
+            return NAT
+        nanos = int(nanos)
+    if not isinstance(nanos, int | float) or not 0 < nanos < 2**64:
+        return NAT
+    return int(nanos) // 1000
+
+
+def attribute(raw: msgspec.Raw) -> Any:
+    """The plain value of an attribute; None where it cannot be decoded."""
+    try:
+        return plain(_decode_value(raw))
+    except FAULTS:
+        return None
+
+
+def plain(value: Any) -> Any:
+    """An `AnyValue` as a plain value. Whole numbers are written as text, numbers that are none (`NaN`) stay text."""
+    if not isinstance(value, dict):
+        return value
+    for kind, found in value.items():
+        if kind == "intValue":
+            return _integer(found)
+        if kind == "arrayValue":
+            return [plain(v) for v in _listed(found, "values")]
+        if kind == "kvlistValue":
+            return pairs(_listed(found, "values"))
+        if kind in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
+            return found
+    return value or None
+
+
+def pairs(attributes: Any) -> dict[str, Any]:
+    """A list of keys and values as a dict; a key that stands twice has its last value."""
+    if not isinstance(attributes, list):
+        return {}
+    return {
+        p["key"]: plain(p.get("value")) for p in attributes if isinstance(p, dict) and isinstance(p.get("key"), str)
+    }
+
+
+def _listed(value: Any, key: str) -> list[Any]:
+    found = value.get(key) if isinstance(value, dict) else value
+    return found if isinstance(found, list) else []
+
+
+def _integer(found: Any) -> Any:
+    if isinstance(found, str) and len(found) <= 30:
+        try:
+            return int(found)
+        except ValueError:
+            return found
+    return found

@@ -1,0 +1,1 @@
+"""Kernel side of the re-run panel. Start with `panel`."""
