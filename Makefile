@@ -39,7 +39,7 @@ looks: install chromium
 	ANTON_NOTEBOOK_RENEW_LOOKS=1 $(BIN)/python -m pytest -q tests/browser/test_looks.py -k every_view $(ARGS)
 
 picture: install chromium
-	$(BIN)/python -m tests.picture
+	$(BIN)/python -m tests.tools.picture
 
 docs: install
 	$(BIN)/python examples/build_docs.py build/docs
@@ -51,19 +51,19 @@ bench-peers: install
 	$(BIN)/python tests/benchmarks/peers.py $(ARGS)
 
 matrix: install
-	$(BIN)/python tests/matrix.py $(ARGS)
+	$(BIN)/python tests/tools/matrix.py $(ARGS)
 
 kernels: install
-	$(BIN)/python tests/kernels.py $(ARGS)
+	$(BIN)/python tests/tools/kernels.py $(ARGS)
 
 nightly: install chromium
-	$(BIN)/python tests/nightly.py $(ARGS)
+	$(BIN)/python tests/tools/nightly.py $(ARGS)
 
 release-check: install chromium
-	$(BIN)/python tests/nightly.py --release $(ARGS)
+	$(BIN)/python tests/tools/nightly.py --release $(ARGS)
 
 soak: install chromium
-	$(BIN)/python tests/soak.py $(ARGS)
+	$(BIN)/python tests/tools/soak.py $(ARGS)
 
 install: $(BIN)/python
 	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || { \

@@ -9,7 +9,7 @@ from bench_live import finished, percentile, writer
 
 from tests.browser.lab import Lab, Notebook, chromium_browser
 from tests.conftest import find_chromium
-from tests.pages import line
+from tests.support.pages import line
 
 
 def latencies(notebook: Notebook, file: Path, name: str, count: int, rate: float) -> tuple[list[float], int]:

@@ -21,7 +21,7 @@ from anton_notebook.simulate import TRACES, plan, play
 from tests.browser.lab import chromium_browser
 from tests.browser.test_dashboard import Command
 from tests.conftest import find_chromium
-from tests.test_dashboard import line, put
+from tests.dashboard.test_dashboard import line, put
 
 ROUNDS, SPANS = 5, 300
 PAINTED = "() => [...document.querySelectorAll('.an-totals')].some(e => /[1-9][0-9,]* spans/.test(e.textContent))"

@@ -11,17 +11,16 @@ import time
 from pathlib import Path
 from statistics import median
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from servers.llm_server import LlmServer
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from anton_notebook.experiments.checkpoints import Store
+from tests.support.servers.llm_server import LlmServer
 
 CALLS, ROUNDS = 300, 5
 GATEWAY = """
 import sys
 from pathlib import Path
-from anton_notebook.gateway import Gateway, Recorder
+from anton_notebook.capture.gateway import Gateway, Recorder
 sys.setswitchinterval(0.0005)
 with Gateway(Recorder(Path(sys.argv[1])), {"anthropic": sys.argv[2]}) as gateway:
     print(gateway.port, gateway.token, flush=True)

@@ -14,7 +14,7 @@ from anton_notebook.api import read_traces
 from anton_notebook.store import Store
 from anton_notebook.widget.protocol import Encoder, Known, Message, Scope
 from anton_notebook.widget.stream import Stream
-from tests.pages import STATUS, Page, line, put
+from tests.support.pages import STATUS, Page, line, put
 
 WRITER = """
 import json, sys, time

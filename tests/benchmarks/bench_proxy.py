@@ -20,7 +20,7 @@ from anton_notebook.api import Traces, read_traces
 from anton_notebook.sources.proxy import sqlite_reader
 from anton_notebook.sources.proxy.history_matching import Turns
 from tests.conftest import ROOT
-from tests.proxies import Proxy, called, system, user
+from tests.support.proxies import Proxy, called, system, user
 
 CALLS = 100_000
 TURNS = 4  # of a conversation, as in the recorded runs
@@ -30,7 +30,7 @@ WRITER = """
 import json, sys, time
 sys.path[:0] = [sys.argv[1]]
 from pathlib import Path
-from tests.proxies import Proxy, system, user
+from tests.support.proxies import Proxy, system, user
 count, rate, base = int(sys.argv[3]), float(sys.argv[4]), time.time() - 1772366400
 proxy = Proxy(Path(sys.argv[2]), schema="")
 began, times = time.monotonic(), {}
@@ -47,7 +47,7 @@ HELD_UP = """
 import json, sys, time
 sys.path[:0] = [sys.argv[1]]
 from pathlib import Path
-from tests.proxies import Proxy, system, user
+from tests.support.proxies import Proxy, system, user
 count, rate, base = int(sys.argv[3]), float(sys.argv[4]), time.time() - 1772366400
 proxy = Proxy(Path(sys.argv[2]), schema="")
 began, slowest = time.monotonic(), 0.0

@@ -28,7 +28,7 @@ REQUEST = Request("anthropic", "bench-model", "Be kind", [{"role": "user", "cont
 @contextmanager
 def fast_server(milliseconds: int, words: int = 20) -> Iterator[str]:
     """The address of a server in a process of its own, while it runs."""
-    program = Path(__file__).resolve().parent.parent / "servers" / "fast_server.py"
+    program = Path(__file__).resolve().parents[1] / "support" / "servers" / "fast_server.py"
     process = subprocess.Popen(
         [sys.executable, str(program), str(milliseconds), str(words)], stdout=subprocess.PIPE, text=True
     )

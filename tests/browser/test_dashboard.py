@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.servers.llm_server import LlmServer
-from tests.test_dashboard import line, put
+from tests.dashboard.test_dashboard import line, put
+from tests.support.servers.llm_server import LlmServer
 
 
 class Command:

@@ -20,7 +20,7 @@ import anton_notebook as anb
 from anton_notebook.experiments.compare.html_diff import show_diff
 from anton_notebook.llm import Scripted
 from tests.browser.test_dashboard import Command
-from tests.test_dashboard import line, put
+from tests.dashboard.test_dashboard import line, put
 
 CHUNK = 200
 WATCH = """

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.lab import Lab, Notebook
 from tests.browser.test_hostile import OPEN_ALL, WATCH, payloads, run_of_many
-from tests.test_dashboard import line, put
+from tests.dashboard.test_dashboard import line, put
 
 pytestmark = [pytest.mark.browser, pytest.mark.nightly]
 POLICY = "script-src 'self' 'unsafe-eval' blob:; img-src 'self' data: blob:; frame-src 'none'; object-src 'none'; form-action 'none'"

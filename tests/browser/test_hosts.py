@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser.harness import served
 from tests.browser.lab import PATIENCE
 from tests.conftest import ROOT
-from tests.pages import line
+from tests.support.pages import line
 
 pytestmark = pytest.mark.browser
 

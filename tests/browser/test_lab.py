@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.conftest import Opener
 from tests.browser.lab import KERNEL, Notebook
-from tests.pages import line
+from tests.support.pages import line
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageFilter
 from playwright.sync_api import Browser, Page
 
 from tests.browser import alike, looks
-from tests.test_dashboard import Served
+from tests.dashboard.test_dashboard import Served
 
 pytestmark = pytest.mark.browser
 KEPT = Path(__file__).resolve().parents[1] / "data" / "looks"

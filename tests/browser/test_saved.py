@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.browser.lab import PATIENCE, Lab
-from tests.pages import line
+from tests.support.pages import line
 
 CELL = "import anton_notebook as anb\ngraph = anb.TraceGraph({path!r})\ngraph"
 

@@ -21,12 +21,12 @@ from anton_notebook.model.span import NAT
 from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Store
 from anton_notebook.store.agent_nodes import agent_id
-from tests.canonical import state
 from tests.faults.test_tailing import reasons, spans
-from tests.pages import line
-from tests.scale import many
-from tests.test_store import line as row
-from tests.test_store import lines_of, read
+from tests.store.test_store import line as row
+from tests.store.test_store import lines_of, read
+from tests.support.canonical import state
+from tests.support.pages import line
+from tests.support.scale import many
 
 
 def fingerprint(store: Store) -> str:

@@ -26,8 +26,8 @@ from anton_notebook.sources.tail import LINE_LIMIT
 from anton_notebook.widget.details import details
 from tests.conftest import ROOT
 from tests.faults.test_tailing import spans
-from tests.pages import line
-from tests.test_reading import between, neighbours
+from tests.sources.test_reading import between, neighbours
+from tests.support.pages import line
 
 
 def suite(corpus: Path, kind: str) -> list[Path]:

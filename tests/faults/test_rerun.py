@@ -25,11 +25,11 @@ from anton_notebook.experiments.rerun import Budget, Sweep, plan
 from anton_notebook.experiments.rerun.budget import worst_case
 from anton_notebook.experiments.rerun.variants import plain_body
 from anton_notebook.llm import Policy, Scripted
-from tests import test_checkpoint_store as checkpoint_store
 from tests.conftest import ROOT
-from tests.pages import line
-from tests.scale import many
-from tests.test_budget import Shop, asked
+from tests.experiments.checkpoints import test_store as checkpoint_store
+from tests.experiments.rerun.test_budget import Shop, asked
+from tests.support.pages import line
+from tests.support.scale import many
 
 PROMPTS: dict[str, dict[str, Any]] = {
     "no messages": {"messages": None},

@@ -24,8 +24,8 @@ from anton_notebook.experiments.checkpoints import Store
 from anton_notebook.llm import Scripted
 from anton_notebook.redact import Redactor
 from tests.conftest import ROOT
-from tests.pages import line
-from tests.test_dashboard import Served
+from tests.dashboard.test_dashboard import Served
+from tests.support.pages import line
 
 CANARIES = {
     "Anthropic": "sk-ant-" + "api03-Ca9aRy" * 4, "OpenAI": "sk-proj-" + "Ca9aRy77" * 5, "AWS": "AKIA" + "CANARY2345CANARY",

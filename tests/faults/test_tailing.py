@@ -1,4 +1,4 @@
-"""Tailing, case by case: T1 to T14. The model of the file and its random sequences are those of `tests/test_tail.py`."""
+"""Tailing, case by case: T1 to T14. The model of the file and its random sequences are those of `tests/sources/test_tail.py`."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from anton_notebook.sources import tail as tail_module
 from anton_notebook.sources import watcher
 from anton_notebook.sources.follower import follow
 from anton_notebook.sources.tail import Lines, Notice, Tail
-from tests.pages import line
-from tests.scale import many
-from tests.test_live import eventually
-from tests.test_tail import InodeOnly, NoPartial, OffsetOnly, drain, play
-from tests.test_watch import unreliable
+from tests.sources.test_follower import eventually
+from tests.sources.test_tail import InodeOnly, NoPartial, OffsetOnly, drain, play
+from tests.sources.test_watcher import unreliable
+from tests.support.pages import line
+from tests.support.scale import many
 
 
 def spans(traces: anb.Traces) -> list[str]:

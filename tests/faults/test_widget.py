@@ -16,7 +16,7 @@ from anton_notebook.widget import stream as sync
 from anton_notebook.widget.protocol import Message
 from anton_notebook.widget.stream import Stream
 from anton_notebook.widget.trace_graph import TraceGraph
-from tests.pages import STATUS, Hand, Page, expected, line, put, settle
+from tests.support.pages import STATUS, Hand, Page, expected, line, put, settle
 from tests.widget.conftest import folder, graph, wires  # noqa: F401  (fixtures)
 from tests.widget.fakes import Client, Wire, append, eventually
 

@@ -10,7 +10,7 @@ import pytest
 from ipywidgets.widgets.widget import _instances
 
 from anton_notebook.widget.trace_graph import TraceGraph
-from tests.pages import line
+from tests.support.pages import line
 from tests.widget.fakes import Wire
 
 

@@ -12,7 +12,7 @@ from comm.base_comm import BaseComm
 
 from anton_notebook.widget.protocol import Message
 from anton_notebook.widget.trace_graph import TraceGraph
-from tests.pages import Page, expected
+from tests.support.pages import Page, expected
 
 PATIENCE = 5.0
 

@@ -12,7 +12,7 @@ import pytest
 from anton_notebook.errors import SpanNotFound
 from anton_notebook.widget import trace_graph
 from anton_notebook.widget.trace_graph import TraceGraph
-from tests.pages import line
+from tests.support.pages import line
 from tests.widget.fakes import Client, append, eventually
 
 

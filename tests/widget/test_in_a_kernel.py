@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.pages import line
+from tests.support.pages import line
 
 CANARY = "sk-canary-98765"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import kernels
+from tests.tools import kernels
 
 
 @pytest.mark.nightly

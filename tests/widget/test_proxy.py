@@ -10,8 +10,8 @@ import pytest
 
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.conftest import ROOT
-from tests.proxies import Proxy
-from tests.test_proxy_db import WRITER
+from tests.sources.proxy.test_database import WRITER
+from tests.support.proxies import Proxy
 from tests.widget.fakes import Client, Wire, eventually
 
 ROWS = 300

@@ -9,7 +9,7 @@ import pytest
 
 from anton_notebook.widget import stream
 from anton_notebook.widget.trace_graph import TraceGraph
-from tests.pages import line
+from tests.support.pages import line
 from tests.widget.fakes import Client, Wire, append, eventually
 
 

@@ -5,7 +5,7 @@ import { type ListedRun, RunList } from "./runs";
 import { TriesPage } from "./tables";
 import { unpack, type Wire } from "./wire";
 
-/** What `anton_notebook.widget.protocol.frame` makes of `{"type":"x"}` and the buffers 1 2 3 and 4; tests/test_dashboard.py has it too. */
+/** What `anton_notebook.widget.protocol.frame` makes of `{"type":"x"}` and the buffers 1 2 3 and 4; tests/dashboard/test_dashboard.py has it too. */
 const PACKED = "0c0000007b2274797065223a2278227d0000000003000000010203000100000004";
 
 function bytes(hex: string): ArrayBuffer {

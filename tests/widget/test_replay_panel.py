@@ -1,0 +1,77 @@
+"""What a page may ask about replays: a plan at any time, a start only where Python allows it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import anton_notebook as anb
+from anton_notebook import llm
+from anton_notebook.errors import NotAllowed
+from anton_notebook.experiments.rerun import Budget
+from anton_notebook.widget.replay_panel import Forks
+from tests.experiments.replay.families import anton
+from tests.experiments.replay.programs import TOOLS, execute, model, record
+
+
+@pytest.fixture
+def openai() -> Iterator[None]:
+    """Recorded calls of OpenAI's are answered by the model of the tests."""
+
+    class Priced(llm.Scripted):
+        name = "openai"
+
+    before = llm._makers["openai"]
+    llm.register("openai", Priced(model))
+    yield
+    llm._makers["openai"] = before
+
+
+def made(folder: Path, allowed: bool, budget: float = 10.0) -> tuple[Forks, dict[str, Any], anb.Traces]:
+    record(execute(anton(random.Random(1)), model, TOOLS), folder / ".modular-agents" / "traces")
+    traces = anb.read_traces(folder)
+    purse = Budget(budget)
+    call = next(span for span in traces["trace"].spans if span.kind == "llm")
+    return Forks(traces, lambda: allowed, lambda: purse), {"epoch": traces.store.epoch, "row": call.row}, traces
+
+
+def test_a_plan_is_told_and_nothing_is_started_unless_python_allows_it(tmp_path: Path, openai: None) -> None:
+    forks, args, traces = made(tmp_path, False)
+    ops = forks.ops()
+    planned = ops["fork_plan"]({**args, "prompt": "[plan] Otherwise", "allowed": True, "allow_replay": True})
+    assert planned is not None and not planned["allowed"]
+    assert planned["rows"]["executed"] == [args["row"]] and planned["rows"]["stale"] and planned["quote"]["calls"] > 1
+    with pytest.raises(NotAllowed, match="allow_replay=True"):
+        ops["fork_run"]({**args, "prompt": "x", "allowed": True})
+    assert len(traces) == 1 and not (tmp_path / ".modular-agents" / "checkpoints.db").exists()
+
+
+def test_a_start_runs_to_its_end_and_is_a_branch(tmp_path: Path, openai: None) -> None:
+    forks, args, traces = made(tmp_path, True)
+    ops = forks.ops()
+    started = ops["fork_run"]({**args, "prompt": "[plan] Otherwise"})
+    assert started is not None
+    until = time.monotonic() + 20
+    while (seen := ops["fork_look"]({"fork": started["fork"]}) or {})[
+        "state"
+    ] == "running" and time.monotonic() < until:
+        time.sleep(0.02)
+    assert seen["state"] == "done" and seen["done"] == seen["total"] and seen["counts"]["executed"] == 1
+    traces.refresh()
+    assert traces[started["trace_id"]].figures["original_trace_id"] == "trace"
+    assert len(anb.checkpoints(traces)) == 1
+
+
+def test_what_stands_in_the_way_is_said_before(tmp_path: Path, openai: None) -> None:
+    forks, args, _ = made(tmp_path, True, budget=0.0)
+    planned = forks.ops()["fork_plan"](args)
+    assert planned is not None and "budget" in planned["problem"]
+    with pytest.raises(ValueError, match="brought up to date"):
+        forks.ops()["fork_plan"]({**args, "epoch": "other"})
+    with pytest.raises(ValueError, match="no replay"):
+        forks.ops()["fork_look"]({"fork": 7})
