@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Rows = pd.DataFrame | pd.Series[Any] | Span | str | Iterable[Span | str] | None
 
-VIEWS = ("graph", "timeline", "tree", "conversation", "compare")
+VIEWS = ("graph", "timeline", "tree", "chat", "compare")
 
 
 class Brushing(ipywidgets.Widget):  # type: ignore[misc]

@@ -245,7 +245,7 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
     save_limit: int
     redact: bool
     traces: Traces
-    layout: str
+    x_axis: str
     _still: Any = None
 
     def _start_saving(self, bodies: bool, limit: int, redact: bool) -> Callable[[], None]:
@@ -286,7 +286,7 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
             self._still.update({"text/html": self._still_html(), "text/plain": repr(self)}, raw=True)
 
     def _still_html(self) -> str:
-        return still(self.traces.store, self._codes(), self.layout, self.redact)
+        return still(self.traces.store, self._codes(), self.x_axis, self.redact)
 
     def _ipython_display_(self) -> None:
         """The graph, and below it its picture for whoever opens the notebook without a kernel."""
@@ -320,7 +320,7 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
         run = self.traces.store.run(codes[0])
         name = clean(run["name"] or run["trace_id"])
         page = page_of(
-            packed, Redactor().text(name) if self.redact else name, {"_layout": self.layout, "trace_id": None}
+            packed, Redactor().text(name) if self.redact else name, {"x_axis": self.x_axis, "trace_id": None}
         )
         with open(path, "w", encoding="utf-8", opener=_private) as file:
             file.write(page)
@@ -341,7 +341,7 @@ class Saving(ipywidgets.Widget):  # type: ignore[misc]
         if view not in ("seen", "all"):
             raise ValueError(f"view={view!r}: 'seen' (what a page shows) and 'all' (the whole run) are possible")
         codes, seen = self._codes(), self._seen() if view == "seen" else None
-        drawn = run_svg(self.traces.store, codes, self.layout, width, seen=seen) if codes else ""
+        drawn = run_svg(self.traces.store, codes, self.x_axis, width, seen=seen) if codes else ""
         if not drawn:
             raise NoRun("there is no run to draw yet; graph.traces.runs_df() lists what has been read")
         drawn = Redactor().text(drawn) if self.redact else drawn

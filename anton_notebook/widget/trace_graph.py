@@ -35,21 +35,24 @@ from anton_notebook.widget.watchpoints import Watch
 if TYPE_CHECKING:
     import pandas as pd
 
-LAYOUTS = ("time", "order")
+X_AXES = ("time", "order")
+COLORS = ("kind", "agent", "model", "cost", "tokens", "duration", "status")
+SIZES = ("kind", "cost", "tokens", "duration")
 
 
 class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidget):
     """A graph of agents' runs that grows while they work.
 
     `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
-    `height`: px. `layout`: what x means, `"time"` or `"order"`. `allow_rerun`, `allow_replay`: whether the page may
+    `height`: px. `x_axis`: `"time"` or `"order"` (of the start). `allow_rerun`, `allow_replay`: whether the page may
     start these; `budget`: US dollars for all that it starts (None: 1.00). No message of a page can change these
     three. `all_repositories`: with a repository, whether the proxy's database shows the tasks of others too.
 
     A saved notebook shows the run without a kernel: names, times and figures. `save_bodies`: texts too, where widgets' states are
     saved; `save_limit`: bytes of that state; `redact`: whether secrets are taken out of all that is saved.
 
-    Traits to observe and set: `trace_id`, `selected_span_id`, `selected_span_ids`, `view`, `height`, `layout`.
+    Traits to observe and set: `trace_id`, `selected_span_id`, `selected_span_ids`, `view`, `height`,
+    `x_axis`, `color` (one of `COLORS`), `size` (one of `SIZES`); `layout` is the `ipywidgets.Layout` of every widget.
     Raises `PathNotFound`, `NotATrace`,
     `MissingBundle`; TypeError for an argument that it does not know.
 
@@ -64,16 +67,14 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
     trace_id = t.Unicode(None, allow_none=True).tag(sync=True)
     selected_span_id = t.Unicode(None, allow_none=True).tag(sync=True)
     height = t.Int(560, min=120, max=10_000).tag(sync=True)
-    # ipywidgets' own synced `layout` is a widget, and a page would take ours for one: it crosses as `_layout`.
-    layout = t.Enum(LAYOUTS, "time")
-    _layout = t.Enum(LAYOUTS, "time").tag(sync=True)
+    x_axis = t.Enum(X_AXES, "time").tag(sync=True)
+    color = t.Enum(COLORS, "kind").tag(sync=True)
+    size = t.Enum(SIZES, "kind").tag(sync=True)
     _selected_row = t.Int(-1).tag(sync=True)
     # what is folded by hand, as rows of the store, and runs of like calls that were opened, as -1 - row
     _folded = t.List(t.Int()).tag(sync=True)
     # where a page looked last, as `picture.Camera` takes it; empty while it follows the run. Pages tell it and open with it.
     _camera = t.Dict().tag(sync=True)
-    _colour = t.Unicode("kind").tag(sync=True)
-    _size = t.Unicode("kind").tag(sync=True)
     _commands = t.Instance(commands.Commands, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
     _error = t.Unicode("").tag(sync=True)
 
@@ -86,7 +87,7 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
         allow_replay: bool = False,
         budget: float | Budget | None = None,
         height: int = 560,
-        layout: str = "time",
+        x_axis: str = "time",
         all_repositories: bool = False,
         save_bodies: bool = False,
         save_limit: int = LIMIT,
@@ -135,7 +136,7 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
             }
             channel = commands.Commands(ops)
             self._ends.append(channel.close)
-            looks = {"height": height, "layout": layout, "_layout": layout, "_esm": script, "_css": style}
+            looks = {"height": height, "x_axis": x_axis, "_esm": script, "_css": style}
             super().__init__(trace_id=trace_id, _commands=channel, **looks)
             self.on_msg(lambda widget, content, buffers: commands.answer(self, content, ops))  # hosts with one comm
             self.comm.on_close(lambda message: self.close())
@@ -234,10 +235,6 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
     def _chosen(self, change: dict[str, Any]) -> None:
         self._stream.choose(change["new"])
 
-    @t.observe("layout", "_layout")
-    def _arranged(self, change: dict[str, Any]) -> None:
-        self.layout = self._layout = change["new"]
-
     # -- the page
 
     def _send_changes(self, message: Message) -> None:
@@ -274,7 +271,7 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
             return None
         rows = [found for packed in (self._only_rows, self._bright_rows) if (found := unpack_rows(packed)) is not None]
         lit = np.intersect1d(rows[0], rows[-1]) if rows else None
-        return Seen(self._folded, Camera.of(self._camera), self._colour, self._size, lit)
+        return Seen(self._folded, Camera.of(self._camera), self.color, self.size, lit)
 
     def _on_hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
         self._heard()

@@ -111,7 +111,7 @@ def test_X1_X3_no_payload_runs_or_starts_a_command_in(
         places |= {"error", "facts", "system", "messages", "response", "JSON keys", "JSON leaves", "picker", "totals"}
         for run in ("main " + payloads[7], "many names"):
             book.do(f"graph.trace_id = {run!r}")
-            for view in ("graph", "timeline", "tree", "conversation", "compare"):
+            for view in ("graph", "timeline", "tree", "chat", "compare"):
                 book.do(f"graph.view = {view!r}")
                 page.wait_for_function("view => document.querySelector('.anton').dataset.view === view", arg=view)
                 page.wait_for_timeout(400)

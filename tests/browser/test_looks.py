@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 KEPT = Path(__file__).resolve().parents[1] / "data" / "looks"
 RENEW = os.environ.get("ANTON_NOTEBOOK_RENEW_LOOKS") == "1"
 VIEWS = (
-    "graph", "tree", "details", "timeline", "filters", "conversation", "trying", "forking", "branch", "compare", "keys",
+    "graph", "tree", "details", "timeline", "filters", "chat", "trying", "forking", "branch", "compare", "keys",
     "costs", "experiments",
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ def go(page: Page, view: str) -> None:
     elif view == "filters":
         page.get_by_role("button", name="Filter").click()
         page.wait_for_selector(".an-filters:not([hidden])")
-    elif view == "conversation":
+    elif view == "chat":
         page.get_by_role("button", name="Filter").click()
         page.get_by_role("button", name="Chat").click()
         page.wait_for_selector(".an-call")

@@ -14,7 +14,7 @@ from tests.browser.harness import JS, Harness, served
 
 pytestmark = pytest.mark.browser
 Opener = Callable[..., Harness]
-VIEWS = ("graph", "timeline", "tree", "conversation", "compare")
+VIEWS = ("graph", "timeline", "tree", "chat", "compare")
 AXE = JS / "node_modules" / "axe-core" / "axe.min.js"
 
 

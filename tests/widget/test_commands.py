@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import ipywidgets
 import pytest
 
 from anton_notebook.errors import SpanNotFound
@@ -191,14 +192,27 @@ def test_traits_go_both_ways(graph: TraceGraph) -> None:
     def from_page(**state: Any) -> None:
         graph._handle_msg({"content": {"data": {"method": "update", "state": state}}, "buffers": []})
 
-    from_page(height=300, _layout="order")
-    assert (graph.height, graph.layout) == (300, "order")
-    graph.layout = "time"
-    assert graph._layout == "time"
-    with pytest.raises(Exception, match="layout"):
-        graph.layout = "circle"
-    assert "layout" not in graph.keys  # which ipywidgets would take for a widget
+    from_page(height=300, x_axis="order", color="cost", size="tokens")
+    assert (graph.height, graph.x_axis, graph.color, graph.size) == (300, "order", "cost", "tokens")
+    graph.color = "agent"
+    assert graph.get_state("color") == {"color": "agent"}
+    for name, value in (("x_axis", "circle"), ("color", "cots"), ("size", "agent"), ("view", "conversation")):
+        with pytest.raises(Exception, match=name):
+            setattr(graph, name, value)
     assert graph.get_state("_commands")["_commands"].startswith("IPY_MODEL_")
+
+
+def test_layout_is_the_layout_of_ipywidgets(graph: TraceGraph) -> None:
+    graph.layout.width = "50%"
+    assert isinstance(graph.layout, ipywidgets.Layout)
+    assert graph.get_state("layout")["layout"].startswith("IPY_MODEL_")
+    graph.view = "chat"
+    for container in (ipywidgets.HBox, ipywidgets.VBox, ipywidgets.Tab, ipywidgets.Accordion):
+        assert container([graph]).children == (graph,)
+    app = ipywidgets.AppLayout(left_sidebar=graph, center=ipywidgets.Label("center"))
+    assert graph in app.children
+    grid = ipywidgets.TwoByTwoLayout(top_left=graph)
+    assert graph in grid.children
 
 
 def test_no_text_of_a_span_is_in_the_state_that_notebooks_keep(folder: Path) -> None:

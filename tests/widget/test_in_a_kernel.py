@@ -57,5 +57,5 @@ def test_W9_the_saved_notebook_holds_no_text_of_a_span(saved: nbformat.NotebookN
     assert CANARY not in text
     states = saved.metadata.widgets["application/vnd.jupyter.widget-state+json"].state.values()
     graph = next(s.state for s in states if s.state.get("_anywidget_id"))
-    assert (graph.height, graph.selected_span_id, graph._layout) == (300, "s1", "time")
+    assert (graph.height, graph.selected_span_id, graph.x_axis) == (300, "s1", "time")
     assert len(text) < 600_000

@@ -135,7 +135,7 @@ def test_a_page_that_follows_the_run_folds_too(graph: TraceGraph) -> None:
 def test_colour_size_and_what_fades(graph: TraceGraph) -> None:
     look(graph)
     plain = graph.to_svg()
-    graph.set_state({"_colour": "agent", "_size": "duration"})
+    graph.set_state({"color": "agent", "size": "duration"})
     coloured = graph.to_svg()
     assert "#e69f00" in coloured and "#e69f00" not in plain
     head = [text.text for text in ET.fromstring(coloured).findall(f"{NS}text")]
@@ -145,7 +145,7 @@ def test_colour_size_and_what_fades(graph: TraceGraph) -> None:
     faint = [text.text for group in faded.iter(f"{NS}g") for text in group.iter(f"{NS}text")]
     assert {"t09", "t11"} <= set(faint)
     assert "t10" not in faint
-    graph.set_state({"_colour": "cost"})
+    graph.set_state({"color": "cost"})
     assert "$0.00045" in ET.fromstring(graph.to_svg()).findall(f"{NS}text")[-1].text
 
 

@@ -366,7 +366,7 @@ describe("unmounting", () => {
     expect([page.left(), vi.getTimerCount()]).toEqual(before);
     expect(document.body.childElementCount).toBe(0);
     page.context.forget();
-    held.kernel.setTrait("_layout", "order");
+    held.kernel.setTrait("x_axis", "order");
     await add(held.kernel, smallRun());
     await frames(500);
     expect(page.context.marks).toEqual([]);

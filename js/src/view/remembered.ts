@@ -14,14 +14,14 @@ export function follow(connection: Connection, layout: Layout, picture: Picture,
     changed();
   };
   const encoding = (): void => {
-    const [colour, size] = [connection.get("_colour"), connection.get("_size")];
+    const [colour, size] = [connection.get("color"), connection.get("size")];
     picture.encode(COLOURS.find((one) => one === colour) ?? "kind", SIZES_BY.find((one) => one === size) ?? "kind");
     changed();
   };
   const undo = [
     connection.onTrait("_folded", folded),
-    connection.onTrait("_colour", encoding),
-    connection.onTrait("_size", encoding),
+    connection.onTrait("color", encoding),
+    connection.onTrait("size", encoding),
   ];
   folded();
   encoding();

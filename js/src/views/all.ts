@@ -10,6 +10,6 @@ export function makeView(name: ViewName, bench: Bench): View {
   if (name === "graph") return new GraphView(bench);
   if (name === "timeline") return new TimelineView(bench);
   if (name === "tree") return new TreeView(bench);
-  if (name === "conversation") return new ConversationView(bench);
+  if (name === "chat") return new ConversationView(bench);
   return new CompareView(bench);
 }

@@ -19,8 +19,8 @@ export function addLooks(bench: Bench, tools: Tools): () => void {
     take();
     return h("label.an-choice-label", {}, label.split(" ")[0] ?? "", select);
   };
-  tools.first({ element: choice("_size", "Size by", SIZES_BY), views: ["graph"] });
-  tools.first({ element: choice("_colour", "Colour by", COLOURS), views: ["graph", "timeline"] });
+  tools.first({ element: choice("size", "Size by", SIZES_BY), views: ["graph"] });
+  tools.first({ element: choice("color", "Colour by", COLOURS), views: ["graph", "timeline"] });
   return () => {
     for (const one of off) one();
   };

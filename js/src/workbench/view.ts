@@ -4,14 +4,14 @@ import type { Delta, Model } from "../model";
 import type { Theme } from "../theme";
 import type { Part, State } from "./state";
 
-export type ViewName = "graph" | "timeline" | "tree" | "conversation" | "compare";
-export const VIEWS: readonly ViewName[] = ["graph", "timeline", "tree", "conversation", "compare"];
+export type ViewName = "graph" | "timeline" | "tree" | "chat" | "compare";
+export const VIEWS: readonly ViewName[] = ["graph", "timeline", "tree", "chat", "compare"];
 
 export const TITLES: Record<ViewName, string> = {
   graph: "Graph",
   timeline: "Timeline",
   tree: "Tree",
-  conversation: "Chat",
+  chat: "Chat",
   compare: "Compare",
 };
 
@@ -19,7 +19,7 @@ export const EXPLAINED: Record<ViewName, string> = {
   graph: "Who called whom",
   timeline: "One bar a span, and what it cost up to there",
   tree: "A table with figures",
-  conversation: "What an agent was told and said",
+  chat: "Messages that an agent received and sent",
   compare: "Two runs side by side",
 };
 

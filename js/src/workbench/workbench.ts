@@ -45,7 +45,7 @@ export class Workbench implements Bench {
     this.state = new State(model);
     this.toolbar = new Toolbar(model, connection, {
       fit: () => this.shown?.fit(),
-      mode: (mode) => connection.set("_layout", mode),
+      mode: (mode) => connection.set("x_axis", mode),
       view: (name) => connection.set("view", name),
       keys: () => this.keys(),
       failed: (error) => this.fail("request", error),
@@ -137,7 +137,7 @@ export class Workbench implements Bench {
     undo.push(model.subscribe((delta) => this.told(delta)));
     undo.push(this.state.on((part) => this.changed(part)));
     undo.push(connection.onTrait("view", () => this.takeView()));
-    undo.push(connection.onTrait("_layout", () => this.toolbar.mode(this.mode())));
+    undo.push(connection.onTrait("x_axis", () => this.toolbar.mode(this.mode())));
     undo.push(connection.onTrait("height", () => this.height()));
     undo.push(connection.onTrait("_selected_row", () => this.takeSelection()));
     undo.push(connection.onTrait("_selected_rows", () => this.takeSelection()));
@@ -183,7 +183,7 @@ export class Workbench implements Bench {
   }
 
   private mode(): "time" | "order" {
-    return this.connection.get("_layout") === "order" ? "order" : "time";
+    return this.connection.get("x_axis") === "order" ? "order" : "time";
   }
   private paintTheme(): void {
     this.colours = readTheme(this.root);

@@ -33,7 +33,7 @@ const ROLES = new Set(["system", "user", "assistant", "tool", "error"]);
 const SHORT = 700;
 
 export class ConversationView implements View {
-  readonly name = "conversation";
+  readonly name = "chat";
   readonly element: HTMLElement;
   readonly focus: HTMLElement;
   private readonly picker = h("select.an-agent", { "aria-label": "Agent" }) as HTMLSelectElement;

@@ -81,7 +81,7 @@ export class GraphView implements View {
       () => state.selected,
     );
     this.undo.push(
-      connection.onTrait("_layout", () => this.relayout()),
+      connection.onTrait("x_axis", () => this.relayout()),
       watchSize(this.element, () => this.resize()),
       follow(connection, this.layout, this.drawing, () => {
         this.explainColours();
@@ -150,7 +150,7 @@ export class GraphView implements View {
   }
 
   private mode(): "time" | "order" {
-    return this.bench.connection.get("_layout") === "order" ? "order" : "time";
+    return this.bench.connection.get("x_axis") === "order" ? "order" : "time";
   }
   private relayout(): void {
     this.layout.relayout({ mode: this.mode(), now: Date.now() });

@@ -79,7 +79,7 @@ export class TimelineView implements View {
     );
     const colours = (): void => this.encode();
     this.undo.push(
-      connection.onTrait("_colour", colours),
+      connection.onTrait("color", colours),
       watchSize(this.element, () => this.resize()),
     );
     colours();
@@ -161,7 +161,7 @@ export class TimelineView implements View {
   }
   private encode(): void {
     const { encoding, bench } = this;
-    const said = bench.connection.get("_colour");
+    const said = bench.connection.get("color");
     encoding.set(COLOURS.find((one) => one === said) ?? "kind", "kind");
     const figure = encoding.figure !== null;
     const { state } = bench;
