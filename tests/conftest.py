@@ -59,7 +59,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 COUNTED = re.compile(
-    r"::test_(?:[TGWRX]\d+|P_\d+)_|::test_every_naughty|::test_a_view_that_writes_markup|::test_langgraphs"
+    r"::test_(?:[TGWRX]\d+|P_\d+)_|::test_every_naughty|::test_a_view_that_writes_markup"
 )
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anton_notebook.experiments.checkpoints import Store
+from anton_notebook.experiments.checkpoints.database import FILE_NAME, CheckpointDatabase
 from anton_notebook.sources.home import home
 from anton_notebook.tables import build
 from anton_notebook.tables.filters import moment
@@ -71,7 +71,7 @@ def clean(
             row["removed"], row["reason"] = False, "not old enough"
         elif time.time() - row["modified"] / 1e6 < RECENT:
             row["removed"], row["reason"] = False, "written to just now"
-    pinned = dict.fromkeys(Store(where / "checkpoints.db").threads(), "a checkpoint stands in it")
+    pinned = dict.fromkeys(CheckpointDatabase(where / FILE_NAME).trace_ids(), "it has a checkpoint")
     changed = True
     while changed:  # what is kept keeps what it was made from
         pinned |= {r["original_trace_id"]: "a branch of it is kept" for r in rows if not r["removed"]}

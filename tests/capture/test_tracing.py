@@ -239,7 +239,7 @@ def test_a_branch_that_is_being_written_or_holds_a_checkpoint_stays(folder: Path
     frame = anb.clean(folder, dry_run=False).set_index("trace_id")
     assert frame["removed"].to_dict() == {"b1": True, "b2": True, "r1": False, "new": False}
     assert (
-        frame.loc["new", "reason"] == "written to just now" and frame.loc["r1", "reason"] == "a checkpoint stands in it"
+        frame.loc["new", "reason"] == "written to just now" and frame.loc["r1", "reason"] == "it has a checkpoint"
     )
 
 

@@ -20,13 +20,13 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import AntonNotebookError, BudgetError
-from anton_notebook.experiments.checkpoints import Store, file
+from anton_notebook.experiments.checkpoints import CheckpointDatabase, CheckpointRow, database
 from anton_notebook.experiments.rerun import Budget, Sweep, plan
 from anton_notebook.experiments.rerun.budget import worst_case
 from anton_notebook.experiments.rerun.variants import plain_body
 from anton_notebook.llm import Policy, Scripted
 from tests.conftest import ROOT
-from tests.experiments.checkpoints import test_store as checkpoint_store
+from tests.experiments.checkpoints import test_database as checkpoint_store
 from tests.experiments.rerun.test_budget import Shop, asked
 from tests.support.pages import line
 from tests.support.scale import many
@@ -175,24 +175,25 @@ def test_R3_attempts_are_counted_and_a_limiter_that_counts_clicks_is_caught() ->
 def test_R11_a_store_that_says_saved_before_it_has_saved_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = "            store.put(who"
+    saved = "            store.insert("
     said = '            os.write(1, f"{i}\\n".encode())\n'
     assert saved in checkpoint_store.SAVERS and said in checkpoint_store.SAVERS
     hasty = checkpoint_store.SAVERS.replace(said, "").replace(saved, said + saved)
     monkeypatch.setattr(checkpoint_store, "SAVERS", hasty)
     with pytest.raises(AssertionError):
-        checkpoint_store.kills(Store(tmp_path / "c.db"), 20)
+        checkpoint_store.kills(CheckpointDatabase(tmp_path / "c.db"), 20)
 
 
 def test_R11_a_store_that_forgets_to_sync_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def synced() -> bool:
-        db = file._connect(tmp_path / "c.db")
+        db = database._connect(tmp_path / "c.db")
         try:
             return db.execute("PRAGMA synchronous").fetchone() in ((2,), (3,))
         finally:
             db.close()
 
-    Store(tmp_path / "c.db").put("t", "1", {})
+    when = "2026-01-01T00:00:00+00:00"
+    CheckpointDatabase(tmp_path / "c.db").insert(CheckpointRow("1", "t", "s", when, when))
     assert synced()
-    monkeypatch.setattr(file, "SYNCED", False)
+    monkeypatch.setattr(database, "SYNCHRONOUS", "OFF")
     assert not synced()

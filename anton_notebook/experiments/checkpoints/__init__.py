@@ -1,10 +1,10 @@
-"""Points of traces that are kept, with changes, to go back to: `anb.checkpoint`, `anb.checkpoints`, `Checkpoint`.
+"""Checkpoints: positions in traces plus changed prompts. `anb.checkpoint`, `anb.checkpoints`, `Checkpoint`.
 
-Below them lies a general store of documents (`Store`), in one SQLite file.
+`checkpoint.py` holds the class, `database.py` its storage, `anton_checkpoints.py` reads anton's own checkpoint files.
 """
 
 from anton_notebook.experiments.checkpoints.checkpoint import Checkpoint, checkpoint
+from anton_notebook.experiments.checkpoints.database import CheckpointDatabase, CheckpointRow
 from anton_notebook.experiments.checkpoints.frame import checkpoints
-from anton_notebook.experiments.checkpoints.store import Document, Store, Write
 
-__all__ = ["Checkpoint", "Document", "Store", "Write", "checkpoint", "checkpoints"]
+__all__ = ["Checkpoint", "CheckpointDatabase", "CheckpointRow", "checkpoint", "checkpoints"]

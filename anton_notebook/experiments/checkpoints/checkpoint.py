@@ -1,4 +1,4 @@
-"""A point of a trace, with changes: what `anb.replay` starts from."""
+"""A position in a trace plus changed prompts: the starting point of `anb.replay`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from typing import Any
 
 from anton_notebook.errors import CheckpointError, did_you_mean
 from anton_notebook.experiments.checkpoints.conversation_state import conversations, first_call, knowledge
-from anton_notebook.experiments.checkpoints.store import NAME, Document, Store
+from anton_notebook.experiments.checkpoints.database import FILE_NAME, CheckpointDatabase, CheckpointRow
 from anton_notebook.model.request import Message
 from anton_notebook.model.span import LLM
 
-NAMESPACE = "checkpoints"
-OURS, ANTONS = "anton_notebook", "anton"
+OURS, ANTON = "anton_notebook", "anton"
 
 
 @dataclass
 class Checkpoint:
-    """A point of a trace, with changed prompts for the calls from there on.
+    """A position in a trace, with changed prompts for later calls.
 
-    `timestamp` is the point's time in its run (UTC), `module_states` every agent's conversation up to it (agent -> messages, the
-    system prompt first), `modified_prompts` the new prompts by span id, `repo_knowledge` what anton knew of the repository, or
-    None. `checkpoint_id` and `created` are None until it is saved; `parent_id` is the checkpoint that it was changed from.
-    Made by `anb.checkpoint(span)` or `load_from_span`, found again by `load`.
+    Create one with `anb.checkpoint(span)` or `load_from_span`; read a saved one with `load`.
+
+    Attributes:
+        timestamp: Time of the position in its run (UTC).
+        repo_knowledge: anton's knowledge of the repository, or None.
+        module_states: Agent -> messages up to the position, the system prompt first.
+        modified_prompts: Span id -> new prompt.
+        checkpoint_id: None until saved, as `created`.
+        parent_id: The saved checkpoint that this one was derived from.
     """
 
     trace_id: str
@@ -46,18 +50,17 @@ class Checkpoint:
 
     @classmethod
     def load_from_span(cls, span: Any, prompts: Mapping[str, str] | None = None, note: str | None = None) -> Checkpoint:
-        """The point right before a span, not saved yet. An agent stands for its first call.
+        """Return the position right before a span, not saved. An agent's span stands for its first model call.
 
-        Raises ValueError for a prompt of a span that starts before the point or is no LLM call, `CheckpointError` for a span
-        without a time.
+        Raises:
+            ValueError: A prompt belongs to a span that starts earlier or is not a model call.
+            CheckpointError: The span has no start time.
         """
         traces = getattr(span, "_traces", None)
         if traces is None or not hasattr(span, "walk"):
-            raise TypeError(f"a checkpoint is made from a span (traces.span(span_id)), found {type(span).__name__}")
+            raise TypeError(f"a checkpoint needs a span (traces.span(span_id)), got {type(span).__name__}")
         if span.start is None:
-            raise CheckpointError(
-                f"span {span.span_id!r} has no start in the recording, so nobody can say what came before it"
-            )
+            raise CheckpointError(f"span {span.span_id!r} has no start time, so the calls before it are unknown")
         point = span if span.kind == LLM else first_call(span)
         trace = traces[span.trace_id]
         made = cls(
@@ -74,22 +77,24 @@ class Checkpoint:
 
     @property
     def span(self) -> Any:
-        """The span that it stands at."""
+        """The span at this position."""
         return self._source().span(self.span_id, self.trace_id)
 
     @property
     def home(self) -> Path:
-        """Where it is kept."""
+        """The folder that holds its database."""
         return Path(self._source().home)
 
     def apply_modifications(self, prompts: Mapping[str, str | None], note: str | None = None) -> Checkpoint:
-        """Adds new prompts by span id (None takes one back), and gives itself back. What was saved stays as it was: a saved
-        checkpoint that is changed is a new one that follows it, and is kept by `save`.
+        """Add new prompts by span id (None removes one) and return this checkpoint.
 
-        Raises ValueError, and changes nothing, where a span starts before the point, is no LLM call or is in no such trace.
+        A saved checkpoint stays as it was in the database: the changed one becomes its child and needs `save`.
+
+        Raises:
+            ValueError: A span starts before the position, is not a model call, or is not in the trace. Nothing is changed.
         """
         if not isinstance(prompts, Mapping):
-            raise TypeError(f"prompts are given as {{span_id: 'new prompt'}}, found {type(prompts).__name__}")
+            raise TypeError(f"prompts must be {{span_id: 'new prompt'}}, got {type(prompts).__name__}")
         self.check_prompts({name: text for name, text in prompts.items() if text is not None})
         merged = {name: text for name, text in {**self.modified_prompts, **prompts}.items() if text is not None}
         if self.checkpoint_id is not None and (merged != self.modified_prompts or note is not None):
@@ -100,14 +105,14 @@ class Checkpoint:
         return self
 
     def check_prompts(self, prompts: Mapping[str, str]) -> None:
-        """ValueError that names the span and the reason, where one of these prompts cannot be a change from this point on."""
+        """Raise ValueError, with span and reason, if one of these prompts cannot be changed from this position on."""
         if not prompts:
             return
         trace = self._source()[self.trace_id]
         for span_id, prompt in prompts.items():
             if not isinstance(prompt, str):
                 raise TypeError(
-                    f"the prompt for span {span_id!r} must be text, found {type(prompt).__name__}; None takes a prompt back"
+                    f"the prompt for span {span_id!r} must be text, got {type(prompt).__name__}; None removes a prompt"
                 )
             try:
                 span = trace.span(span_id)
@@ -118,77 +123,61 @@ class Checkpoint:
                 ) from None
             if span.kind != LLM:
                 inner = first_call(span)
-                hint = f"; its first LLM call is {inner.span_id!r}" if inner is not None else ""
-                raise ValueError(f"prompts: span {span_id!r} is {span.kind} {span.name!r} and no LLM call{hint}")
+                hint = f"; its first model call is {inner.span_id!r}" if inner is not None else ""
+                raise ValueError(f"prompts: span {span_id!r} is {span.kind} {span.name!r}, not a model call{hint}")
             if span.start is None or span.start < self.timestamp:
                 raise ValueError(
-                    f"prompts: span {span_id!r} starts at {span.start}, before the checkpoint at {self.timestamp}: what was done "
-                    f"before the point is not done again; make the checkpoint at {span_id!r}"
+                    f"prompts: span {span_id!r} starts at {span.start}, before the checkpoint at {self.timestamp}. "
+                    f"Create the checkpoint at {span_id!r} instead."
                 )
 
     def save(self, home: str | Path | None = None) -> Checkpoint:
-        """Keeps it in its home's `checkpoints.db` (or in the home that is given), whole or not at all, and gives itself back.
+        """Save it to `checkpoints.db` of its home (or of the given one) and return it.
 
-        A checkpoint that is saved already stays as it is. `CheckpointError` where it cannot be written, `NewerSchema` where a
-        newer version of this library has written the file.
+        A checkpoint that is already saved is not saved again.
+
+        Raises:
+            CheckpointError: The file cannot be written; `NewerSchema` if a newer version of this library wrote it.
         """
         if self.checkpoint_id is not None and home is None:
             return self
         now = datetime.now(UTC)
         name = self.checkpoint_id or f"{now:%Y%m%dT%H%M%S%f}_{secrets.token_hex(4)}"
-        where = Path(home) if home is not None else self.home
-        store_of(where).put(
-            self.trace_id,
-            name,
-            self._body(),
-            namespace=NAMESPACE,
-            parent=self.parent_id,
-            metadata={"span_id": self.span_id, "created": now.isoformat(), "note": self.note},
-        )
+        row = CheckpointRow(
+            name, self.trace_id, self.span_id, self.timestamp.isoformat(), now.isoformat(), self.parent_id,
+            self.task_description, self.repo_knowledge, self.module_states, self.modified_prompts, self.note,
+        )  # fmt: skip
+        CheckpointDatabase((Path(home) if home is not None else self.home) / FILE_NAME).insert(row)
         self.checkpoint_id, self.created = name, now
         return self
 
-    def _body(self) -> dict[str, Any]:
-        return {
-            "trace_id": self.trace_id,
-            "span_id": self.span_id,
-            "timestamp": self.timestamp.isoformat(),
-            "task_description": self.task_description,
-            "repo_knowledge": self.repo_knowledge,
-            "module_states": self.module_states,
-            "modified_prompts": self.modified_prompts,
-            "note": self.note,
-        }
-
     @classmethod
     def load(cls, checkpoint_id: str, path: Any) -> Checkpoint:
-        """The checkpoint of this id, ours or anton's own, from what is kept for `path` (what `read_traces` takes, or gave).
+        """Return the checkpoint of this id, a saved one or anton's own.
 
-        `CheckpointError` names near misses, and says of one of anton's why it stands for no point of a run.
+        Args:
+            checkpoint_id: As listed by `anb.checkpoints(path)`.
+            path: What `read_traces` accepts or returns.
+
+        Raises:
+            CheckpointError: Unknown id (with near misses), or an anton checkpoint without a position in a run.
         """
-        from anton_notebook.experiments.checkpoints import anton_checkpoints
+        from anton_notebook.experiments.checkpoints.anton_checkpoints import load_anton_checkpoint
 
-        traces = opened(path)
-        found = store_of(Path(traces.home)).list(namespace=NAMESPACE, id=checkpoint_id, limit=1)
-        if found:
-            return cls.of_document(found[0], traces)
-        return anton_checkpoints.load(cls, checkpoint_id, traces)
+        traces = traces_of(path)
+        row = CheckpointDatabase(Path(traces.home) / FILE_NAME).get(checkpoint_id)
+        return load_anton_checkpoint(cls, checkpoint_id, traces) if row is None else cls._of_row(row, traces)
 
     @classmethod
-    def of_document(cls, document: Document, traces: Any) -> Checkpoint:
-        """The checkpoint that a document of the store holds."""
+    def _of_row(cls, row: CheckpointRow, traces: Any) -> Checkpoint:
         try:
-            body = document.body
-            states = body["module_states"]
             return cls(
-                str(body["trace_id"]), str(body["span_id"]), datetime.fromisoformat(body["timestamp"]), body["task_description"],
-                body["repo_knowledge"], {str(k): list(v) for k, v in states.items()}, dict(body["modified_prompts"]),
-                body["note"], document.id, document.parent, datetime.fromisoformat(document.metadata["created"]), OURS, traces,
+                row.trace_id, row.span_id, datetime.fromisoformat(row.timestamp), row.task_description, row.repo_knowledge,
+                {str(agent): list(messages) for agent, messages in row.module_states.items()}, dict(row.modified_prompts),
+                row.note, row.checkpoint_id, row.parent_id, datetime.fromisoformat(row.created), OURS, traces,
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"the checkpoint {document.id!r} holds something else than a checkpoint: {error}"
-            ) from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(f"checkpoint {row.checkpoint_id!r} is not readable: {error}") from error
 
     def _repr_html_(self) -> str:
         agents = ", ".join(f"{agent} ({len(messages)})" for agent, messages in self.module_states.items())
@@ -209,16 +198,24 @@ class Checkpoint:
     def _source(self) -> Any:
         if self._traces is None:
             raise CheckpointError(
-                "this checkpoint knows no traces: make it with anb.checkpoint(span), or find it with Checkpoint.load(id, path)"
+                "this checkpoint has no traces. Create it with anb.checkpoint(span), or read it with Checkpoint.load(id, path)."
             )
         return self._traces
 
 
 def checkpoint(span: Any, prompts: Mapping[str, str] | None = None, note: str | None = None) -> Checkpoint:
-    """Keeps a point of a trace: everything up to `span`, with new prompts (span id -> prompt) for calls from there on.
+    """Save a position in a trace, with changed prompts for later calls.
 
-    It is kept in `checkpoints.db` of the trace's home; recorded traces are not touched. Raises ValueError for a prompt of a span
-    that starts before the point or is no LLM call, and `CheckpointError` where it cannot be kept.
+    The checkpoint is saved in `checkpoints.db` of the trace's home; recorded traces are never changed.
+
+    Args:
+        span: The position is right before this span; an agent's span stands for its first model call.
+        prompts: Span id -> new prompt, for model calls from there on.
+        note: Free text.
+
+    Raises:
+        ValueError: A prompt belongs to a span that starts earlier or is not a model call.
+        CheckpointError: The span has no start time, or the checkpoint cannot be saved.
 
     >>> import anton_notebook as anb, pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp()); _ = (folder / "t.jsonl").write_text(
@@ -236,13 +233,8 @@ def _cut(text: str) -> str:
     return text if len(text) <= 200 else text[:199] + "\u2026"
 
 
-def store_of(home: Path) -> Store:
-    """The store of a home."""
-    return Store(home / NAME)
-
-
-def opened(path: Any) -> Any:
-    """The traces of a path; what `read_traces` gave is taken as it is."""
+def traces_of(path: Any) -> Any:
+    """Return the traces of a path; a result of `read_traces` is returned unchanged."""
     if hasattr(path, "reader") and hasattr(path, "home"):
         return path
     from anton_notebook.api import read_traces
@@ -250,6 +242,6 @@ def opened(path: Any) -> Any:
     return read_traces(path)
 
 
-def moment(micros: int) -> datetime:
-    """A time of the store as a datetime in UTC."""
+def utc_time(micros: int) -> datetime:
+    """Convert microseconds since 1970 to a datetime in UTC."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

@@ -1,4 +1,4 @@
-"""The frame of all checkpoints under a path."""
+"""DataFrame of all checkpoints of a path: saved ones and anton's own."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anton_notebook.experiments.checkpoints import anton_checkpoints
-from anton_notebook.experiments.checkpoints.checkpoint import ANTONS, NAMESPACE, OURS, opened, store_of
+from anton_notebook.experiments.checkpoints.anton_checkpoints import AntonCheckpoint, anton_checkpoints
+from anton_notebook.experiments.checkpoints.checkpoint import ANTON, OURS, traces_of
+from anton_notebook.experiments.checkpoints.database import FILE_NAME, CheckpointDatabase, CheckpointRow
 from anton_notebook.tables import build
 
 if TYPE_CHECKING:
@@ -21,11 +22,18 @@ COLUMNS = {
 
 
 def checkpoints(path: Any) -> pd.DataFrame:
-    """One row a checkpoint that is kept for a path: ours and anton's own, by the time of their point.
+    """List the checkpoints of a path.
 
-    `origin` is `anton_notebook` or `anton`; `timestamp` the point's time in its run and `created` when it was made (UTC);
-    `agents` and `prompts` how many conversations and changed prompts it holds; `replayable`, and `reason` where it is not.
-    `path` is what `read_traces` takes, or gave. Raises `CheckpointError` where the store cannot be read.
+    Args:
+        path: What `read_traces` accepts or returns.
+
+    Returns:
+        One row per checkpoint, sorted by its time in the run. `origin` is `anton_notebook` or `anton`; `timestamp` is the
+        time in the run and `created` the time of saving (UTC); `agents` and `prompts` count conversations and changed
+        prompts; `replayable` is False with a `reason` if the trace or span is missing.
+
+    Raises:
+        CheckpointError: The database cannot be read.
 
     >>> import anton_notebook as anb, pathlib, tempfile
     >>> folder = pathlib.Path(tempfile.mkdtemp()); _ = (folder / "t.jsonl").write_text(
@@ -33,60 +41,44 @@ def checkpoints(path: Any) -> pd.DataFrame:
     >>> anb.checkpoints(folder).empty
     True
     """
-    traces = opened(path)
-    rows: list[dict[str, Any]] = []
-    store = store_of(Path(traces.home))
-    for document in store.list(namespace=NAMESPACE):
-        body = document.body if isinstance(document.body, dict) else {}
-        why = None
-        if body.get("trace_id") not in traces:
-            why = f"the trace {body.get('trace_id')!r} is not under this path any more"
-        else:
-            try:
-                traces.span(body["span_id"], body["trace_id"])
-            except KeyError as error:
-                why = str(error)
-        rows.append(
-            {
-                **{name: body.get(name) for name in ("trace_id", "span_id", "task_description", "note")},
-                "checkpoint_id": document.id,
-                "origin": OURS,
-                "timestamp": _micros(body.get("timestamp")),
-                "created": _micros(document.made.isoformat()),
-                "agents": len(body.get("module_states") or ()),
-                "prompts": len(body.get("modified_prompts") or ()),
-                "parent_id": document.parent,
-                "replayable": why is None,
-                "reason": why,
-                "source": str(store.path),
-            }  # fmt: skip
-        )
-    for one in anton_checkpoints.found(traces):
-        agents = one.said.get("agent_states")
-        rows.append(
-            {
-                "checkpoint_id": one.checkpoint_id,
-                "origin": ANTONS,
-                "trace_id": one.trace_id,
-                "span_id": one.span_id,
-                "timestamp": one.at_us,
-                "created": one.at_us,
-                "task_description": one.description,
-                "agents": len(agents) if isinstance(agents, dict) else 0,
-                "prompts": 0,
-                "note": one.summary,
-                "replayable": one.why is None,
-                "reason": one.why,
-                "source": str(one.path),
-            }  # fmt: skip
-        )
+    traces = traces_of(path)
+    database = CheckpointDatabase(Path(traces.home) / FILE_NAME)
+    rows = [_saved(row, traces, str(database.path)) for row in database.rows()]
+    rows += [_anton(one) for one in anton_checkpoints(traces)]
     rows.sort(key=lambda row: (row["timestamp"] is None, row["timestamp"] or 0, row["checkpoint_id"]))
     return build(COLUMNS, rows)
 
 
-def _micros(text: object) -> int | None:
+def _saved(row: CheckpointRow, traces: Any, source: str) -> dict[str, Any]:
+    reason = None
+    if row.trace_id not in traces:
+        reason = f"trace {row.trace_id!r} is not under this path"
+    else:
+        try:
+            traces.span(row.span_id, row.trace_id)
+        except KeyError as error:
+            reason = str(error)
+    return {
+        "checkpoint_id": row.checkpoint_id, "origin": OURS, "trace_id": row.trace_id, "span_id": row.span_id,
+        "timestamp": _micros(row.timestamp), "created": _micros(row.created), "task_description": row.task_description,
+        "agents": len(row.module_states), "prompts": len(row.modified_prompts), "note": row.note,
+        "parent_id": row.parent_id, "replayable": reason is None, "reason": reason, "source": source,
+    }  # fmt: skip
+
+
+def _anton(one: AntonCheckpoint) -> dict[str, Any]:
+    agents = one.content.get("agent_states")
+    return {
+        "checkpoint_id": one.checkpoint_id, "origin": ANTON, "trace_id": one.trace_id, "span_id": one.span_id,
+        "timestamp": one.at_us, "created": one.at_us, "task_description": one.description,
+        "agents": len(agents) if isinstance(agents, dict) else 0, "prompts": 0, "note": one.progress,
+        "replayable": one.problem is None, "reason": one.problem, "source": str(one.path),
+    }  # fmt: skip
+
+
+def _micros(text: str) -> int | None:
     try:
-        when = datetime.fromisoformat(str(text))
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000_000)

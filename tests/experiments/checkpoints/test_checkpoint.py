@@ -77,7 +77,7 @@ def test_an_agent_is_a_point_too_and_stands_for_its_first_call(folder: Path) -> 
 
 @pytest.mark.parametrize(
     ("span_id", "said"),
-    [("o1", "before the checkpoint"), ("tool", "is tool 'read_file' and no LLM call"), ("w22", "did you mean")],
+    [("o1", "before the checkpoint"), ("tool", "is tool 'read_file', not a model call"), ("w22", "did you mean")],
 )
 def test_a_prompt_that_cannot_be_a_change_from_here_is_named(folder: Path, span_id: str, said: str) -> None:
     with anb.read_traces(folder) as traces:
