@@ -16,7 +16,7 @@ const options = {
   entryPoints: [
     { in: "src/index.ts", out: "widget" },
     { in: "src/style.css", out: "widget" },
-    { in: "src/trying/editor.ts", out: "editor" },
+    { in: "src/panels/rerun/editor.ts", out: "editor" },
     { in: "src/dashboard/index.ts", out: "dashboard" },
     { in: "src/dashboard/style.css", out: "dashboard" },
     { in: "src/standalone.ts", out: "standalone" },
@@ -28,7 +28,7 @@ const options = {
   minify: true,
   define: { "define.amd": "false" },
   // d3-zoom's transitions would bring 28 KB that nothing here calls.
-  alias: { "d3-transition": "./src/view/gestures.ts", "d3-interpolate": "./src/view/gestures.ts" },
+  alias: { "d3-transition": "./src/canvas/d3-zoom-stubs.ts", "d3-interpolate": "./src/canvas/d3-zoom-stubs.ts" },
   legalComments: "none",
   logLevel: "warning",
 };

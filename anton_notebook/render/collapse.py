@@ -1,4 +1,4 @@
-"""Inner: what is folded away. The rules of `js/src/layout/folds.ts` and `sums.ts`, for a whole run at once."""
+"""Inner: what is folded away. The rules of `js/src/layout/collapse.ts` and `subtree-totals.ts`, for a whole run at once."""
 
 from __future__ import annotations
 

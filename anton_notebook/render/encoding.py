@@ -1,4 +1,4 @@
-"""Inner: what colour and size stand for. The rules of `js/src/view/encode.ts`, on a light ground."""
+"""Inner: what colour and size stand for. The rules of `js/src/canvas/encoding.ts`, on a light ground."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inner: numbers and names as people read them, and what a node says; the rules of `js/src/view/words.ts` and `labels.ts`."""
+"""Inner: numbers and names as people read them, and what a node says; the rules of `js/src/ui/format.ts` and `canvas/labels.ts`."""
 
 from __future__ import annotations
 

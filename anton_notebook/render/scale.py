@@ -1,4 +1,4 @@
-"""Inner: how time, or the order of starts, becomes x. The rules of `js/src/layout/scale.ts`, for a whole run at once."""
+"""Inner: how time, or the order of starts, becomes x. The rules of `js/src/layout/time-scale.ts`, for a whole run at once."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _LABELS = (("tools", "Tools"), ("parameters", "Parameters"), ("response", "Respo
 
 
 def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
-    """The fields of a span and the beginnings of its texts, as `Details` in `js/src/protocol.ts` names them.
+    """The fields of a span and the beginnings of its texts, as `Details` in `js/src/kernel/protocol.ts` names them.
 
     `raw`: with the line as it stands on disk, which holds all of it once more.
     """

@@ -1,4 +1,4 @@
-"""What goes over the wire to a page, packed and unpacked; the mirror of `js/src/protocol.ts`.
+"""What goes over the wire to a page, packed and unpacked; the mirror of `js/src/kernel/protocol.ts`.
 
 Spans travel as columns in one binary buffer, little-endian, the columns one after another, `SPAN_BYTES` a span.
 Text crosses once: a span holds the number of its class, a class the numbers of its strings. Every message says from

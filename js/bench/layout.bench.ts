@@ -3,11 +3,12 @@
  * shows while panning and zooming, bytes held for a span. Prints a table beside the bars.
  * Run: npx esbuild bench/layout.bench.ts --bundle --platform=node --format=esm | node --expose-gc --input-type=module
  */
+
+import { type ClassCodes, NONE, type Puts, pack, unpack } from "../src/kernel/protocol";
 import { Layout } from "../src/layout/layout";
-import { collectMarks, Marks } from "../src/layout/pixels";
-import { Mirror } from "../src/mirror";
-import type { Delta, Model } from "../src/model";
-import { type ClassCodes, NONE, type Puts, pack, unpack } from "../src/protocol";
+import { collectMarks, Marks } from "../src/layout/level-of-detail";
+import type { Delta, Model } from "../src/model/model";
+import { Mirror } from "../src/model/span-columns";
 import type { Span } from "../src/testing/kernel";
 import { figures, makeRun } from "../src/testing/runs";
 

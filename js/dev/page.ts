@@ -1,9 +1,9 @@
 /** The view without a kernel, for looking at it while working on it: `?spans=300&dark&live&select=12`. */
-import { Model } from "../src/model";
+import { Model } from "../src/model/model";
 import { FakeKernel } from "../src/testing/kernel";
 import { figures, makeRun, Player } from "../src/testing/runs";
-import { MARKS, markWord } from "../src/ui/marks";
-import { mountView } from "../src/view/mount";
+import { MARKS, markWord } from "../src/ui/span-marks";
+import { mountView } from "../src/workbench/mount";
 
 const query = new URLSearchParams(location.search);
 const spans = Number(query.get("spans") ?? 30);

@@ -1,13 +1,13 @@
 import type { AnyModel } from "@anywidget/types";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import type { Connection } from "./connection";
-import type { Model } from "./model";
+import type { Connection } from "./kernel/connection";
+import type { Model } from "./model/model";
 
 // A view needs a canvas; here it is only noted who got which model.
 const views = vi.hoisted(
   () => [] as { model: Model; connection: Connection; signal: AbortSignal; unmounted: boolean }[],
 );
-vi.mock("./view/mount", () => ({
+vi.mock("./workbench/mount", () => ({
   mountView: (_el: unknown, model: Model, connection: Connection, signal: AbortSignal) => {
     const view = { model, connection, signal, unmounted: false };
     views.push(view);

@@ -1,9 +1,9 @@
 /** The widget's module: one Model and one Connection for each widget model, one view for each place it is shown in. */
 import type { AnyModel, InitializeProps, RenderProps } from "@anywidget/types";
-import { type Connection, connectAnywidget } from "./connection";
-import { Model } from "./model";
-import { hideStill } from "./still";
-import { mountView } from "./view/mount";
+import { type Connection, connectAnywidget } from "./kernel/connection";
+import { hideStill } from "./kernel/hide-static-output";
+import { Model } from "./model/model";
+import { mountView } from "./workbench/mount";
 
 interface Session {
   model: Model;

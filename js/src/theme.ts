@@ -1,5 +1,5 @@
 /** Colours and fonts, read off the page: JupyterLab's variables where they are, else light or dark by the page's ground. */
-import { brightness, hex, mix, parse } from "./view/colour";
+import { brightness, hex, mix, parse } from "./canvas/color";
 
 export interface Theme {
   dark: boolean;

@@ -61,7 +61,7 @@ def served(folder: Path) -> Iterator[str]:
         raise RuntimeError(f"the page could not be bundled:\n{done.stderr}")
     shutil.copy(JS / "dev" / "index.html", folder)
     shutil.copy(JS / "src" / "style.css", folder)
-    for part in ("trying", "forking"):
+    for part in (Path("panels", "rerun"), Path("panels", "replay")):
         shutil.copytree(JS / "src" / part, folder / part, ignore=shutil.ignore_patterns("*.ts"))
     (folder / "favicon.ico").write_bytes(b"")
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))

@@ -4,11 +4,11 @@ import { forceCenter, forceLink, forceManyBody, forceSimulation } from "d3-force
 import { select } from "d3-selection";
 import Graph from "graphology";
 import Sigma from "sigma";
-import { Model } from "../../src/model";
+import { Model } from "../../src/model/model";
 import { FakeKernel } from "../../src/testing/kernel";
 import { figures, makeRun } from "../../src/testing/runs";
 import { KIND_COLOURS } from "../../src/theme";
-import { mountView } from "../../src/view/mount";
+import { mountView } from "../../src/workbench/mount";
 
 const TRACE = "run-1";
 const KINDS = { orchestrator: 0, agent: 1, llm: 2, tool: 3 };

@@ -1,6 +1,6 @@
 /** The list of runs beside the workbench: newest first, those that go on marked. */
 import { h, put, swap } from "../ui/dom";
-import { count, money, span, when } from "../view/words";
+import { count, money, span, when } from "../ui/format";
 
 export interface ListedRun {
   trace_id: string;

@@ -1,6 +1,6 @@
 /** The two other pages: what was spent, and what was tried. */
 import { h, put, swap } from "../ui/dom";
-import { count, money, span, when } from "../view/words";
+import { count, money, span, when } from "../ui/format";
 import type { ListedRun, RunList } from "./runs";
 
 interface CostRow {

@@ -1,5 +1,5 @@
 /** The way to the dashboard's process: one WebSocket, one binary frame a message, and again after a break. */
-import { unframe } from "../saved";
+import { unframe } from "../kernel/saved-state";
 
 export interface Frame {
   header: Record<string, unknown> & { type: string };

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Model } from "../model";
-import { NONE } from "../protocol";
+import { NONE } from "../kernel/protocol";
+import { Model } from "../model/model";
 import { FakeKernel, type Span } from "../testing/kernel";
 import { figures } from "../testing/runs";
 import { Layout } from "./layout";

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Model } from "../model";
-import { NONE } from "../protocol";
+import { NONE } from "../kernel/protocol";
+import { Model } from "../model/model";
 import { FakeKernel, type Span } from "../testing/kernel";
 import { figures, makeRun, Player, random } from "../testing/runs";
 import { Layout, type LayoutOptions, ROW_HEIGHT } from "./layout";
-import { collectMarks, Marks } from "./pixels";
+import { collectMarks, Marks } from "./level-of-detail";
 
 const MODES = ["time", "order"] as const;
 const START = Date.UTC(2026, 9, 1, 9);

@@ -8,14 +8,14 @@
  * 1,000 and more, since a long run is a few thousand px wide at zoom 1. At kx * unit >= 1 nodes have their natural
  * room; below, draw them smaller, and far below as marks (pixels.ts).
  */
-import type { Model } from "../model";
-import type { Lane } from "./bands";
-import { Places } from "./places";
+import type { Model } from "../model/model";
+import { Settler } from "./collision";
+import type { Lane } from "./lanes";
+import { Places } from "./placement";
 import type { Row, SpanColumns } from "./row";
-import { Settler } from "./settle";
 import type { LayoutOptions } from "./types";
 
-export { type Lane, ROW_HEIGHT } from "./bands";
+export { type Lane, ROW_HEIGHT } from "./lanes";
 export { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
 export class Layout extends Places {

@@ -1,12 +1,12 @@
 /** Python draws without a browser by the same rules: one file of positions holds both (`tests/data/positions.json`). */
 import { readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
-import { Model } from "../model";
-import { Flag, NONE } from "../protocol";
+import { Flag, NONE } from "../kernel/protocol";
+import { Model } from "../model/model";
 import { FakeKernel, type Span } from "../testing/kernel";
 import { figures, makeRun } from "../testing/runs";
 import { Layout } from "./layout";
-import { type Sums, sumsUnder } from "./sums";
+import { type Sums, sumsUnder } from "./subtree-totals";
 
 const FILE = new URL("../../../tests/data/positions.json", import.meta.url);
 const T0 = 1_700_000_000_000;

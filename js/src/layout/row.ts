@@ -1,6 +1,7 @@
 /** One line of nodes: sorted by x, with a summary over its blocks. */
-import type { KeptMarks } from "./marks";
-import { BITS, Summary } from "./summary";
+
+import { BITS, Summary } from "./block-index";
+import type { KeptMarks } from "./pixel-marks";
 
 export interface SpanColumns {
   readonly status: Uint8Array;

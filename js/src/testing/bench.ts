@@ -1,6 +1,6 @@
 /** A workbench of one view: real state, real model, and a note of what the view asked for. */
-import { State } from "../workbench/state";
-import type { Bench } from "../workbench/view";
+import { State } from "../model/view-state";
+import type { Bench } from "../workbench/types";
 import { type Held, THEME } from "./page";
 
 export interface FakeBench extends Bench {

@@ -1,5 +1,5 @@
-import { type Connection, Listeners, NOT_CONNECTED } from "../connection";
-import type { ChangesHeader } from "../protocol";
+import { type Connection, Listeners, NOT_CONNECTED } from "../kernel/connection";
+import type { ChangesHeader } from "../kernel/protocol";
 import type { FakeKernel } from "./kernel";
 
 /** Carries something over; tests give one that loses, doubles and delays. */

@@ -2,7 +2,15 @@
  * A kernel's side in memory: holds spans, numbers changes and answers requests as the Python package does.
  * For tests and for the page that shows the view without a kernel; no part of the bundle.
  */
-import { type ChangesHeader, type ClassCodes, type Following, NONE, type Puts, pack, type Run } from "../protocol";
+import {
+  type ChangesHeader,
+  type ClassCodes,
+  type Following,
+  NONE,
+  type Puts,
+  pack,
+  type Run,
+} from "../kernel/protocol";
 import { type Channel, FakeConnection } from "./connection";
 
 export type { Channel } from "./connection";

@@ -1,6 +1,6 @@
 /** What jsdom lacks for a view: a canvas, sizes, observers of sizes and of the colour scheme; and what is left behind. */
 import { vi } from "vitest";
-import { Model } from "../model";
+import { Model } from "../model/model";
 import type { Theme } from "../theme";
 import { KIND_COLOURS } from "../theme";
 import { RecordingContext } from "./canvas";

@@ -1,5 +1,5 @@
 /** Makes runs shaped like real ones: agents in waves, each a sequence of model calls, each with its tool calls. */
-import { NONE, type Run, Status } from "../protocol";
+import { NONE, type Run, Status } from "../kernel/protocol";
 import type { FakeKernel, Span } from "./kernel";
 
 /** A small generator of random numbers with a seed (mulberry32). */

@@ -1,9 +1,9 @@
 // @vitest-environment jsdom
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { NONE } from "../protocol";
+import { NONE } from "../kernel/protocol";
 import { add, type Held, modelOf, START, smallRun, spanOf } from "../testing/page";
 import { figures } from "../testing/runs";
-import { VIEWS } from "../workbench/view";
+import { VIEWS } from "../workbench/types";
 import { Toolbar, type ToolbarWishes } from "./toolbar";
 
 let held: Held;

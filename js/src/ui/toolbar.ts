@@ -1,12 +1,12 @@
 /** What a run costs, where it is and what failed, at a glance; and the way to another run. */
-import type { Connection } from "../connection";
-import type { Model } from "../model";
-import type { Run } from "../protocol";
-import { count, money, span, when } from "../view/words";
+import type { Connection } from "../kernel/connection";
+import type { Run } from "../kernel/protocol";
+import type { Model } from "../model/model";
+import { descent, indent } from "../model/run-tree";
 import { type Segment, segment, Tools } from "../workbench/tools";
-import { EXPLAINED, TITLES, VIEWS, type ViewName } from "../workbench/view";
+import { EXPLAINED, TITLES, VIEWS, type ViewName } from "../workbench/types";
 import { h, put, swap } from "./dom";
-import { descent, indent } from "./runs";
+import { count, money, span, when } from "./format";
 
 export interface ToolbarWishes {
   fit(): void;

@@ -1,9 +1,10 @@
 /** Filters by kind, agent, model and status, by ranges of cost and duration, and by a text in names. */
+
+import { EVERYTHING, inUse, LISTS, type List, type Range, STATUS_WORDS, UNMARKED } from "../model/filter";
 import { h, put, swap } from "../ui/dom";
-import { MARKS } from "../ui/marks";
-import { count } from "../view/words";
-import { EVERYTHING, inUse, LISTS, type List, type Range, STATUS_WORDS, UNMARKED } from "./criteria";
-import type { Bench } from "./view";
+import { count } from "../ui/format";
+import { MARKS } from "../ui/span-marks";
+import type { Bench } from "./types";
 
 const PLACE: Record<"kind" | "agent" | "model", 1 | 2 | 4> = { kind: 1, agent: 2, model: 4 };
 const MOST = 60;

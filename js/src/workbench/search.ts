@@ -1,8 +1,8 @@
 /** Search: over names at once in the page, and in texts where that is asked. */
 import { h } from "../ui/dom";
-import { count } from "../view/words";
-import { BodySearch } from "./bodies";
-import type { Bench } from "./view";
+import { count } from "../ui/format";
+import { BodySearch } from "./text-search";
+import type { Bench } from "./types";
 
 const PAUSE_MS = 120;
 /** Before a search in texts, which reads files, somebody has stopped typing. */

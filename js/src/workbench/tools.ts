@@ -1,6 +1,6 @@
 /** The line of tools under the run's figures; a button is added with one line. */
 import { h, put } from "../ui/dom";
-import type { ViewName } from "./view";
+import type { ViewName } from "./types";
 
 export interface Tool {
   element: HTMLElement;

@@ -1,21 +1,22 @@
 /** The workbench of one cell: the bar above, the views of one model that share a state, the panels beside them. */
-import type { Connection } from "../connection";
-import type { Delta, Model } from "../model";
+
+import { announce, heightOf } from "../canvas/canvas-host";
+import { BUSY, footnote } from "../canvas/status-text";
+import type { Connection } from "../kernel/connection";
+import { packRows, unpackRows } from "../kernel/row-codec";
+import { asked, shoot } from "../kernel/screenshot";
+import type { Delta, Model } from "../model/model";
+import { type Part, State } from "../model/view-state";
+import { DetailsPanel } from "../panels/details/details";
 import { readTheme, type Theme, watchTheme } from "../theme";
-import { DetailsPanel } from "../ui/details";
 import { h } from "../ui/dom";
-import { markWord } from "../ui/marks";
-import { Banners, keysPanel, Voice } from "../ui/notes";
+import { Banners, keysPanel, Voice } from "../ui/overlays";
+import { markWord } from "../ui/span-marks";
 import { Toolbar } from "../ui/toolbar";
-import { BUSY, footnote } from "../view/saying";
-import { announce, heightOf } from "../view/surface";
-import { makeView } from "../views/all";
+import { makeView } from "../views/registry";
+import { addTools, type Finding } from "./default-tools";
 import { Panels } from "./panels";
-import { packRows, unpackRows } from "./rows";
-import { asked, shoot } from "./shoot";
-import { addTools, type Finding } from "./standard";
-import { type Part, State } from "./state";
-import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./view";
+import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./types";
 
 export class Workbench implements Bench {
   readonly state: State;

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { benchOf, type FakeBench } from "../../testing/bench";
 import { type Held, modelOf, START, settled, smallRun, spanOf } from "../../testing/page";
 import { figures } from "../../testing/runs";
-import { EVERYTHING_NEW } from "../../workbench/view";
+import { EVERYTHING_NEW } from "../../workbench/types";
 import { CompareView } from "./compare";
 
 const side = (row: number, more: object = {}) => ({

@@ -1,11 +1,12 @@
 /** Two runs side by side, pair by pair: where they part, what differs, and how a replayed answer came about. */
-import type { Delta } from "../../model";
-import type { Run } from "../../protocol";
+
+import type { Run } from "../../kernel/protocol";
+import type { Delta } from "../../model/model";
+import { descent, indent } from "../../model/run-tree";
+import type { Part } from "../../model/view-state";
 import { h, put, swap } from "../../ui/dom";
-import { descent, indent } from "../../ui/runs";
-import { count, money, shortModel, span, when } from "../../view/words";
-import type { Part } from "../../workbench/state";
-import type { Bench, View } from "../../workbench/view";
+import { count, money, shortModel, span, when } from "../../ui/format";
+import type { Bench, View } from "../../workbench/types";
 
 interface Side {
   row: number;

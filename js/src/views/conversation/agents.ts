@@ -1,5 +1,5 @@
 /** Who talks to models in a run, and which of them a span belongs to. */
-import type { Model } from "../../model";
+import type { Model } from "../../model/model";
 
 const LLM = 2;
 

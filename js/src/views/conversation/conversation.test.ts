@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { benchOf, type FakeBench } from "../../testing/bench";
 import { type Held, modelOf, START, settled, smallRun, spanOf } from "../../testing/page";
-import { EVERYTHING_NEW } from "../../workbench/view";
+import { EVERYTHING_NEW } from "../../workbench/types";
 import { agentsOf, callerOf } from "./agents";
 import { ConversationView } from "./conversation";
 

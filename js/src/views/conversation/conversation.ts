@@ -1,10 +1,11 @@
 /** What an agent was told and said, as a chat: every message once, its tools' calls folded in. Texts are text nodes. */
-import type { Delta } from "../../model";
-import { Status, type TextPiece } from "../../protocol";
+
+import { Status, type TextPiece } from "../../kernel/protocol";
+import type { Delta } from "../../model/model";
+import type { Part } from "../../model/view-state";
 import { h, put, swap } from "../../ui/dom";
-import { count, money, shortModel, span } from "../../view/words";
-import type { Part } from "../../workbench/state";
-import type { Bench, View } from "../../workbench/view";
+import { count, money, shortModel, span } from "../../ui/format";
+import type { Bench, View } from "../../workbench/types";
 import { agentsOf, callerOf } from "./agents";
 
 interface Said {

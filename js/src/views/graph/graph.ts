@@ -1,20 +1,21 @@
 /** The graph among the views: layout, camera, picture and hand put together. */
+
+import { pathOf } from "../../canvas/ancestor-path";
+import { Camera } from "../../canvas/camera";
+import { canvasOf, fitCanvas, stageElement, watchSize } from "../../canvas/canvas-host";
+import { Picture } from "../../canvas/graph-renderer";
+import { Minimap } from "../../canvas/minimap";
+import { Hand } from "../../canvas/pointer-controller";
+import { Frames } from "../../canvas/raf-scheduler";
+import { described, instead } from "../../canvas/status-text";
+import { Reasons } from "../../canvas/tooltip-text";
+import { follow, remember, Sight } from "../../canvas/view-persistence";
 import { Layout } from "../../layout/layout";
-import type { Delta } from "../../model";
+import type { Delta } from "../../model/model";
+import type { Part } from "../../model/view-state";
 import { h } from "../../ui/dom";
-import { Tooltip } from "../../ui/notes";
-import { Camera } from "../../view/camera";
-import { Frames } from "../../view/frames";
-import { Hand } from "../../view/hand";
-import { Minimap } from "../../view/minimap";
-import { pathOf } from "../../view/paths";
-import { Picture } from "../../view/picture";
-import { Reasons } from "../../view/reasons";
-import { follow, remember, Sight } from "../../view/remembered";
-import { described, instead } from "../../view/saying";
-import { canvasOf, fitCanvas, stageElement, watchSize } from "../../view/surface";
-import type { Part } from "../../workbench/state";
-import type { Bench, View } from "../../workbench/view";
+import { Tooltip } from "../../ui/overlays";
+import type { Bench, View } from "../../workbench/types";
 import { type Box, boxes } from "./box";
 import { legendElement } from "./legend";
 

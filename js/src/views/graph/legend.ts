@@ -1,6 +1,7 @@
 /** What the colours stand for, in a corner of the picture. Names of agents and models go in as text. */
+
+import type { ColourBy, Legend } from "../../canvas/encoding";
 import { h, put, swap } from "../../ui/dom";
-import type { ColourBy, Legend } from "../../view/encode";
 
 const MOST = 8;
 

@@ -1,15 +1,17 @@
 /** Draws the timeline: bars, headings, the curve of what was spent, and what is brushed. */
+
+import type { Camera } from "../../canvas/camera";
+import type { Encoding } from "../../canvas/encoding";
+import { FADED } from "../../canvas/graph-renderer";
+import type { Fitter } from "../../canvas/text-fitter";
 import type { Layout } from "../../layout/layout";
-import type { Marks } from "../../layout/pixels";
-import type { Model } from "../../model";
+import type { Marks } from "../../layout/level-of-detail";
+import type { Model } from "../../model/model";
 import type { Theme } from "../../theme";
-import { markSign } from "../../ui/marks";
-import type { Camera } from "../../view/camera";
-import type { Encoding } from "../../view/encode";
-import { FADED } from "../../view/picture";
-import { type Fitter, money, shortModel } from "../../view/words";
-import { BAR, HEADING, LINE, type Lines } from "./lines";
-import type { Spending } from "./spending";
+import { money, shortModel } from "../../ui/format";
+import { markSign } from "../../ui/span-marks";
+import type { Spending } from "./cost-curve";
+import { BAR, HEADING, LINE, type Lines } from "./row-layout";
 
 export const CURVE = 52;
 const ERROR = 2;

@@ -1,11 +1,12 @@
 /** Mouse and keys on the timeline: hover and click a bar, brush a stretch of time, walk the tree. */
+
+import type { Camera } from "../../canvas/camera";
 import type { Layout } from "../../layout/layout";
 import type { Theme } from "../../theme";
-import type { Camera } from "../../view/camera";
-import type { Bench } from "../../workbench/view";
-import { walk } from "../../workbench/walk";
+import { walk } from "../../workbench/keyboard-navigation";
+import type { Bench } from "../../workbench/types";
 import type { Box } from "../graph/box";
-import type { Lines } from "./lines";
+import type { Lines } from "./row-layout";
 
 interface Wishes {
   /** Px on top that belong to ruler and curve, where a drag is a brush. */

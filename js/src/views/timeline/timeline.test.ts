@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { Layout } from "../../layout/layout";
 import { type Held, modelOf, START, smallRun, spanOf } from "../../testing/page";
-import { HEADING, LINE, Lines } from "./lines";
-import { Spending } from "./spending";
+import { Spending } from "./cost-curve";
+import { HEADING, LINE, Lines } from "./row-layout";
 
 let held: Held;
 afterEach(() => held?.model.close());

@@ -1,25 +1,26 @@
 /** One bar a span, those at work together under one another, under the curve of what was spent. */
+
+import { drawAxis, drawGrid } from "../../canvas/axis";
+import { Camera } from "../../canvas/camera";
+import { canvasOf, fitCanvas, stageElement, watchSize } from "../../canvas/canvas-host";
+import { COLOURS, Encoding } from "../../canvas/encoding";
+import { drawPhaseLines, drawPhases, headHeight } from "../../canvas/phases";
+import { Frames } from "../../canvas/raf-scheduler";
+import { instead } from "../../canvas/status-text";
+import { Fitter } from "../../canvas/text-fitter";
+import { Reasons } from "../../canvas/tooltip-text";
 import { Layout } from "../../layout/layout";
-import { collectMarks, Marks } from "../../layout/pixels";
-import type { Delta } from "../../model";
+import { collectMarks, Marks } from "../../layout/level-of-detail";
+import type { Delta } from "../../model/model";
+import type { Part } from "../../model/view-state";
 import { h } from "../../ui/dom";
-import { Tooltip } from "../../ui/notes";
-import { drawAxis, drawGrid } from "../../view/axis";
-import { Camera } from "../../view/camera";
-import { COLOURS, Encoding } from "../../view/encode";
-import { Frames } from "../../view/frames";
-import { drawPhaseLines, drawPhases, headHeight } from "../../view/phases";
-import { Reasons } from "../../view/reasons";
-import { instead } from "../../view/saying";
-import { canvasOf, fitCanvas, stageElement, watchSize } from "../../view/surface";
-import { Fitter } from "../../view/words";
-import type { Part } from "../../workbench/state";
-import type { Bench, View } from "../../workbench/view";
+import { Tooltip } from "../../ui/overlays";
+import type { Bench, View } from "../../workbench/types";
 import { boxes } from "../graph/box";
+import { Spending } from "./cost-curve";
 import { CURVE, drawCurve, drawHeadings, drawMarks, ring, type Sheet } from "./draw";
-import { LINE, Lines } from "./lines";
 import { Pointer } from "./pointer";
-import { Spending } from "./spending";
+import { LINE, Lines } from "./row-layout";
 
 const LEAST = 1e-9;
 /** With many spans the curve is summed up this often at most, in ms. */

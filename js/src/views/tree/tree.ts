@@ -1,11 +1,12 @@
 /** The tree with figures: a table of which only the lines in sight are in the page, whatever its length. */
-import type { Delta } from "../../model";
+
+import { instead } from "../../canvas/status-text";
+import type { Delta } from "../../model/model";
+import type { Part } from "../../model/view-state";
 import { h } from "../../ui/dom";
-import { instead } from "../../view/saying";
-import type { Part } from "../../workbench/state";
-import type { Bench, View } from "../../workbench/view";
-import { Line } from "./rows";
-import { COLUMNS, type Column, Table } from "./table";
+import type { Bench, View } from "../../workbench/types";
+import { Line } from "./row-element";
+import { COLUMNS, type Column, Table } from "./tree-rows";
 
 const HIGH = 26;
 /** Pages have a largest height: beyond it the scroll bar stands for more lines than it has px. */
