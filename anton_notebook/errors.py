@@ -204,7 +204,7 @@ class MissingBundle(AntonNotebookError, FileNotFoundError):
 def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
     """The end of a sentence that names the nearest known names: `"; near: 'a', 'b'"`, or `""`.
 
-    >>> near("trace_idd", ["trace_id", "height"])
+    >>> did_you_mean("trace_idd", ["trace_id", "height"])
     "; did you mean 'trace_id'?"
     """
     found = difflib.get_close_matches(name, list(known), limit, 0.5)

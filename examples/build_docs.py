@@ -207,7 +207,7 @@ def api() -> str:
     """Every public name: how it is called, what its docstring says, its source."""
     import anton_notebook as anb
     from anton_notebook import dashboard, errors, llm
-    from anton_notebook.experiments.replay import ReplayPlan
+    from anton_notebook.experiments.replay import ReplayPlan, plan
     from anton_notebook.tables.plots import Pictures
 
     rooms = {

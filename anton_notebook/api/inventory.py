@@ -34,7 +34,7 @@ def list_sources(
     >>> folder = pathlib.Path(tempfile.mkdtemp()); _ = (folder / "t.jsonl").write_text(
     ...     '{"timestamp": "2026-01-01T00:00:00Z", "agent_name": "a", "trace_id": "t", "span_id": "s", "parent_id": null, '
     ...     '"span_type": "llm_call", "model": "gpt-4o"}\\n')
-    >>> anb.sources(folder)[["kind", "spans", "problems"]].values.tolist()
+    >>> anb.list_sources(folder)[["kind", "spans", "problems"]].values.tolist()
     [['jsonl', 1, 0]]
     """
     if isinstance(path, Traces):

@@ -12,7 +12,7 @@ LEFT = " style='text-align:left;vertical-align:top'"
 def html_facts(title: str, kind: str, facts: Mapping[str, object]) -> str:
     """A small table of names and values; what is None or empty is left out.
 
-    >>> "&lt;b&gt;" in card("<b>", "llm", {"status": "ok"})
+    >>> "&lt;b&gt;" in html_facts("<b>", "llm", {"status": "ok"})
     True
     """
     rows = "".join(
@@ -26,7 +26,7 @@ def html_facts(title: str, kind: str, facts: Mapping[str, object]) -> str:
 def html_table(title: str, kind: str, heads: Sequence[str], rows: Iterable[Sequence[object]], more: str = "") -> str:
     """A table with a line of heads; `more` is said below it.
 
-    >>> grid("Traces", "", ["run"], [["<i>"]]).count("&lt;i&gt;")
+    >>> html_table("Traces", "", ["run"], [["<i>"]]).count("&lt;i&gt;")
     1
     """
     top = "".join(f"<th{LEFT}>{escape(name)}</th>" for name in heads)

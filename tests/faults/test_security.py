@@ -183,7 +183,7 @@ def test_X7_no_path_leads_out_of_the_folder(tmp_path: Path) -> None:
 AUDIT = """
 import sys, json
 import anton_notebook as anb
-from anton_notebook.details import details
+from anton_notebook.widget.details import details
 import ipywidgets, numpy, pandas
 warm = anb.read_traces(sys.argv[1] + "/warm"); warm.spans_df(); details(warm, int(warm.store.live_rows()[-1])); warm.runs_df(); anb.costs(warm)
 warm.messages_df(); warm.tool_calls_df(); warm.span("s").request

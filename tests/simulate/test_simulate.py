@@ -142,7 +142,7 @@ def test_what_is_played_is_read_back_whole(tmp_path: Path) -> None:
     assert set(frame["status"]) == {"ok", "error"}
     assert run["origin"] == "demo"
     assert run["errors"] == sum(1 for event in done.values() if event.record.get("error"))
-    assert run["name"] == simulate.plan.__globals__["texts"].TASK
+    assert run["name"] == simulate.plan.__globals__["sample_texts"].TASK
     assert run["unpriced_calls"] == 0
     assert run["cost_usd"] == pytest.approx(run["recorded_cost_usd"], abs=1e-4)
 

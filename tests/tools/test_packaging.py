@@ -111,7 +111,7 @@ def test_the_source_archive_makes_the_same_wheel_without_node(
 ) -> None:
     assert not (unpacked / "js" / "node_modules").exists()
     assert (unpacked / "js" / "package-lock.json").is_file()
-    assert (unpacked / "tests" / "test_packaging.py").is_file()
+    assert (unpacked / "tests" / "tools" / "test_packaging.py").is_file()
     done = build(unpacked, tmp_path, "wheel", path=bare_path)
     assert done.returncode == 0, done.stdout + done.stderr
     (first,) = built.glob("*.whl")

@@ -14,8 +14,7 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook import llm, read_traces
-from anton_notebook.experiments import rerun
-from anton_notebook.experiments.rerun import Budget
+from anton_notebook.experiments.rerun import Budget, rerun
 from anton_notebook.experiments.verdict import RERUN
 from anton_notebook.model.request import Response
 from anton_notebook.pricing import reset_prices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from anton_notebook.render import run_svg as picture_run
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.widget.conftest import line
 from tests.widget.fakes import Client
@@ -152,6 +152,7 @@ def test_colour_size_and_what_fades(graph: TraceGraph) -> None:
 def test_of_more_spans_than_are_drawn_those_in_the_window_are(
     graph: TraceGraph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    picture_run = sys.modules["anton_notebook.render.run_svg"]
     plain: Callable[..., Any] = picture_run.spans_of
     monkeypatch.setattr(picture_run, "spans_of", lambda *args, **more: plain(*args, most=12, **more))
     look(graph)
