@@ -22,6 +22,7 @@ from anton_notebook.sources import writer
 from anton_notebook.sources.home import home
 
 _T = TypeVar("_T", bound="Work")
+Time = datetime | float | None
 _inside: ContextVar[Work | None] = ContextVar("anton_notebook_inside", default=None)
 
 
@@ -39,8 +40,10 @@ class Work:
         self.ended = False
         above = _inside.get()
         parent = above if above is not None and above.trace is trace else trace.root
+        self._parent = parent
+        self._children_end = 0.0
         self._line = {
-            "timestamp": datetime.fromtimestamp(self.began, UTC).isoformat(timespec="microseconds"),
+            "timestamp": _timestamp(self.began),
             "agent_name": agent,
             "trace_id": trace.trace_id,
             "span_id": self.span_id,
@@ -50,20 +53,42 @@ class Work:
         self._token: Token[Work | None] | None = None
 
     def begin(self: _T) -> _T:
-        """Says that it runs."""
+        """Write the line that marks this span as running."""
         self.trace.running[self.span_id] = self
+        if self._parent is not None:
+            self._parent.stretch(self.began)
         self.trace.write(self._line, running=True)
         return self
 
+    def stretch(self, start: float, end: float = 0.0) -> None:
+        """Extend this span and its ancestors so that they contain `start` and `end`, in seconds since 1970."""
+        self._children_end = max(self._children_end, end)
+        if start < self.began:
+            self.began = start
+            self._line["timestamp"] = _timestamp(start)
+            if not self.ended and self.span_id in self.trace.running:
+                self.trace.write(self._line, running=True)
+        if self._parent is not None:
+            self._parent.stretch(start, end)
+
     def end(self, *, error: str | BaseException | None = None, duration_ms: float | None = None, **more: Any) -> None:
-        """Ends it, once; a second call does nothing. `duration_ms` is measured where it is not given."""
+        """End the span once; a second call does nothing.
+
+        Args:
+            error: The error that ended it, or None.
+            duration_ms: Duration in milliseconds. Measured if omitted. Extended if a child ends later.
+        """
         if self.ended:
             return
         self.ended = True
         self.trace.running.pop(self.span_id, None)
         took = (time.time() - self.began) * 1000.0 if duration_ms is None else float(duration_ms)
+        # One microsecond more: lines hold whole microseconds, and rounding must not end the parent before its child.
+        took = max(took, 0.0, (self._children_end - self.began) * 1000.0 + 0.001)
+        if self._parent is not None:
+            self._parent.stretch(self.began, self.began + took / 1000.0)
         said = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else error
-        line = {**self._line, **more, "duration_ms": max(0.0, took), "success": said is None, "error": said}
+        line = {**self._line, **more, "duration_ms": took, "success": said is None, "error": said}
         self.trace.write({key: value for key, value in line.items() if value is not None or key == "parent_id"})
 
     def __enter__(self: _T) -> _T:
@@ -144,14 +169,37 @@ class Tracing:
         finish_reason: str | None = None,
         cost_usd: float | None = None,
         duration_ms: float | None = None,
+        start: Time = None,
+        end: Time = None,
         error: str | BaseException | None = None,
         agent: str | None = None,
     ) -> Call:
-        """A call to a model. With `response` or `error` it has ended; else it runs until its `answer(...)` or its block's end.
+        """Record a call to a model.
 
-        `messages`, `tools` and `parameters` as the provider's API has them (without the answer), `tokens` as `{"input": 3,
-        "output": 1, "cached": 0}`, `tool_calls` as `{"id", "name", "arguments"}`, `duration_ms` milliseconds, `agent` whose call it
-        is (default: the agent within whose block it is made).
+        With `response` or `error` the call has ended; otherwise it runs until `answer(...)` or the end of its `with` block.
+        Give at most two of `duration_ms`, `start` and `end`. A call with only `duration_ms` ends now. The enclosing spans
+        are extended to contain the call.
+
+        Args:
+            model: The model's name.
+            messages: The messages that were sent, as the provider's API has them, without the answer.
+            response: The text of the answer.
+            system: The system prompt.
+            tools: Tool definitions, as the provider's API has them.
+            parameters: Sampling parameters, as the provider's API has them.
+            provider: The provider; derived from the model's name if omitted.
+            tokens: `{"input": 3, "output": 1, "cached": 0}`; input tokens include cached ones.
+            tool_calls: Tool calls of the answer: `{"id", "name", "arguments"}`.
+            finish_reason: Why the model stopped.
+            cost_usd: The recorded cost in US dollars.
+            duration_ms: Duration in milliseconds.
+            start: When it started: a datetime, or seconds since 1970 (UTC).
+            end: When it ended, likewise.
+            error: The error that ended it.
+            agent: The agent that called. Default: the agent of the enclosing block.
+
+        Returns:
+            The call, for `answer(...)` and as a context manager.
         """
         line = {
             "span_type": "llm_call",
@@ -164,11 +212,11 @@ class Tracing:
             "metadata": {"task": self.name},
         }
         over = response is not None or error is not None
-        call = Call(self, self._agent(agent), line, _before(duration_ms) if over else None)
+        began, took = _interval(start, end, duration_ms, over)
+        call = Call(self, self._agent(agent), line, began)
         if not over:
             return call.begin()
-        said = _answer(response, tokens, tool_calls, finish_reason, cost_usd)
-        call.end(error=error, duration_ms=duration_ms or 0.0, **said)
+        call.end(error=error, duration_ms=took, **_answer(response, tokens, tool_calls, finish_reason, cost_usd))
         return call
 
     def tool(
@@ -178,16 +226,23 @@ class Tracing:
         result: Any = None,
         *,
         duration_ms: float | None = None,
+        start: Time = None,
+        end: Time = None,
         error: str | BaseException | None = None,
         agent: str | None = None,
     ) -> ToolCall:
-        """A call of a tool. With `result` or `error` it has ended; else it runs until its `done(...)` or its block's end."""
+        """Record a tool call.
+
+        With `result` or `error` it has ended; otherwise it runs until `done(...)` or the end of its `with` block. For
+        `duration_ms`, `start` and `end` see `Tracing.llm`.
+        """
         line = {"span_type": "tool_call", "tool_name": name, "parameters": dict(parameters or {})}
         over = result is not None or error is not None
-        call = ToolCall(self, self._agent(agent), line, _before(duration_ms) if over else None)
+        began, took = _interval(start, end, duration_ms, over)
+        call = ToolCall(self, self._agent(agent), line, began)
         if not over:
             return call.begin()
-        call.end(error=error, duration_ms=duration_ms or 0.0, result=result)
+        call.end(error=error, duration_ms=took, result=result)
         return call
 
     def agent(self, name: str) -> Work:
@@ -292,5 +347,33 @@ def _answer(
     return out
 
 
-def _before(duration_ms: float | None) -> float:
-    return time.time() - (duration_ms or 0.0) / 1000.0
+def _interval(start: Time, end: Time, duration_ms: float | None, ended: bool) -> tuple[float, float]:
+    """Return the start in seconds since 1970 and the duration in milliseconds."""
+    first, last = _seconds(start, "start"), _seconds(end, "end")
+    if not ended and end is not None:
+        raise ValueError("end= needs response= or error=: a call without them is still running")
+    if first is not None and last is not None:
+        if duration_ms is not None:
+            raise ValueError("give at most two of start, end and duration_ms")
+        if last < first:
+            raise ValueError("end is before start")
+        return first, (last - first) * 1000.0
+    if first is not None:
+        return first, (time.time() - first) * 1000.0 if duration_ms is None else float(duration_ms)
+    took = float(duration_ms or 0.0) if ended else 0.0
+    return (time.time() if last is None else last) - took / 1000.0, took
+
+
+def _seconds(moment: Time, name: str) -> float | None:
+    """Return a moment as seconds since 1970."""
+    if moment is None:
+        return None
+    if isinstance(moment, datetime):
+        return moment.timestamp()
+    if isinstance(moment, bool) or not isinstance(moment, int | float):
+        raise TypeError(f"{name} must be a datetime or seconds since 1970 (UTC), not {type(moment).__name__}")
+    return float(moment)
+
+
+def _timestamp(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import os
 import subprocess
 import sys
@@ -119,8 +120,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leash(stop: threading.Event) -> None:
-    while sys.stdin is not None and sys.stdin.buffer.read(4096):
-        pass
+    """Set `stop` when standard input closes.
+
+    Reads the file descriptor: a daemon thread that waits in `sys.stdin.buffer` holds its lock, and the interpreter aborts
+    at shutdown.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        descriptor = sys.stdin.fileno()
+        while os.read(descriptor, 4096):
+            pass
     stop.set()
 
 

@@ -111,9 +111,13 @@ def merge(store: Store, records: Records, i: int, row: int) -> None:
         wins = _moves(store, records, i, row, new < old)
     else:
         wins = new < old
-        store.on_problem(
-            row, "span_id", "another line has the same trace_id and span_id and says something else; the first is kept"
-        )
+        # A running span may be extended backwards by a second line: the earliest start counts.
+        if not (old[0] and new[0] and _differs_in_start_only(store, records, i, row)):
+            store.on_problem(
+                row,
+                "span_id",
+                "another line has the same trace_id and span_id and says something else; the first is kept",
+            )
     if wins:
         _replace(store, records, i, row, cls)
         store.stretched.discard(row)
@@ -148,6 +152,14 @@ def _same(store: Store, records: Records, i: int, row: int) -> bool:
     if row in store.stretched and records.duration[i] == 0 and records.start[i] == c.start[row] + c.duration[row]:
         return all(getattr(c, f)[row] == getattr(records, f)[i] for f in _SAME[:4])
     return all(getattr(c, f)[row] == getattr(records, f)[i] for f in _SAME)
+
+
+def _differs_in_start_only(store: Store, records: Records, i: int, row: int) -> bool:
+    """Return whether a record equals the row in every compared field except its start."""
+    c = store.c
+    if records.cls[i] != c.cls[row] or records.errors.get(i) != store.errors.get(row):
+        return False
+    return all(getattr(c, name)[row] == getattr(records, name)[i] for name in _SAME if name != "start")
 
 
 def _moves(store: Store, records: Records, i: int, row: int, first: bool) -> bool:

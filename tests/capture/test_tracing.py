@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,47 @@ def test_calls_tools_and_agents_are_spans_in_their_places(tmp_path: Path) -> Non
     with anb.read_traces(tmp_path) as traces:
         run = traces.runs_df().iloc[0]
         assert (run["name"], run["status"], run["origin"], run["agents"]) == ("Fix the login", "ok", "run", 2)
+
+
+def assert_children_inside_parents(folder: Path) -> None:
+    with anb.read_traces(folder) as traces:
+        assert traces.problems_df().empty
+        for span in next(iter(traces)).spans:
+            if span.parent is not None:
+                assert span.parent.start <= span.start, span.name
+                assert span.end <= span.parent.end, span.name
+
+
+def test_trace_times_given_after_the_fact_stay_inside_the_parent(tmp_path: Path) -> None:
+    with anb.trace("Late", path=tmp_path) as run, run.agent("coder"):
+        run.llm(model="m1", messages=ASK, response="x", duration_ms=800)
+        run.tool("t1", result=1, duration_ms=3_000)
+        with run.llm(model="m2", messages=ASK) as call:
+            call.answer("y", duration_ms=5_000)
+        with anb.read_traces(tmp_path) as traces:
+            started = {span.name: span.start for span in next(iter(traces)).spans}
+            assert started["coder"] <= started["t1"]
+    assert_children_inside_parents(tmp_path)
+
+
+def test_trace_start_and_end_may_be_given(tmp_path: Path) -> None:
+    noon = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    with anb.trace("Import", path=tmp_path) as run:
+        run.llm(model="m1", messages=ASK, response="x", start=noon, end=noon + timedelta(seconds=2))
+        run.tool("t1", result=1, start=noon.timestamp() + 2, duration_ms=250)
+        run.tool("t2", result=1, end=noon, duration_ms=1_000)
+        for wrong in ({"start": noon, "end": noon, "duration_ms": 1}, {"start": noon, "end": noon - timedelta(1)}):
+            with pytest.raises(ValueError, match="start"):
+                run.tool("t3", result=1, **wrong)
+        with pytest.raises(ValueError, match="still running"):
+            run.tool("t3", end=noon)
+        with pytest.raises(TypeError, match="start must be"):
+            run.tool("t3", result=1, start="noon")
+    found = spans(tmp_path)
+    assert (found["m1"].start, found["m1"].duration_ms) == (noon, 2_000)
+    assert (found["t1"].start, found["t1"].duration_ms) == (noon + timedelta(seconds=2), 250)
+    assert found["t2"].start == noon - timedelta(seconds=1)
+    assert_children_inside_parents(tmp_path)
 
 
 def test_it_is_seen_while_it_runs(tmp_path: Path) -> None:

@@ -210,3 +210,19 @@ def test_the_command_line_writes_a_run_and_says_what_is_wrong(tmp_path: Path) ->
     wrong = subprocess.run([*command, "--speed", "-1"], env=environment, capture_output=True, text=True, timeout=60)
     assert wrong.returncode == 2
     assert "speed=-1.0" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+@pytest.mark.parametrize("ending", ["closed", "open", "no descriptor"])
+def test_simulate_leashed_exits_cleanly(tmp_path: Path, ending: str) -> None:
+    command = [sys.executable, "-m", "anton_notebook.simulate", "--path", str(tmp_path), "--leashed"]
+    command += ["--speed", "1000", "--spans", "5"]
+    if ending == "no descriptor":
+        command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]
+    stdin = subprocess.PIPE if ending == "open" else subprocess.DEVNULL
+    process = subprocess.Popen(command, stdin=stdin, stderr=subprocess.PIPE)
+    assert process.wait(30) == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    if process.stdin is not None:
+        process.stdin.close()
