@@ -8,7 +8,7 @@ import { type ClassCodes, NONE, type Puts, pack, unpack } from "../src/kernel/pr
 import { Layout } from "../src/layout/layout";
 import { collectMarks, Marks } from "../src/layout/level-of-detail";
 import type { Delta, Model } from "../src/model/model";
-import { Mirror } from "../src/model/span-columns";
+import { SpanColumns } from "../src/model/span-columns";
 import type { Span } from "../src/testing/kernel";
 import { figures, makeRun } from "../src/testing/runs";
 
@@ -17,7 +17,7 @@ const HEIGHT = 560;
 const SIZES = (process.env.SIZES ?? "1000,10000,100000,1000000").split(",").map(Number);
 
 /** A model that is fed by hand: no connection, the same columns. */
-class Fed extends Mirror {
+class Fed extends SpanColumns {
   shown = ["run-1"];
   runs = new Map();
   feed(puts: Puts[]): Delta {

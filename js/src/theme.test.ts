@@ -1,12 +1,12 @@
 // @vitest-environment jsdom
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { KIND_COLOURS, readTheme, watchTheme } from "./theme";
+import { KIND_COLORS, readTheme, watchTheme } from "./theme";
 
 const css = readFileSync("src/style.css", "utf8");
 
-function luminance(colour: string): number {
-  const hex = colour.slice(1);
+function luminance(color: string): number {
+  const hex = color.slice(1);
   const long = hex.length === 3 ? [...hex].map((c) => c + c).join("") : hex;
   const [r, g, b] = (long.match(/../g) ?? []).map((pair) => {
     const part = Number.parseInt(pair, 16) / 255;
@@ -42,23 +42,23 @@ describe.each([
     const theme = readTheme(document.body);
     expect(theme.dark).toBe(name === "dark");
     for (const ground of [theme.ground, theme.band])
-      for (const colour of [theme.text, theme.muted, theme.accent, theme.error])
-        expect(contrast(colour, ground), `${colour} on ${ground}`).toBeGreaterThanOrEqual(4.5);
-    for (const [kind, colour] of theme.kinds.entries())
-      expect(contrast(theme.onKinds[kind]!, colour), colour).toBeGreaterThanOrEqual(4.5);
+      for (const color of [theme.text, theme.muted, theme.accent, theme.error])
+        expect(contrast(color, ground), `${color} on ${ground}`).toBeGreaterThanOrEqual(4.5);
+    for (const [kind, color] of theme.kinds.entries())
+      expect(contrast(theme.onKinds[kind]!, color), color).toBeGreaterThanOrEqual(4.5);
   });
 
   it("has nodes that stand out from the ground", () => {
     document.body.dataset.jpThemeLight = said;
     const theme = readTheme(document.body);
-    for (const colour of theme.kinds) expect(contrast(colour, theme.ground), colour).toBeGreaterThanOrEqual(2);
+    for (const color of theme.kinds) expect(contrast(color, theme.ground), color).toBeGreaterThanOrEqual(2);
   });
 
   it("has readable words beside the picture", () => {
     const base = variables(".anton");
-    const colours = name === "dark" ? variables(".anton.an-dark") : base;
+    const colors = name === "dark" ? variables(".anton.an-dark") : base;
     for (const need of ["ground", "raised", "soft", "text", "muted", "accent", "bad", "bad-soft", "wait-soft"])
-      expect(colours.has(need), need).toBe(true);
+      expect(colors.has(need), need).toBe(true);
     const pairs = [
       ...["ground", "raised", "soft"].flatMap((under) => ["text", "muted", "accent", "bad"].map((on) => [on, under])),
       ["text", "bad-soft"],
@@ -66,13 +66,13 @@ describe.each([
       ["text", "wait-soft"],
     ] as [string, string][];
     for (const [on, under] of pairs)
-      expect(contrast(colours.get(on)!, colours.get(under)!), `${on} on ${under}`).toBeGreaterThanOrEqual(4.5);
+      expect(contrast(colors.get(on)!, colors.get(under)!), `${on} on ${under}`).toBeGreaterThanOrEqual(4.5);
   });
 });
 
 describe("the theme", () => {
-  it("has the colours that kinds are known by", () => {
-    expect(KIND_COLOURS.slice(0, 4)).toEqual(["#4A90E2", "#E67E22", "#9B59B6", "#2ECC71"]);
+  it("has the colors that kinds are known by", () => {
+    expect(KIND_COLORS.slice(0, 4)).toEqual(["#4A90E2", "#E67E22", "#9B59B6", "#2ECC71"]);
   });
 
   it("takes the ground from JupyterLab's variable", () => {

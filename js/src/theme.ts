@@ -1,4 +1,4 @@
-/** Colours and fonts, read off the page: JupyterLab's variables where they are, else light or dark by the page's ground. */
+/** Colors and fonts, read off the page: JupyterLab's variables where they are, else light or dark by the page's ground. */
 import { brightness, hex, mix, parse } from "./canvas/color";
 
 export interface Theme {
@@ -10,7 +10,7 @@ export interface Theme {
   muted: string;
   accent: string;
   error: string;
-  /** What is written on the error's colour. */
+  /** What is written on the error's color. */
   onError: string;
   font: string;
   kinds: readonly string[];
@@ -18,7 +18,7 @@ export interface Theme {
 }
 
 /** Orchestrator, agent, LLM call, tool call, anything else. */
-export const KIND_COLOURS = ["#4A90E2", "#E67E22", "#9B59B6", "#2ECC71", "#8A94A0"] as const;
+export const KIND_COLORS = ["#4A90E2", "#E67E22", "#9B59B6", "#2ECC71", "#8A94A0"] as const;
 const ON_KINDS = ["#06223F", "#2E1500", "#FFFFFF", "#04260F", "#10151A"] as const;
 
 const LIGHT = {
@@ -49,7 +49,7 @@ export function readTheme(element: HTMLElement): Theme {
   const dark = isDark(element, ground);
   const base = dark ? DARK : LIGHT;
   const font = variable("--jp-ui-font-family") || "system-ui, -apple-system, 'Segoe UI', sans-serif";
-  return { ...base, ...shades(ground, base), dark, font, kinds: KIND_COLOURS, onKinds: ON_KINDS };
+  return { ...base, ...shades(ground, base), dark, font, kinds: KIND_COLORS, onKinds: ON_KINDS };
 }
 
 /** Bands and lines are the page's own ground, a little towards the words on it: so they suit any theme. */

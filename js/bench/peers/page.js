@@ -7,7 +7,7 @@ import Sigma from "sigma";
 import { Model } from "../../src/model/model";
 import { FakeKernel } from "../../src/testing/kernel";
 import { figures, makeRun } from "../../src/testing/runs";
-import { KIND_COLOURS } from "../../src/theme";
+import { KIND_COLORS } from "../../src/theme";
 import { mountView } from "../../src/workbench/mount";
 
 const TRACE = "run-1";
@@ -116,7 +116,7 @@ const drawers = {
       .attr("r", 5)
       .attr("cx", (node) => node.x)
       .attr("cy", (node) => node.y)
-      .attr("fill", (node) => KIND_COLOURS[node.kind]);
+      .attr("fill", (node) => KIND_COLORS[node.kind]);
     await painted();
     const first = performance.now() - from;
     let [k, x, y] = [1, 0, 0];
@@ -142,7 +142,7 @@ const drawers = {
     const from = performance.now();
     const elements = spans.flatMap((span, i) => {
       const node = {
-        data: { id: `${i}`, colour: KIND_COLOURS[KINDS[span.kind]], size: SIZES[KINDS[span.kind]], name: span.name },
+        data: { id: `${i}`, color: KIND_COLORS[KINDS[span.kind]], size: SIZES[KINDS[span.kind]], name: span.name },
         position: at[i],
       };
       return span.parent === null ? [node] : [node, { data: { source: `${span.parent}`, target: `${i}` } }];
@@ -150,7 +150,7 @@ const drawers = {
     const style = [
       {
         selector: "node",
-        style: { "background-color": "data(colour)", width: "data(size)", height: "data(size)", label: "data(name)" },
+        style: { "background-color": "data(color)", width: "data(size)", height: "data(size)", label: "data(name)" },
       },
       { selector: "edge", style: { "curve-style": "haystack", width: 1 } },
     ];
@@ -177,7 +177,7 @@ const drawers = {
         x: at[i].x,
         y: -at[i].y,
         size: SIZES[kind] / 12,
-        color: KIND_COLOURS[kind],
+        color: KIND_COLORS[kind],
         label: span.name,
       });
     });

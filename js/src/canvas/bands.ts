@@ -2,7 +2,7 @@
 import type { Layout } from "../layout/layout";
 import type { Theme } from "../theme";
 import type { Camera } from "./camera";
-import type { Fitter } from "./text-fitter";
+import type { TextFitter } from "./text-fitter";
 
 const MOST_WIDTH = 220;
 
@@ -24,7 +24,7 @@ export function drawBands(context: CanvasRenderingContext2D, layout: Layout, cam
   }
 }
 
-/** The colour behind a place, by its y on the screen. */
+/** The color behind a place, by its y on the screen. */
 export function groundAt(layout: Layout, camera: Camera, theme: Theme): (y: number) => string {
   return (y) => {
     const world = camera.worldY(y);
@@ -38,7 +38,7 @@ export function drawBandNames(
   layout: Layout,
   camera: Camera,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
 ): void {
   const font = `600 11px ${theme.font}`;
   context.font = font;

@@ -17,7 +17,7 @@ export function drawBars(
   slots: readonly number[],
   place: Place,
   theme: Theme,
-  colour: (slot: number) => string,
+  color: (slot: number) => string,
   strength: (slot: number) => number,
 ): void {
   const tint = theme.dark ? TINT_DARK : TINT;
@@ -31,7 +31,7 @@ export function drawBars(
     const y = place.y(slot);
     const failed = model.status[slot] === Status.error;
     const running = model.status[slot] === Status.running;
-    context.fillStyle = failed ? theme.error : colour(slot);
+    context.fillStyle = failed ? theme.error : color(slot);
     context.globalAlpha = tint * strength(slot) * (kind <= 1 ? 0.75 : 1);
     context.beginPath();
     context.roundRect(from, y - high / 2, long, high, running ? 0 : Math.min(4, high / 3));

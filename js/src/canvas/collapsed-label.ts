@@ -4,7 +4,7 @@ import { SumsKept } from "../layout/subtree-totals";
 import type { Model } from "../model/model";
 import { count, money, span } from "../ui/format";
 
-export interface Folded {
+export interface CollapsedLabel {
   /** Behind the name: "× 40" of like calls. */
   times: string;
   facts: string[];
@@ -12,7 +12,7 @@ export interface Folded {
   errors: number;
 }
 
-export class FoldedWords {
+export class CollapsedLabels {
   private readonly sums: SumsKept;
 
   constructor(
@@ -23,7 +23,7 @@ export class FoldedWords {
   }
 
   /** Null for a node that stands for itself. */
-  of(slot: number, now: number): Folded | null {
+  of(slot: number, now: number): CollapsedLabel | null {
     const { folds } = this.layout;
     const like = folds.likeOf(slot);
     if (like !== undefined) {

@@ -24,7 +24,7 @@ async function drawn(slots: number[], lit: ReadonlySet<number> | null = null): P
 describe("edges", () => {
   it("draw a request solid and thin, a delegation thick", async () => {
     const request = (await drawn([3])).of("stroke");
-    expect(request.map((edge) => [edge.colour, edge.dash.length, edge.width])).toEqual([["line", 0, 1.3]]);
+    expect(request.map((edge) => [edge.color, edge.dash.length, edge.width])).toEqual([["line", 0, 1.3]]);
     const delegation = (await drawn([2])).of("stroke");
     expect(delegation.map((edge) => [edge.dash.length, edge.width])).toEqual([[0, 3]]);
   });
@@ -57,7 +57,7 @@ describe("edges", () => {
     model.runs.set("sweep", run);
     const canvas = new RecordingContext();
     drawEdges(canvas.context, model, [0, 1], placeOf(), THEME, null, () => 1);
-    const edge = canvas.of("stroke").find((one) => one.colour === "accent");
+    const edge = canvas.of("stroke").find((one) => one.color === "accent");
     expect(edge).toMatchObject({ x0: 0, y0: 0, x1: 100, y1: 80 });
     expect(edge!.dash.length).toBeGreaterThan(0);
   });
@@ -102,7 +102,7 @@ describe("edges", () => {
       [false, 1],
       [true, 1],
     ]);
-    const others = canvas.of("stroke").filter((edge) => edge.colour !== "accent");
+    const others = canvas.of("stroke").filter((edge) => edge.color !== "accent");
     expect(others.length).toBeGreaterThan(0);
     expect(others.every((edge) => edge.alpha < 0.4)).toBe(true);
   });

@@ -23,13 +23,13 @@ const CORNER = 7;
 const DASH = [3, 4];
 /** In the order in which they lie over one another. */
 const LOOKS = {
-  thick: { width: 3, dash: [] as number[], colour: "line", alpha: 1 },
-  solid: { width: 1.3, dash: [] as number[], colour: "line", alpha: 1 },
-  back: { width: 1.1, dash: DASH, colour: "muted", alpha: 0.75 },
+  thick: { width: 3, dash: [] as number[], color: "line", alpha: 1 },
+  solid: { width: 1.3, dash: [] as number[], color: "line", alpha: 1 },
+  back: { width: 1.1, dash: DASH, color: "muted", alpha: 0.75 },
   /** From a call to what was answered when it was tried again. */
-  tried: { width: 1.5, dash: [6, 4] as number[], colour: "accent", alpha: 0.8 },
-  bright: { width: 2.2, dash: [] as number[], colour: "accent", alpha: 1 },
-  brightBack: { width: 1.6, dash: DASH, colour: "accent", alpha: 1 },
+  tried: { width: 1.5, dash: [6, 4] as number[], color: "accent", alpha: 0.8 },
+  bright: { width: 2.2, dash: [] as number[], color: "accent", alpha: 1 },
+  brightBack: { width: 1.6, dash: DASH, color: "accent", alpha: 1 },
 } as const;
 
 /** One way: from the caller down to a level, along it, and from there to every callee on it. */
@@ -46,7 +46,7 @@ class Batch {
   constructor(
     readonly width: number,
     readonly dash: number[],
-    readonly colour: string,
+    readonly color: string,
     readonly alpha: number,
   ) {}
 
@@ -96,7 +96,7 @@ function trace(context: CanvasRenderingContext2D, { x0, y0, level, xs, ys }: Way
   }
 }
 
-/** Draws the edges that lead to these nodes from their parents. `lit` are drawn in the accent colour, on top. */
+/** Draws the edges that lead to these nodes from their parents. `lit` are drawn in the accent color, on top. */
 export function drawEdges(
   context: CanvasRenderingContext2D,
   model: Model,
@@ -114,8 +114,8 @@ export function drawEdges(
     const key = `${look} ${strength.toFixed(2)}`;
     let found = batches.get(key);
     if (found === undefined) {
-      const { width, dash, colour, alpha } = LOOKS[look];
-      found = new Batch(width, dash, theme[colour], alpha * strength * (colour === "accent" ? 1 : faint));
+      const { width, dash, color, alpha } = LOOKS[look];
+      found = new Batch(width, dash, theme[color], alpha * strength * (color === "accent" ? 1 : faint));
       batches.set(key, found);
     }
     return found;
@@ -137,7 +137,7 @@ export function drawEdges(
   const order = Object.keys(LOOKS);
   const sorted = [...batches].sort(([a], [b]) => order.indexOf(a.split(" ")[0]!) - order.indexOf(b.split(" ")[0]!));
   for (const [, batch] of sorted) {
-    context.strokeStyle = batch.colour;
+    context.strokeStyle = batch.color;
     context.globalAlpha = batch.alpha;
     context.lineWidth = batch.width * Math.max(0.7, Math.min(1, scale));
     context.setLineDash(batch.dash);

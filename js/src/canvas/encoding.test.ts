@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { add, type Held, modelOf, spanOf, THEME } from "../testing/page";
 import { brightness, parse } from "./color";
-import { COLOURS, Encoding, SIZES_BY } from "./encoding";
+import { COLORS, Encoding, SIZES_BY } from "./encoding";
 
 let held: Held | undefined;
 afterEach(() => held?.model.close());
@@ -20,9 +20,9 @@ async function encoding(): Promise<Encoding> {
   held = await modelOf(SPANS);
   return new Encoding(held.model);
 }
-const light = (colour: string): number => brightness(parse(colour)!);
+const light = (color: string): number => brightness(parse(color)!);
 
-describe("colour", () => {
+describe("color", () => {
   it("is the kind's to begin with, and every size its kind's", async () => {
     const plain = await encoding();
     expect([0, 1, 3].map((slot) => plain.fill(slot, LIGHT))).toEqual([0, 2, 3].map((kind) => THEME.kinds[kind]));
@@ -41,8 +41,8 @@ describe("colour", () => {
       else expect(call).not.toBe(other);
       if (by !== "agent") expect(call).not.toBe(tool);
       const { names } = one.legend(LIGHT);
-      expect(new Set(names.map(({ colour }) => colour)).size).toBe(names.length);
-      expect(names.map(({ colour }) => colour)).toContain(call);
+      expect(new Set(names.map(({ color }) => color)).size).toBe(names.length);
+      expect(names.map(({ color }) => color)).toContain(call);
     },
   );
 
@@ -57,7 +57,7 @@ describe("colour", () => {
     expect(light(one.fill(1, DARK))).toBeLessThan(light(one.fill(2, DARK)));
     expect(one.legend(LIGHT).ramp).toMatchObject({ low, high });
     for (const theme of [LIGHT, DARK]) {
-      const steps = one.legend(theme).ramp!.colours.map(light);
+      const steps = one.legend(theme).ramp!.colors.map(light);
       const sorted = [...steps].sort((a, b) => (theme.dark ? a - b : b - a));
       expect(steps).toEqual(sorted);
     }
@@ -89,7 +89,7 @@ describe("colour", () => {
 
   it("is a word of ink that can be read, for all that can be chosen", async () => {
     const one = await encoding();
-    for (const by of COLOURS)
+    for (const by of COLORS)
       for (const size of SIZES_BY)
         for (const theme of [LIGHT, DARK]) {
           one.set(by, size);

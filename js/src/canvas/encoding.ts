@@ -1,4 +1,4 @@
-/** What colour and size stand for. Pure: figures of the model in, colours and factors out, and the legend that explains them. */
+/** What color and size stand for. Pure: figures of the model in, colors and factors out, and the legend that explains them. */
 
 import { NONE } from "../kernel/protocol";
 import type { Model } from "../model/model";
@@ -6,17 +6,17 @@ import type { Theme } from "../theme";
 import { count, money, shortModel, span } from "../ui/format";
 import { brightness, hex, mix, parse, type Rgb } from "./color";
 
-export const COLOURS = ["kind", "agent", "model", "cost", "tokens", "duration", "status"] as const;
+export const COLORS = ["kind", "agent", "model", "cost", "tokens", "duration", "status"] as const;
 export const SIZES_BY = ["kind", "cost", "tokens", "duration"] as const;
-export type ColourBy = (typeof COLOURS)[number];
+export type ColorBy = (typeof COLORS)[number];
 export type SizeBy = (typeof SIZES_BY)[number];
 type Figure = "cost" | "tokens" | "duration";
 
 export interface Legend {
-  /** Named colours, in the order in which they are to be read; more names than colours share the last one. */
-  names: { colour: string; name: string }[];
-  /** Of a figure: colours from the lowest to the highest, and what these are. */
-  ramp: { colours: readonly string[]; low: string; high: string } | null;
+  /** Named colors, in the order in which they are to be read; more names than colors share the last one. */
+  names: { color: string; name: string }[];
+  /** Of a figure: colors from the lowest to the highest, and what these are. */
+  ramp: { colors: readonly string[]; low: string; high: string } | null;
 }
 
 /** Told apart by people who do not see red and green as others do, on white and on black (after Okabe and Ito). */
@@ -35,7 +35,7 @@ const LEAST_FACTOR = 0.55;
 const MOST_FACTOR = 1.5;
 
 export class Encoding {
-  private colour: ColourBy = "kind";
+  private color: ColorBy = "kind";
   private size: SizeBy = "kind";
   private readonly low: Record<Figure, number> = { cost: 0, tokens: 0, duration: 0 };
   private readonly high: Record<Figure, number> = { cost: 0, tokens: 0, duration: 0 };
@@ -46,22 +46,22 @@ export class Encoding {
 
   constructor(private readonly model: Model) {}
 
-  get colourBy(): ColourBy {
-    return this.colour;
+  get colorBy(): ColorBy {
+    return this.color;
   }
   get sizeBy(): SizeBy {
     return this.size;
   }
-  set(colour: ColourBy, size: SizeBy): void {
-    if (colour !== this.colour) this.names.clear();
-    this.colour = colour;
+  set(color: ColorBy, size: SizeBy): void {
+    if (color !== this.color) this.names.clear();
+    this.color = color;
     this.size = size;
     this.take(true);
   }
 
-  /** Whether the colour is that of a figure, of which the largest in a pixel shows. */
+  /** Whether the color is that of a figure, of which the largest in a pixel shows. */
   get figure(): Figure | null {
-    return isFigure(this.colour) ? this.colour : null;
+    return isFigure(this.color) ? this.color : null;
   }
 
   /** Looks at what is new: what came since, and with `anew` everything. */
@@ -75,7 +75,7 @@ export class Encoding {
   }
   /** One span's figures have changed. */
   widen(slot: number): void {
-    for (const figure of [this.colour, this.size]) {
+    for (const figure of [this.color, this.size]) {
       if (!isFigure(figure)) continue;
       const value = figureOf(this.model, slot, figure);
       if (value > this.high[figure]) this.high[figure] = value;
@@ -83,24 +83,24 @@ export class Encoding {
     }
   }
 
-  /** The figure behind a colour, 0 where it is unknown. */
+  /** The figure behind a color, 0 where it is unknown. */
   value(slot: number): number {
     return this.figure === null ? 0 : figureOf(this.model, slot, this.figure);
   }
 
   fill(slot: number, theme: Theme): string {
     const { model } = this;
-    if (this.colour === "kind") return theme.kinds[model.kindCode(slot)]!;
-    if (this.colour === "status") return STATUS[model.status[slot]!] ?? OTHER;
+    if (this.color === "kind") return theme.kinds[model.kindCode(slot)]!;
+    if (this.color === "status") return STATUS[model.status[slot]!] ?? OTHER;
     if (this.figure !== null) return this.shade(this.value(slot), theme);
-    const name = this.colour === "agent" ? model.agent(slot) : model.modelName(slot);
+    const name = this.color === "agent" ? model.agent(slot) : model.modelName(slot);
     return name === "" ? OTHER : this.named(name);
   }
   ink(slot: number, theme: Theme): string {
-    if (this.colour === "kind") return theme.onKinds[this.model.kindCode(slot)]!;
+    if (this.color === "kind") return theme.onKinds[this.model.kindCode(slot)]!;
     return inkOn(this.fill(slot, theme));
   }
-  /** The colour of a figure; what is unknown or nothing is grey. */
+  /** The color of a figure; what is unknown or nothing is grey. */
   shade(value: number, theme: Theme): string {
     const figure = this.figure;
     if (figure === null || !(value > 0)) return theme.line;
@@ -117,12 +117,12 @@ export class Encoding {
   }
 
   legend(theme: Theme): Legend {
-    const named = (colours: readonly string[], names: readonly string[]): Legend => ({
-      names: names.map((name, i) => ({ colour: colours[Math.min(i, colours.length - 1)]!, name })),
+    const named = (colors: readonly string[], names: readonly string[]): Legend => ({
+      names: names.map((name, i) => ({ color: colors[Math.min(i, colors.length - 1)]!, name })),
       ramp: null,
     });
-    if (this.colour === "kind") return named(theme.kinds, ["orchestrator", "agent", "LLM call", "tool call", "other"]);
-    if (this.colour === "status") return named(STATUS, STATUS_NAMES);
+    if (this.color === "kind") return named(theme.kinds, ["orchestrator", "agent", "LLM call", "tool call", "other"]);
+    if (this.color === "status") return named(STATUS, STATUS_NAMES);
     const { figure } = this;
     if (figure !== null) {
       const words = {
@@ -131,17 +131,17 @@ export class Encoding {
         duration: (v: number) => span(v),
       };
       const [low, high] = [words[figure](this.low[figure]), words[figure](this.high[figure])];
-      return { names: [], ramp: this.high[figure] > 0 ? { colours: this.rampFor(theme), low, high } : null };
+      return { names: [], ramp: this.high[figure] > 0 ? { colors: this.rampFor(theme), low, high } : null };
     }
     this.learnNames();
     const names = [...this.names.keys()];
-    const short = this.colour === "model" ? names.map(shortModel) : names;
+    const short = this.color === "model" ? names.map(shortModel) : names;
     return named([...NAMED, OTHER], short);
   }
 
-  /** Names get their colours in the order in which the model learned them, whatever is drawn first. */
+  /** Names get their colors in the order in which the model learned them, whatever is drawn first. */
   private learnNames(): void {
-    const part = this.colour === "agent" ? 2 : 4;
+    const part = this.color === "agent" ? 2 : 4;
     for (const codes of this.model.classes) {
       const name = this.model.strings[codes?.[part] ?? 0] ?? "";
       if (name !== "" && !this.names.has(name)) this.names.set(name, this.names.size);
@@ -182,13 +182,13 @@ function part(value: number, low: number, high: number): number {
 }
 
 const inks = new Map<string, string>();
-/** Black or white, whichever is read better on a colour. */
-function inkOn(colour: string): string {
-  let ink = inks.get(colour);
+/** Black or white, whichever is read better on a color. */
+function inkOn(color: string): string {
+  let ink = inks.get(color);
   if (ink === undefined) {
-    const known = parse(colour);
+    const known = parse(color);
     ink = known !== null && brightness(known) < 0.52 ? "#ffffff" : "#10151a";
-    inks.set(colour, ink);
+    inks.set(color, ink);
   }
   return ink;
 }

@@ -1,4 +1,4 @@
-/** Draws the graph: bands, axis, edges and nodes where there is room, coloured strips where there is not. */
+/** Draws the graph: bands, axis, edges and nodes where there is room, colored strips where there is not. */
 
 import { type Run, Status } from "../kernel/protocol";
 import type { Layout } from "../layout/layout";
@@ -10,14 +10,14 @@ import { drawAxis, drawGrid } from "./axis";
 import { drawBandNames, drawBands, groundAt } from "./bands";
 import { drawBars } from "./bars";
 import type { Camera } from "./camera";
-import { type Folded, FoldedWords } from "./collapsed-label";
+import { type CollapsedLabel, CollapsedLabels } from "./collapsed-label";
 import { drawEdges, type Place } from "./edges";
-import { type ColourBy, Encoding, type Legend, type SizeBy } from "./encoding";
+import { type ColorBy, Encoding, type Legend, type SizeBy } from "./encoding";
 import { clearFor, planLabels, title, writeLabels } from "./labels";
 import { drawStrips } from "./lod-strips";
 import { drawNode, LABELLED } from "./nodes";
 import { drawPhaseLines, drawPhases, headHeight } from "./phases";
-import { Fitter } from "./text-fitter";
+import { TextFitter } from "./text-fitter";
 
 /** Above so many spans in view, or below this scale, nodes give way to strips. */
 const MOST_NODES = 900;
@@ -28,7 +28,7 @@ const LEAST = 1e-9;
 /** How bright what is filtered out still is. */
 export const FADED = 0.14;
 
-export interface Attention {
+export interface HighlightState {
   hovered: number;
   selected: number;
   /** The path to the root and down, while something is hovered or selected. */
@@ -39,15 +39,15 @@ export interface Attention {
   among?: (slot: number) => boolean;
 }
 
-export class Picture {
+export class GraphRenderer {
   readonly visible: number[] = [];
   /** Whether single nodes are drawn, as against strips. */
   near = true;
   private readonly marks = new Marks();
-  private readonly fitter = new Fitter();
+  private readonly fitter = new TextFitter();
   private readonly born = new Map<number, number>();
   private readonly encoding: Encoding;
-  private readonly folded: FoldedWords;
+  private readonly folded: CollapsedLabels;
   /** By slot, 0 for what fades. Read anew in every call: it grows with the model. */
   private kept: () => Uint8Array | null = () => null;
 
@@ -59,7 +59,7 @@ export class Picture {
   ) {
     camera.still = still;
     this.encoding = new Encoding(model);
-    this.folded = new FoldedWords(model, layout);
+    this.folded = new CollapsedLabels(model, layout);
   }
 
   /** Folds what lies under a node, or opens it; the node stays where it is seen. False where there is nothing to fold. */
@@ -92,9 +92,9 @@ export class Picture {
     this.born.clear();
   }
 
-  /** What colour and size stand for from the next frame on. */
-  encode(colour: ColourBy, size: SizeBy = this.encoding.sizeBy): void {
-    this.encoding.set(colour, size);
+  /** What color and size stand for from the next frame on. */
+  encode(color: ColorBy, size: SizeBy = this.encoding.sizeBy): void {
+    this.encoding.set(color, size);
     this.revalue();
   }
   /** What fades from the next frame on: from afar a pixel is as bright as the brightest span in it. */
@@ -108,8 +108,8 @@ export class Picture {
     if (kept() === null) this.layout.valueBy(figure ? (slot) => encoding.value(slot) : null);
     else this.layout.valueBy((slot) => (kept()?.[slot] === 0 ? 0 : Math.max(figure ? encoding.value(slot) : 1, LEAST)));
   }
-  get encoded(): { colour: ColourBy; size: SizeBy } {
-    return { colour: this.encoding.colourBy, size: this.encoding.sizeBy };
+  get encoded(): { color: ColorBy; size: SizeBy } {
+    return { color: this.encoding.colorBy, size: this.encoding.sizeBy };
   }
   legend(theme: Theme): Legend {
     return this.encoding.legend(theme);
@@ -136,7 +136,7 @@ export class Picture {
   }
 
   /** Draws one frame. Returns in how many ms something moves by itself, 0 at once, -1 never. */
-  draw(context: CanvasRenderingContext2D, ratio: number, theme: Theme, attention: Attention, now: number): number {
+  draw(context: CanvasRenderingContext2D, ratio: number, theme: Theme, attention: HighlightState, now: number): number {
     const { camera, layout } = this;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.globalAlpha = 1;
@@ -187,7 +187,7 @@ export class Picture {
   private nodes(
     context: CanvasRenderingContext2D,
     theme: Theme,
-    attention: Attention,
+    attention: HighlightState,
     scale: number,
     now: number,
   ): number {
@@ -224,7 +224,7 @@ export class Picture {
     const inside = scale > LABELLED;
     const { fitter, visible } = this;
     const { lit } = attention;
-    const folded = (slot: number): Folded | null => this.folded.of(slot, now);
+    const folded = (slot: number): CollapsedLabel | null => this.folded.of(slot, now);
     const labels = planLabels(context, model, visible, place, theme, fitter, lit, camera.width, inside, folded);
     const faint = (slot: number): number => (kept !== null && kept[slot] === 0 ? FADED : 1);
     drawEdges(context, model, visible, place, theme, lit, (slot) => (arrived.get(slot) ?? 1) * faint(slot));

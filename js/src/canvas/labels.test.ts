@@ -4,7 +4,7 @@ import { overlap, RecordingContext } from "../testing/canvas";
 import { type Held, modelOf, START, spanOf, THEME } from "../testing/page";
 import { clearFor, planLabels, writeLabels } from "./labels";
 import { SIZES } from "./nodes";
-import { Fitter } from "./text-fitter";
+import { TextFitter } from "./text-fitter";
 
 let held: Held | undefined;
 afterEach(() => held?.model.close());
@@ -21,7 +21,17 @@ async function labelled(xs: number[], scale = 0.5, name = "run_all_the_tests_the
     factor: () => 1,
   };
   const slots = xs.map((_, i) => i);
-  const labels = planLabels(canvas.context, held.model, slots, place, THEME, new Fitter(), null, WIDTH, scale > 0.62);
+  const labels = planLabels(
+    canvas.context,
+    held.model,
+    slots,
+    place,
+    THEME,
+    new TextFitter(),
+    null,
+    WIDTH,
+    scale > 0.62,
+  );
   clearFor(canvas.context, labels, (y) => `ground at ${y}`);
   writeLabels(canvas.context, held.model, labels, THEME);
   return canvas;
@@ -53,7 +63,7 @@ describe("names beside nodes", () => {
     expect((await labelled([20], 0.5, "search")).texts).toEqual(["search · 2.00 s"]);
   });
 
-  it("clear the lines behind them in the ground's own colour, and have no outline of their own", async () => {
+  it("clear the lines behind them in the ground's own color, and have no outline of their own", async () => {
     const canvas = await labelled([20, 300], 0.5, "search");
     const cleared = canvas.of("fillRect", "ground at 100");
     const texts = canvas.of("fillText");

@@ -5,10 +5,10 @@ import type { Marks } from "../layout/pixel-marks";
 import type { Model } from "../model/model";
 import type { Theme } from "../theme";
 import { money, shortModel, span } from "../ui/format";
-import type { Folded } from "./collapsed-label";
+import type { CollapsedLabel } from "./collapsed-label";
 import type { Place } from "./edges";
 import { highOf, SIZES } from "./nodes";
-import type { Fitter } from "./text-fitter";
+import type { TextFitter } from "./text-fitter";
 
 const LEAST_WIDTH = 26;
 const MOST_WIDTH = 210;
@@ -39,11 +39,11 @@ export function planLabels(
   visible: readonly number[],
   place: Place,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
   lit: ReadonlySet<number> | null,
   width: number,
   inside: boolean,
-  folded: (slot: number) => Folded | null = () => null,
+  folded: (slot: number) => CollapsedLabel | null = () => null,
 ): Label[] {
   const ordered = visible
     .map((slot) => ({ slot, x: place.x(slot), y: Math.round(place.y(slot)) }))
@@ -83,7 +83,12 @@ export function planLabels(
   return labels;
 }
 
-function said(model: Model, slot: number, named: boolean, folded: Folded | null): [name: string, facts: string[]] {
+function said(
+  model: Model,
+  slot: number,
+  named: boolean,
+  folded: CollapsedLabel | null,
+): [name: string, facts: string[]] {
   if (folded !== null) {
     const { times, facts } = folded;
     return named ? ["", [times, ...facts].filter(Boolean)] : [[title(model, slot), times].join(" ").trim(), facts];
@@ -98,7 +103,7 @@ function said(model: Model, slot: number, named: boolean, folded: Folded | null)
 /** As many facts after the name as fit; else the name, cut. */
 function longest(
   context: CanvasRenderingContext2D,
-  fitter: Fitter,
+  fitter: TextFitter,
   name: string,
   facts: string[],
   room: number,
@@ -149,7 +154,7 @@ export function stripLabels(
   y: (world: number) => number,
   high: number,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
   ink: (slot: number) => string,
 ): void {
   const font = `600 ${high >= 14 ? 10 : 9}px ${theme.font}`;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { RecordingContext } from "../testing/canvas";
 import { THEME } from "../testing/page";
-import { KIND_COLOURS } from "../theme";
+import { KIND_COLORS } from "../theme";
 import { drawNode, type Look, type Node, SIZES } from "./nodes";
-import { Fitter } from "./text-fitter";
+import { TextFitter } from "./text-fitter";
 
 const LOOK: Look = { scale: 1, alpha: 1, selected: false, hovered: false, breath: 0.5, inside: true };
 const NODE = {
@@ -20,8 +20,8 @@ const NODE = {
 
 function drawn(node: Partial<Node> = {}, look: Partial<Look> = {}): RecordingContext {
   const canvas = new RecordingContext();
-  const colours = { fill: KIND_COLOURS[node.kind ?? 2]!, ink: "ink" };
-  drawNode(canvas.context, { ...NODE, ...colours, ...node }, 100, 100, { ...LOOK, ...look }, THEME, new Fitter());
+  const colors = { fill: KIND_COLORS[node.kind ?? 2]!, ink: "ink" };
+  drawNode(canvas.context, { ...NODE, ...colors, ...node }, 100, 100, { ...LOOK, ...look }, THEME, new TextFitter());
   return canvas;
 }
 
@@ -44,15 +44,15 @@ describe("a node", () => {
     [2, "roundRect", 60, "#9B59B6"],
     [3, "moveTo lineTo lineTo lineTo lineTo lineTo closePath", 50, "#2ECC71"],
     [4, "roundRect", 32, "#8A94A0"],
-  ])("of kind %d is drawn as %s, %d wide, in %s", (kind, path, wide, colour) => {
-    const [body] = drawn({ kind }).of("fill", colour).slice(-1);
+  ])("of kind %d is drawn as %s, %d wide, in %s", (kind, path, wide, color) => {
+    const [body] = drawn({ kind }).of("fill", color).slice(-1);
     expect(body?.path).toBe(path);
     expect(body!.x1 - body!.x0).toBeCloseTo(wide);
     expect((body!.x0 + body!.x1) / 2).toBeCloseTo(100);
-    expect(colour).toBe(KIND_COLOURS[kind]);
+    expect(color).toBe(KIND_COLORS[kind]);
   });
 
-  it("is told from every other kind without its colour", () => {
+  it("is told from every other kind without its color", () => {
     const looks = [0, 1, 2, 3, 4].map((kind) => {
       const canvas = drawn({ kind }, { inside: false });
       return canvas.marks.map((mark) => `${mark.op} ${mark.path}`).join("; ");
@@ -95,7 +95,7 @@ describe("a node", () => {
     expect(drawn({ status: 1 }).of("fill", "#9B59B6").length).toBe(1);
   });
 
-  it("that is selected has a thick frame in the accent colour, under the pointer a thin one", () => {
+  it("that is selected has a thick frame in the accent color, under the pointer a thin one", () => {
     expect(drawn({}, { selected: true }).of("stroke", "accent")[0]?.width).toBe(3);
     expect(drawn({}, { hovered: true }).of("stroke", "muted")[0]?.width).toBe(1.5);
   });

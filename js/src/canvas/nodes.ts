@@ -1,7 +1,7 @@
-/** One node: its outline by kind, its state, its name. Colours and sizes are passed in; nothing is read off the page. */
+/** One node: its outline by kind, its state, its name. Colors and sizes are passed in; nothing is read off the page. */
 import { Flag, Provenance, Status } from "../kernel/protocol";
 import type { Theme } from "../theme";
-import type { Fitter } from "./text-fitter";
+import type { TextFitter } from "./text-fitter";
 
 /** Above this scale a name has room in or under its node; below it stands beside it. */
 export const LABELLED = 0.62;
@@ -19,7 +19,7 @@ export function highOf(kind: number): number {
 
 export interface Node {
   kind: number;
-  /** Its colour, and the colour of what is written on it. */
+  /** Its color, and the color of what is written on it. */
   fill: string;
   ink: string;
   status: number;
@@ -75,7 +75,7 @@ export function drawNode(
   y: number,
   look: Look,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
 ): void {
   const { kind } = node;
   const size = SIZES[kind]! * look.scale;
@@ -202,7 +202,7 @@ function hatch(
   context.restore();
 }
 
-/** Not by colour alone: two circles are told apart by a ring. */
+/** Not by color alone: two circles are told apart by a ring. */
 function ring(context: CanvasRenderingContext2D, x: number, y: number, size: number, theme: Theme): void {
   context.strokeStyle = theme.ground;
   context.lineWidth = Math.max(1, size / 20);
@@ -211,7 +211,7 @@ function ring(context: CanvasRenderingContext2D, x: number, y: number, size: num
   context.stroke();
 }
 
-/** Not by colour alone: an error carries a sign. */
+/** Not by color alone: an error carries a sign. */
 function badge(context: CanvasRenderingContext2D, x: number, y: number, scale: number, theme: Theme): void {
   const r = 7 * scale;
   context.fillStyle = theme.error;
@@ -255,7 +255,7 @@ function label(
   y: number,
   size: number,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
 ): void {
   const room = size * (node.kind === 3 ? 0.84 : 0.92);
   const text = (node.flags & Flag.pending) !== 0 ? "not seen yet" : node.name;

@@ -6,7 +6,7 @@ import { THEME } from "../testing/page";
 import { figures } from "../testing/runs";
 import type { Camera } from "./camera";
 import { drawPhaseLines, drawPhases, headHeight } from "./phases";
-import { Fitter } from "./text-fitter";
+import { TextFitter } from "./text-fitter";
 
 const camera = { x: (world: number) => world, width: 600, height: 400 } as Camera;
 const layout = { xOf: (time: number) => time, now: 550 } as unknown as Layout;
@@ -28,7 +28,7 @@ const RUN: Run = {
 function drawn(run: Run | undefined): RecordingContext {
   const canvas = new RecordingContext();
   drawPhaseLines(canvas.context, layout, camera, THEME, run);
-  drawPhases(canvas.context, layout, camera, THEME, new Fitter(), run);
+  drawPhases(canvas.context, layout, camera, THEME, new TextFitter(), run);
   return canvas;
 }
 
@@ -50,7 +50,7 @@ describe("the phases of a run", () => {
       [161, 169],
       [401, 549],
     ]);
-    expect(bands.map((band) => band.colour)).toEqual(["accent", "error", "muted", "accent"]);
+    expect(bands.map((band) => band.color)).toEqual(["accent", "error", "muted", "accent"]);
   });
 
   it("carry their names inside, cut where it is short and left out where it is too short", () => {
@@ -62,7 +62,7 @@ describe("the phases of a run", () => {
     for (const name of names) expect(bands.filter((band) => overlap(band, name)).length).toBe(1);
   });
 
-  it("and checkpoints are told apart by more than colour, and what is out of sight is not drawn", () => {
+  it("and checkpoints are told apart by more than color, and what is out of sight is not drawn", () => {
     const canvas = drawn(RUN);
     const diamonds = canvas.of("fill").filter((mark) => mark.path.startsWith("moveTo lineTo lineTo lineTo"));
     expect(diamonds.map((mark) => (mark.x0 + mark.x1) / 2)).toEqual([100]);

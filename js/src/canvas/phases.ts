@@ -5,7 +5,7 @@ import type { Layout } from "../layout/layout";
 import type { Theme } from "../theme";
 import { AXIS_HEIGHT } from "./axis";
 import type { Camera } from "./camera";
-import type { Fitter } from "./text-fitter";
+import type { TextFitter } from "./text-fitter";
 
 const RIBBON = 18;
 const MARK = 4.5;
@@ -26,11 +26,11 @@ export function drawPhaseLines(
 ): void {
   if (run === undefined) return;
   const top = headHeight(run);
-  const line = (time: number, dash: number[], colour: string): void => {
+  const line = (time: number, dash: number[], color: string): void => {
     const x = Math.round(camera.x(layout.xOf(time))) + 0.5;
     if (x < 0 || x > camera.width) return;
     context.setLineDash(dash);
-    context.strokeStyle = colour;
+    context.strokeStyle = color;
     context.beginPath();
     context.moveTo(x, top);
     context.lineTo(x, camera.height);
@@ -50,7 +50,7 @@ export function drawPhases(
   layout: Layout,
   camera: Camera,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
   run: Run | undefined,
 ): void {
   if (run === undefined) return;
@@ -90,7 +90,7 @@ function drawMarks(
   context: CanvasRenderingContext2D,
   camera: Camera,
   theme: Theme,
-  fitter: Fitter,
+  fitter: TextFitter,
   run: Run,
   at: (time: number) => number,
 ): void {

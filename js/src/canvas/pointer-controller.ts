@@ -3,10 +3,10 @@ import type { Layout } from "../layout/layout";
 import type { Model } from "../model/model";
 import { walk } from "../workbench/keyboard-navigation";
 import type { Camera } from "./camera";
-import type { Picture } from "./graph-renderer";
+import type { GraphRenderer } from "./graph-renderer";
 import { SIZES } from "./nodes";
 
-export interface Wishes {
+export interface PointerHandlers {
   hover(slot: number, x: number, y: number): void;
   select(slot: number): void;
   moved(): void;
@@ -20,7 +20,7 @@ export interface Wishes {
 
 const DOUBLE_MS = 400;
 
-export class Hand {
+export class PointerController {
   private grabbed = -1;
   private from: { x: number; y: number } | null = null;
   private dragging = false;
@@ -33,8 +33,8 @@ export class Hand {
     private readonly model: Model,
     private readonly layout: Layout,
     private readonly camera: Camera,
-    private readonly picture: Picture,
-    private readonly wishes: Wishes,
+    private readonly picture: GraphRenderer,
+    private readonly wishes: PointerHandlers,
     private readonly selected: () => number,
   ) {
     this.listen("pointermove", (event) => this.move(event as PointerEvent));

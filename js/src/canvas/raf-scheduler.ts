@@ -1,6 +1,6 @@
 /** The one owner of the animation frame: draws when something is dirty, and never otherwise. */
 
-export class Frames {
+export class RafScheduler {
   private handle = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private over = false;

@@ -12,7 +12,7 @@ export function footnote(model: Model): string {
 }
 
 /** In the place of a picture that has nothing to show. */
-export function instead(model: Model): string {
+export function emptyMessage(model: Model): string {
   if (model.size > 0 || model.link === "lost") return "";
   if (model.link === "connecting") return "Connecting to the kernel …";
   return model.status_.live ? "Waiting for the first span …" : "There are no spans here.";

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { RecordingContext } from "../testing/canvas";
-import { Fitter } from "./text-fitter";
+import { TextFitter } from "./text-fitter";
 
 describe("texts cut to a width", () => {
   it("keeps what fits and cuts the rest with an ellipsis", () => {
     const { context } = new RecordingContext();
-    const fitter = new Fitter();
+    const fitter = new TextFitter();
     const font = "10px Sans";
     context.font = font;
     expect(fitter.fit(context, "search", 36, font)).toBe("search");
@@ -16,6 +16,6 @@ describe("texts cut to a width", () => {
   it("does not cut a sign of two halves apart", () => {
     const canvas = new RecordingContext();
     canvas.measureText = (text) => ({ width: text.length * 6 });
-    expect(new Fitter().fit(canvas.context, "😀😀😀😀", 24, "10px Sans")).toBe("😀…");
+    expect(new TextFitter().fit(canvas.context, "😀😀😀😀", 24, "10px Sans")).toBe("😀…");
   });
 });

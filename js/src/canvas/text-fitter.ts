@@ -1,5 +1,5 @@
 /** Fits texts to a width. Measurements are cached, because most texts repeat in every frame. */
-export class Fitter {
+export class TextFitter {
   private readonly known = new Map<string, string>();
   private readonly widths = new Map<string, number>();
   private readonly parted = new Map<string, readonly string[]>();

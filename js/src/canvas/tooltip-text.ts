@@ -20,7 +20,7 @@ export interface About {
   bad: string | null;
 }
 
-export class Reasons {
+export class TooltipTexts {
   private epoch = "";
   private readonly known = new Map<number, string>();
 

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type FakePage, fakePage, type Held, modelOf, START, settled, smallRun } from "../testing/page";
-import { KIND_COLOURS } from "../theme";
+import { KIND_COLORS } from "../theme";
 import { mountView } from "../workbench/mount";
 
 let page: FakePage;
@@ -37,7 +37,7 @@ const camera = (): Record<string, unknown> | undefined =>
   held.kernel.traits.get("_camera") as Record<string, unknown> | undefined;
 /** Middles of the bodies of model calls that were drawn last. */
 function calls(): number[][] {
-  const bodies = page.context.marks.filter((mark) => mark.op === "fill" && mark.colour === KIND_COLOURS[2]);
+  const bodies = page.context.marks.filter((mark) => mark.op === "fill" && mark.color === KIND_COLORS[2]);
   return bodies.map((mark) => [Math.round((mark.x0 + mark.x1) / 2), Math.round((mark.y0 + mark.y1) / 2)]);
 }
 

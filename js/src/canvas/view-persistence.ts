@@ -1,12 +1,17 @@
-/** What is chosen in the picture and outlasts it: folding, colour, size and place, kept in traits of the widget. */
+/** What is chosen in the picture and outlasts it: folding, color, size and place, kept in traits of the widget. */
 import type { Connection } from "../kernel/connection";
 import type { Layout } from "../layout/layout";
 import type { Camera } from "./camera";
-import { COLOURS, SIZES_BY } from "./encoding";
-import type { Picture } from "./graph-renderer";
+import { COLORS, SIZES_BY } from "./encoding";
+import type { GraphRenderer } from "./graph-renderer";
 
 /** Takes the traits over now and whenever they change. Returns the way to stop that. */
-export function follow(connection: Connection, layout: Layout, picture: Picture, changed: () => void): () => void {
+export function follow(
+  connection: Connection,
+  layout: Layout,
+  picture: GraphRenderer,
+  changed: () => void,
+): () => void {
   const folded = (): void => {
     const rows = rowsOf(connection.get("_folded"));
     if (String(rows) === String(layout.folded)) return;
@@ -14,8 +19,8 @@ export function follow(connection: Connection, layout: Layout, picture: Picture,
     changed();
   };
   const encoding = (): void => {
-    const [colour, size] = [connection.get("color"), connection.get("size")];
-    picture.encode(COLOURS.find((one) => one === colour) ?? "kind", SIZES_BY.find((one) => one === size) ?? "kind");
+    const [color, size] = [connection.get("color"), connection.get("size")];
+    picture.encode(COLORS.find((one) => one === color) ?? "kind", SIZES_BY.find((one) => one === size) ?? "kind");
     changed();
   };
   const undo = [

@@ -1,6 +1,6 @@
 /** The dashboard's page: runs on the left, the widget on the right; the widget's own module, over a WebSocket. */
 import widget from "../index";
-import { h, put, swap } from "../ui/dom";
+import { append, h, replaceChildren } from "../ui/dom";
 import { Host, type HostModel } from "./host";
 import { type ListedRun, RunList } from "./runs";
 import { CostsPage, TriesPage } from "./tables";
@@ -50,9 +50,9 @@ class Dashboard {
       const tab = h("button", { type: "button" }, name);
       tab.addEventListener("click", () => this.show(page));
       this.tabs.set(page, tab);
-      put(tabs, tab);
+      append(tabs, tab);
     }
-    put(
+    append(
       document.body,
       h("header.ad-head", {}, this.title, tabs, this.state),
       h("div.ad-body", {}, this.runs.element, this.stage, this.costs.element, this.tries.element),
@@ -81,7 +81,7 @@ class Dashboard {
     document.title = title ? `${title} – anton_notebook` : "anton_notebook";
     const over = new AbortController();
     const el = h("div.ad-cell");
-    swap(this.stage, el);
+    replaceChildren(this.stage, el);
     const given = { model: model as never, signal: over.signal, experimental: undefined as never, host: {} as never };
     const first = widget.initialize(given as never);
     this.fill();

@@ -1,5 +1,5 @@
 /** The list of runs beside the workbench: newest first, those that go on marked. */
-import { h, put, swap } from "../ui/dom";
+import { append, h, replaceChildren } from "../ui/dom";
 import { count, money, span, when } from "../ui/format";
 
 export interface ListedRun {
@@ -45,7 +45,7 @@ export class RunList {
       const at = item === null ? -1 : [...this.list.children].indexOf(item.parentElement as Element);
       if (at >= 0) pick(this.order[at]!);
     });
-    put(this.element, h("div.ad-find", {}, this.search, this.follow), this.list, this.foot);
+    append(this.element, h("div.ad-find", {}, this.search, this.follow), this.list, this.foot);
     this.later();
   }
 
@@ -95,10 +95,10 @@ export class RunList {
     const focused = [...this.list.children].findIndex((item) => item.contains(document.activeElement));
     this.follow.setAttribute("aria-pressed", String(this.chosen === null));
     this.order = found.slice(0, SHOWN).map((run) => run.trace_id);
-    swap(this.list, ...found.slice(0, SHOWN).map((run) => this.item(run)));
+    replaceChildren(this.list, ...found.slice(0, SHOWN).map((run) => this.item(run)));
     if (focused >= 0) (this.list.children[focused]?.firstElementChild as HTMLElement | null)?.focus();
     const left = this.total - Math.min(found.length, SHOWN);
-    swap(
+    replaceChildren(
       this.foot,
       this.all.size === 0 ? "No run yet: waiting for the first." : left > 0 && !word ? `${count(left)} older runs` : "",
     );

@@ -1,5 +1,5 @@
 /** The two other pages: what was spent, and what was tried. */
-import { h, put, swap } from "../ui/dom";
+import { append, h, replaceChildren } from "../ui/dom";
 import { count, money, span, when } from "../ui/format";
 import type { ListedRun, RunList } from "./runs";
 
@@ -17,12 +17,12 @@ export class CostsPage {
   private turn = 0;
 
   constructor(private readonly shown: () => string) {
-    for (const word of BY) put(this.by, h("option", { value: word }, word));
-    put(this.scope, h("option", { value: "run" }, "this run"), h("option", { value: "all" }, "all runs"));
+    for (const word of BY) append(this.by, h("option", { value: word }, word));
+    append(this.scope, h("option", { value: "run" }, "this run"), h("option", { value: "all" }, "all runs"));
     for (const one of [this.by, this.scope]) one.addEventListener("change", () => void this.load());
     const again = h("button", { type: "button" }, "Read again");
     again.addEventListener("click", () => void this.load());
-    put(
+    append(
       this.element,
       h("header", {}, h("h2", {}, "Costs"), h("label", {}, "by ", this.by), h("label", {}, "of ", this.scope), again),
       this.table,
@@ -41,7 +41,10 @@ export class CostsPage {
       this.draw(value.costs, this.by.value);
     } catch (error) {
       if (turn === this.turn)
-        swap(this.table, h("p.ad-problem", { role: "alert" }, error instanceof Error ? error.message : String(error)));
+        replaceChildren(
+          this.table,
+          h("p.ad-problem", { role: "alert" }, error instanceof Error ? error.message : String(error)),
+        );
     }
   }
 
@@ -70,7 +73,7 @@ export class CostsPage {
     );
     const head = h("tr", {}, ...heads.map((name) => h("th", { scope: "col" }, name)));
     const unpriced = rows.reduce((sum, row) => sum + (number(row.unpriced_calls) ?? 0), 0);
-    swap(
+    replaceChildren(
       this.table,
       rows.length > 0
         ? h("table", {}, h("thead", {}, head), h("tbody", {}, ...body))
@@ -107,7 +110,7 @@ export class TriesPage {
     private readonly runs: RunList,
     private readonly pick: (run: ListedRun, compare: boolean) => void,
   ) {
-    put(this.element, this.tables);
+    append(this.element, this.tables);
   }
 
   draw(): void {
@@ -116,7 +119,7 @@ export class TriesPage {
       const found = this.runs.tries.filter((run) => run.origin === origin);
       return [h("h2", {}, title), found.length > 0 ? this.table(found) : h("p.ad-note", {}, none)];
     });
-    swap(this.tables, ...parts);
+    replaceChildren(this.tables, ...parts);
     if (focused !== undefined)
       for (const one of this.tables.querySelectorAll<HTMLElement>("button"))
         if (one.dataset.at === focused) one.focus();

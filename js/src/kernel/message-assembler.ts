@@ -16,7 +16,7 @@ const KEPT = 3;
 const MOST_PARTS = 100_000;
 
 /** Large changes come in several messages; here they wait until all are there, in whatever order they come. */
-export class Parts {
+export class MessageAssembler {
   private collections: Collection[] = [];
 
   /** All messages of the change in their order, or null while some are missing. */

@@ -4,7 +4,7 @@
  * join is kept for a while, and `hello` asks for what lies between.
  */
 import type { Connection } from "./connection";
-import { type Message, Parts } from "./message-assembler";
+import { type Message, MessageAssembler } from "./message-assembler";
 import type { ChangesHeader } from "./protocol";
 
 export type { Message } from "./message-assembler";
@@ -54,7 +54,7 @@ type Timer = ReturnType<typeof setTimeout>;
 export class Sync {
   link: Link = "connecting";
   private ahead: Message[] = [];
-  private readonly parts = new Parts();
+  private readonly parts = new MessageAssembler();
   private inVain = 0;
   /** Something is known to be missing. */
   private behind = true;

@@ -2,7 +2,7 @@
  * Of a line, over blocks of 8 spans, of 64, of 512 and so on: the worst, the dearest and the farthest end. It lets a
  * drawing pass over thousands of spans in one step where they share a pixel, and finds long bars that began far left.
  */
-import type { Row, SpanColumns } from "./row";
+import type { LayoutColumns, Row } from "./row";
 
 export const BITS = 3;
 const BLOCK = 1 << BITS;
@@ -13,7 +13,7 @@ export interface Level {
   end: Float32Array;
 }
 
-export class Summary {
+export class BlockIndex {
   levels: Level[] = [];
 
   constructor(private readonly row: Row) {}
@@ -26,14 +26,14 @@ export class Summary {
   }
 
   /** Visits the indices before `limit` whose bars reach x. */
-  reaching(x: number, limit: number, columns: SpanColumns, visit: (index: number) => void): void {
+  reaching(x: number, limit: number, columns: LayoutColumns, visit: (index: number) => void): void {
     const top = this.levels.length - 1;
     const blocks = limit <= 0 ? 0 : ((limit - 1) >>> (BITS * (top + 1))) + 1;
     for (let block = 0; block < blocks; block++) this.reachingIn(top, block, x, limit, columns, visit);
   }
 
   /** How far the bars before `limit` reach. */
-  farthest(limit: number, columns: SpanColumns): number {
+  farthest(limit: number, columns: LayoutColumns): number {
     let end = Number.NEGATIVE_INFINITY;
     let at = 0;
     while (at < limit) {
@@ -57,7 +57,7 @@ export class Summary {
     block: number,
     x: number,
     limit: number,
-    columns: SpanColumns,
+    columns: LayoutColumns,
     visit: (index: number) => void,
   ): void {
     if (level < 0) {
@@ -79,7 +79,7 @@ export class Summary {
   }
 
   /** Sums up one block anew. */
-  take(level: number, block: number, columns: SpanColumns): void {
+  take(level: number, block: number, columns: LayoutColumns): void {
     const into = this.levels[level] as Level;
     let worst = 0;
     let dearest = 0;

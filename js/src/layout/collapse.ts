@@ -21,7 +21,7 @@ export interface Like {
   open: boolean;
 }
 
-export class Folds {
+export class Collapse {
   /** 1 for what has no place of its own. */
   hidden = new Uint8Array(0);
   /** Runs of like calls, by the slot of the first. */

@@ -20,7 +20,7 @@ interface Body {
   homeY: number;
 }
 
-export class Settler {
+export class CollisionSolver {
   private readonly bodies = new Map<number, Body>();
   private simulation: Simulation<Body, undefined> | null = null;
   private shown: readonly number[] = [];

@@ -3,7 +3,7 @@
  * tool calls and the rest. A line, once it has its y, keeps it until everything is laid out anew.
  */
 import type { Model } from "../model/model";
-import { Row, type SpanColumns } from "./row";
+import { type LayoutColumns, Row } from "./row";
 import { originalOf } from "./time-scale";
 import type { Bounds } from "./types";
 
@@ -104,7 +104,7 @@ export class Bands {
   }
 
   /** First line with room; else one more; else the one where a node overlaps least, but no bar does. */
-  lineFor(band: Band, group: number, x: number, end: number, width: number, columns: SpanColumns): Row {
+  lineFor(band: Band, group: number, x: number, end: number, width: number, columns: LayoutColumns): Row {
     const lines = band.lines[group] as Row[];
     let close: Row | null = null;
     let soonest: Row | null = null;

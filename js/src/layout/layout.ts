@@ -9,17 +9,17 @@
  * room; below, draw them smaller, and far below as marks (pixels.ts).
  */
 import type { Model } from "../model/model";
-import { Settler } from "./collision";
+import { CollisionSolver } from "./collision";
 import type { Lane } from "./lanes";
-import { Places } from "./placement";
-import type { Row, SpanColumns } from "./row";
+import { Placement } from "./placement";
+import type { LayoutColumns, Row } from "./row";
 import type { LayoutOptions } from "./types";
 
 export { type Lane, ROW_HEIGHT } from "./lanes";
 export { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
-export class Layout extends Places {
-  private readonly settler = new Settler(this);
+export class Layout extends Placement {
+  private readonly settler = new CollisionSolver(this);
 
   constructor(model: Model, options: LayoutOptions) {
     super(model, options);
@@ -34,7 +34,7 @@ export class Layout extends Places {
   get rows(): readonly Row[] {
     return this.bands.byY;
   }
-  get columnsOfSpans(): SpanColumns {
+  get columnsOfSpans(): LayoutColumns {
     return this.spanColumns;
   }
 
@@ -98,7 +98,7 @@ export class Layout extends Places {
     return best;
   }
 
-  /** What the colour stands for from now on, 0 where it is unknown; null: no figure. */
+  /** What the color stands for from now on, 0 where it is unknown; null: no figure. */
   valueBy(value: ((slot: number) => number) | null): void {
     if (this.value === value) return;
     this.value = value;

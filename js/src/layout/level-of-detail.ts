@@ -6,7 +6,7 @@
 import { BITS } from "./block-index";
 import type { Layout } from "./layout";
 import { addMark, type KeptMarks, Marks } from "./pixel-marks";
-import type { Row, SpanColumns } from "./row";
+import type { LayoutColumns, Row } from "./row";
 
 export { Marks } from "./pixel-marks";
 
@@ -27,9 +27,9 @@ const KEPT_PIXELS = 4_096;
 /** Last column of a bar whose span still runs. */
 const OPEN = 1 << 30;
 
-export type Lines = Pick<Layout, "rows" | "columnsOfSpans" | "nowX">;
+export type RowSource = Pick<Layout, "rows" | "columnsOfSpans" | "nowX">;
 
-export function collectMarks(layout: Lines, view: Viewport, marks: Marks): Marks {
+export function collectMarks(layout: RowSource, view: Viewport, marks: Marks): Marks {
   marks.n = 0;
   const { rows } = layout;
   let low = 0;
@@ -55,7 +55,7 @@ export function collectMarks(layout: Lines, view: Viewport, marks: Marks): Marks
 const taken = { worst: 0, dearest: 0, end: 0 };
 const scratch = new Marks();
 
-function collectRow(row: Row, columns: SpanColumns, view: Viewport, now: number, marks: Marks): void {
+function collectRow(row: Row, columns: LayoutColumns, view: Viewport, now: number, marks: Marks): void {
   const { keys, slots } = row;
   const { x0, x1, kx } = view;
   const lastPixel = Math.floor((x1 - x0) * kx);
@@ -81,7 +81,7 @@ function collectRow(row: Row, columns: SpanColumns, view: Viewport, now: number,
 }
 
 /** The whole line as marks, with pixels between the screen's own size and half of it. */
-function kept(row: Row, columns: SpanColumns, kx: number): KeptMarks | null {
+function kept(row: Row, columns: LayoutColumns, kx: number): KeptMarks | null {
   const fine = 2 ** Math.ceil(Math.log2(kx));
   const x0 = row.keys[0] as number;
   if ((row.lastKey - x0) * fine > KEPT_PIXELS) return null;
@@ -130,7 +130,7 @@ function showKept(row: Row, marked: KeptMarks, view: Viewport, now: number, mark
 }
 
 /** Takes all spans from index `at` that begin left of `edge` (at least one); the next index. */
-function takePixel(row: Row, columns: SpanColumns, from: number, edge: number): number {
+function takePixel(row: Row, columns: LayoutColumns, from: number, edge: number): number {
   const { keys, slots, n } = row;
   const { levels } = row.summary;
   let at = from;

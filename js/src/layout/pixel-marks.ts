@@ -1,4 +1,4 @@
-/** What is drawn where spans are too many for nodes: coloured strips, at most one for each pixel of a line. */
+/** What is drawn where spans are too many for nodes: colored strips, at most one for each pixel of a line. */
 import type { Row } from "./row";
 
 /** A line as marks at one zoom: first and last pixel from its first key on, and what they hold. */
@@ -8,7 +8,7 @@ export interface KeptMarks {
   px0: Int32Array;
   px1: Int32Array;
   worst: Uint8Array;
-  /** Null where the colour is no figure. */
+  /** Null where the color is no figure. */
   dearest: Float32Array | null;
   count: Uint32Array;
   slot: Int32Array;
@@ -31,7 +31,7 @@ export class Marks {
   kind = new Uint8Array(1024);
   /** 0 = the trace looked at. */
   trace = new Uint16Array(1024);
-  /** The largest figure in it, where the colour is one; number of spans that begin in the mark. */
+  /** The largest figure in it, where the color is one; number of spans that begin in the mark. */
   dearest = new Float32Array(1024);
   count = new Uint32Array(1024);
   /** The first span of the mark. */

@@ -6,9 +6,9 @@
 import { Status } from "../kernel/protocol";
 import type { Delta, Model } from "../model/model";
 import { grown } from "../model/span-columns";
-import { Folds } from "./collapse";
+import { Collapse } from "./collapse";
 import { type Band, Bands, GROUP_OF_KIND } from "./lanes";
-import { type Row, rankOf, type SpanColumns } from "./row";
+import { type LayoutColumns, type Row, rankOf } from "./row";
 import { Columns, callersOf, endsOfRuns, knowsCalls, orderOfStart, originalOf, startOf, TimeScale } from "./time-scale";
 import { type Bounds, type LayoutOptions, WIDTHS } from "./types";
 
@@ -22,7 +22,7 @@ interface Away {
 const YOUNG = 60;
 const MANY = 1_000;
 
-export class Places {
+export class Placement {
   /** Centre of the node, by slot. Replaced when they grow. */
   x = new Float32Array(0);
   y = new Float32Array(0);
@@ -34,7 +34,7 @@ export class Places {
   protected readonly scale = new TimeScale();
   protected readonly columns = new Columns();
   protected readonly bands: Bands;
-  readonly folds: Folds;
+  readonly folds: Collapse;
   private rowOf = new Int32Array(0);
   protected away = new Map<number, Away>();
   /** By the kernel's row, so that they outlast a new snapshot; each mode has its own. */
@@ -43,7 +43,7 @@ export class Places {
   private traceEnds: (number | undefined)[] = [];
   private fitted = false;
   protected value: ((slot: number) => number) | null = null;
-  protected spanColumns: SpanColumns;
+  protected spanColumns: LayoutColumns;
 
   constructor(
     readonly model: Model,
@@ -51,7 +51,7 @@ export class Places {
   ) {
     ({ now: this.now, mode: this.mode } = options);
     this.bands = new Bands(model);
-    this.folds = new Folds(model, options.likes ?? false);
+    this.folds = new Collapse(model, options.likes ?? false);
     this.spanColumns = { status: model.status, value: null, ends: this.x1 };
   }
 

@@ -1,11 +1,11 @@
 /** One line of nodes: sorted by x, with a summary over its blocks. */
 
-import { BITS, Summary } from "./block-index";
+import { BITS, BlockIndex } from "./block-index";
 import type { KeptMarks } from "./pixel-marks";
 
-export interface SpanColumns {
+export interface LayoutColumns {
   readonly status: Uint8Array;
-  /** What the colour stands for, where it is a figure: the dearest span of a pixel shows. */
+  /** What the color stands for, where it is a figure: the dearest span of a pixel shows. */
   readonly value: ((slot: number) => number) | null;
   readonly ends: Float32Array;
 }
@@ -20,7 +20,7 @@ export class Row {
   slots = new Int32Array(4);
   /** How bad each span is, beside its key: a frame reads many of them. */
   ranks = new Uint8Array(4);
-  readonly summary = new Summary(this);
+  readonly summary = new BlockIndex(this);
   /** What pixels.ts made of the line; null when it must be made again. */
   kept: KeptMarks | null = null;
   /** Where the last bar ends, and where the last node has room again. Infinity while a span runs. */
@@ -107,7 +107,7 @@ export class Row {
   }
 
   /** 2: free, with room for the whole node; 1: free in time; 0: another span is at work there. */
-  free(x: number, end: number, width: number, columns: SpanColumns): 0 | 1 | 2 {
+  free(x: number, end: number, width: number, columns: LayoutColumns): 0 | 1 | 2 {
     if (x >= this.lastKey) return x >= this.visualEnd ? 2 : x >= this.trueEnd ? 1 : 0;
     const next = this.upperBound(x);
     const nextKey = this.keys[next] as number;
@@ -124,7 +124,7 @@ export class Row {
   }
 
   /** Brings the summary up to date after inserts and removals, from the first place that differs. */
-  refresh(columns: SpanColumns, width: number): void {
+  refresh(columns: LayoutColumns, width: number): void {
     if (this.dirty === Number.POSITIVE_INFINITY) return;
     const { summary } = this;
     if (summary.fit()) this.dirty = 0;
@@ -145,7 +145,7 @@ export class Row {
   }
 
   /** After one span's status, figure or end changed. */
-  touch(x: number, slot: number, columns: SpanColumns, width: number): void {
+  touch(x: number, slot: number, columns: LayoutColumns, width: number): void {
     const at = this.indexOf(x, slot);
     if (at < 0) return;
     this.kept = null;
@@ -166,7 +166,7 @@ export class Row {
     return this.keys.byteLength + this.slots.byteLength + this.ranks.byteLength + this.summary.bytes;
   }
 
-  private endAgain(columns: SpanColumns, width: number): void {
+  private endAgain(columns: LayoutColumns, width: number): void {
     this.trueEnd = this.n > 0 ? this.summary.farthest(this.n, columns) : Number.NEGATIVE_INFINITY;
     this.visualEnd = Math.max(this.trueEnd, this.lastKey + width);
   }

@@ -1,7 +1,7 @@
 /** What the page keeps of the spans: chosen kinds, agents, models, states, ranges of cost and duration, a text. Pure. */
 
 import { markWord } from "../ui/span-marks";
-import type { Mirror } from "./span-columns";
+import type { SpanColumns } from "./span-columns";
 
 export const LISTS = ["kind", "agent", "model", "status", "mark"] as const;
 export type List = (typeof LISTS)[number];
@@ -53,7 +53,7 @@ export function inUse(criteria: Criteria): number {
 }
 
 /** A test by slot. Words are looked at once for each class of spans, so a million spans cost a million look-ups. */
-export function tester(model: Mirror, criteria: Criteria): (slot: number) => boolean {
+export function tester(model: SpanColumns, criteria: Criteria): (slot: number) => boolean {
   const { cost, duration, mark, status } = criteria;
   const words = classTester(model, (kind, agent, name, modelName) => {
     if (criteria.kind !== null && !criteria.kind.has(kind)) return false;
@@ -70,7 +70,7 @@ export function tester(model: Mirror, criteria: Criteria): (slot: number) => boo
 }
 
 /** Looks for a text in names, agents, models, kinds and marks. */
-export function finder(model: Mirror, text: string): (slot: number) => boolean {
+export function finder(model: SpanColumns, text: string): (slot: number) => boolean {
   const wanted = text.toLowerCase();
   const words = classTester(model, (...words) => holds(wanted, ...words));
   return (slot) => words(slot) || (model.mark[slot]! > 0 && holds(wanted, markWord(model.mark[slot])));
@@ -86,7 +86,7 @@ function within(value: number, range: Range): boolean {
 }
 
 function classTester(
-  model: Mirror,
+  model: SpanColumns,
   test: (kind: string, agent: string, name: string, modelName: string) => boolean,
 ): (slot: number) => boolean {
   let known = new Uint8Array(model.classes.length);

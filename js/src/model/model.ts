@@ -3,7 +3,7 @@ import type { Connection } from "../kernel/connection";
 import { Listeners } from "../kernel/connection";
 import { type Following, type Run, unpack } from "../kernel/protocol";
 import { type Link, type Message, type Place, Sync, type Target, TIMING, type Timing } from "../kernel/sync";
-import { Mirror } from "./span-columns";
+import { SpanColumns } from "./span-columns";
 
 export type { Link } from "../kernel/sync";
 
@@ -21,7 +21,7 @@ export interface Delta {
 
 const NOTHING = new Int32Array(0);
 
-export class Model extends Mirror implements Target {
+export class Model extends SpanColumns implements Target {
   readonly place: Place = { epoch: "", scope: -1, revision: -1 };
   /** +1 with every applied message. */
   version = 0;

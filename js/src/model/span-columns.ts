@@ -23,7 +23,7 @@ export interface Applied {
 }
 
 /** The arrays are replaced when they grow: read them from the mirror again in every call, never keep one. */
-export class Mirror {
+export class SpanColumns {
   size = 0;
   row = new Uint32Array(0);
   /** Slot of the parent, or -1. */

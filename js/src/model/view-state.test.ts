@@ -2,15 +2,15 @@ import { afterEach, describe, expect, it } from "vitest";
 import { packRows, unpackRows } from "../kernel/row-codec";
 import { add, type Held, modelOf, smallRun, spanOf } from "../testing/page";
 import { EVERYTHING, finder, tester, UNMARKED } from "./filter";
-import { type Part, State } from "./view-state";
+import { type Part, ViewState } from "./view-state";
 
 let held: Held;
 afterEach(() => held?.model.close());
 
-async function state(spans = smallRun()): Promise<State> {
+async function state(spans = smallRun()): Promise<ViewState> {
   held = await modelOf(spans);
-  const made = new State(held.model);
-  held.model.subscribe((delta) => made.told(delta));
+  const made = new ViewState(held.model);
+  held.model.subscribe((delta) => made.onModelChange(delta));
   return made;
 }
 const on = (mask: Uint8Array | null): number[] | null =>

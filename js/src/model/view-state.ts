@@ -15,7 +15,7 @@ export interface Place {
 
 const NO_ROWS = new Int32Array(0);
 
-export class State {
+export class ViewState {
   /** Slot of the span that is looked at, -1 for none. */
   selected = -1;
   /** Rows of all that are selected; the one that is looked at is among them. */
@@ -114,7 +114,7 @@ export class State {
   }
 
   /** Takes in what the model learned: a new snapshot wholly, else what came and what differs. */
-  told(delta: Delta): void {
+  onModelChange(delta: Delta): void {
     if (delta.reset) {
       const row = this.rows[0] ?? -1;
       this.selected = row < 0 ? -1 : this.model.slotOf(row);

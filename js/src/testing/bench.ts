@@ -1,5 +1,5 @@
 /** A workbench of one view: real state, real model, and a note of what the view asked for. */
-import { State } from "../model/view-state";
+import { ViewState } from "../model/view-state";
 import type { Bench } from "../workbench/types";
 import { type Held, THEME } from "./page";
 
@@ -11,7 +11,7 @@ export interface FakeBench extends Bench {
 }
 
 export function benchOf({ model, connection }: Held): FakeBench {
-  const state = new State(model);
+  const state = new ViewState(model);
   const opened: number[] = [];
   const peeked: [number, string, string][] = [];
   const failed: unknown[] = [];

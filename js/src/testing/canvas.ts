@@ -1,4 +1,4 @@
-/** A canvas that draws nothing and notes everything: what was filled, stroked and written, where and in which colour. */
+/** A canvas that draws nothing and notes everything: what was filled, stroked and written, where and in which color. */
 
 export interface Box {
   x0: number;
@@ -9,7 +9,7 @@ export interface Box {
 
 export interface Mark extends Box {
   op: "fill" | "stroke" | "fillRect" | "strokeRect" | "fillText" | "strokeText";
-  colour: string;
+  color: string;
   alpha: number;
   width: number;
   dash: readonly number[];
@@ -42,8 +42,8 @@ export class RecordingContext {
   get context(): CanvasRenderingContext2D {
     return this as unknown as CanvasRenderingContext2D;
   }
-  of(op: Mark["op"], colour?: string): Mark[] {
-    return this.marks.filter((mark) => mark.op === op && (colour === undefined || mark.colour === colour));
+  of(op: Mark["op"], color?: string): Mark[] {
+    return this.marks.filter((mark) => mark.op === op && (color === undefined || mark.color === color));
   }
   get texts(): string[] {
     return this.of("fillText").map((mark) => mark.text);
@@ -135,9 +135,9 @@ export class RecordingContext {
     const ys = this.points.map((point) => point[1]);
     return { x0: Math.min(...xs), y0: Math.min(...ys), x1: Math.max(...xs), y1: Math.max(...ys) };
   }
-  private note(op: Mark["op"], colour: string, box: Box, text = ""): void {
+  private note(op: Mark["op"], color: string, box: Box, text = ""): void {
     const { globalAlpha: alpha, lineWidth: width, font } = this;
-    this.marks.push({ op, colour, alpha, width, font, text, dash: [...this.dash], path: this.steps.join(" "), ...box });
+    this.marks.push({ op, color, alpha, width, font, text, dash: [...this.dash], path: this.steps.join(" "), ...box });
   }
 }
 

@@ -1,8 +1,8 @@
-/** What jsdom lacks for a view: a canvas, sizes, observers of sizes and of the colour scheme; and what is left behind. */
+/** What jsdom lacks for a view: a canvas, sizes, observers of sizes and of the color scheme; and what is left behind. */
 import { vi } from "vitest";
 import { Model } from "../model/model";
 import type { Theme } from "../theme";
-import { KIND_COLOURS } from "../theme";
+import { KIND_COLORS } from "../theme";
 import { RecordingContext } from "./canvas";
 import type { FakeConnection } from "./connection";
 import { FakeKernel, type Span } from "./kernel";
@@ -19,7 +19,7 @@ export const THEME: Theme = {
   error: "error",
   onError: "onError",
   font: "Sans",
-  kinds: KIND_COLOURS,
+  kinds: KIND_COLORS,
   onKinds: ["on0", "on1", "on2", "on3", "on4"],
 };
 

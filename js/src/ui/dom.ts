@@ -13,20 +13,20 @@ export function h(tag: string, attributes: Attributes = {}, ...children: Child[]
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false) element.setAttribute(key, value);
   }
-  put(element, ...children);
+  append(element, ...children);
   return element;
 }
 
-export function put(element: HTMLElement, ...children: Child[]): void {
+export function append(element: HTMLElement, ...children: Child[]): void {
   for (const child of children) {
     if (child === null || child === undefined || child === false) continue;
     element.append(typeof child === "string" ? document.createTextNode(child) : child);
   }
 }
 
-export function swap(element: HTMLElement, ...children: Child[]): void {
+export function replaceChildren(element: HTMLElement, ...children: Child[]): void {
   element.replaceChildren();
-  put(element, ...children);
+  append(element, ...children);
 }
 
 /** Copies, where the page may; says so on the button either way. */

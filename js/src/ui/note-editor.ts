@@ -1,7 +1,7 @@
 /** A span's note and mark in the details: read, written, and kept by the kernel. */
 import type { Connection } from "../kernel/connection";
 import type { Details } from "../kernel/protocol";
-import { h, put } from "./dom";
+import { append, h } from "./dom";
 import { MARKS, SIGNS } from "./span-marks";
 
 export function noting(connection: Connection, epoch: () => string, details: Details): HTMLElement | null {
@@ -62,6 +62,6 @@ export function noting(connection: Connection, epoch: () => string, details: Det
     void save();
   });
   const section = h("section.an-note", {}, h("div.an-note-head", {}, title, choice));
-  put(section, area, h("div.an-note-foot", {}, said, keep));
+  append(section, area, h("div.an-note-foot", {}, said, keep));
   return section;
 }

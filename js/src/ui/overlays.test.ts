@@ -1,6 +1,6 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Banners, Tooltip, Voice } from "./overlays";
+import { Banners, LiveRegion, Tooltip } from "./overlays";
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => {
@@ -78,7 +78,7 @@ describe("the tooltip", () => {
 
 describe("the voice", () => {
   it("says only the newest of what comes at once, and nothing after it is closed", async () => {
-    const voice = new Voice();
+    const voice = new LiveRegion();
     voice.say("one");
     voice.say("two");
     await vi.advanceTimersByTimeAsync(400);

@@ -1,5 +1,5 @@
 /** The small things around the picture: tooltip, banners, the list of keys, and what a screen reader hears. */
-import { copyButton, h, put, swap } from "./dom";
+import { append, copyButton, h, replaceChildren } from "./dom";
 
 export class Tooltip {
   readonly element = h("div.an-tip", { "aria-hidden": "true", hidden: true });
@@ -24,7 +24,7 @@ export class Tooltip {
     lines: readonly string[],
     bad: string | null,
   ): void {
-    swap(
+    replaceChildren(
       this.element,
       h("b", {}, title),
       ...lines.map((line) => h("div", {}, line)),
@@ -61,7 +61,7 @@ export class Banners {
       h("span", {}, message),
     );
     if (kind === "error")
-      put(
+      append(
         banner,
         copyButton("Copy this message", () => message),
         close,
@@ -89,12 +89,12 @@ const KEYS: readonly [string, string][] = [
 
 export function keysPanel(): HTMLElement {
   const list = h("dl");
-  for (const [key, what] of KEYS) put(list, h("dt", {}, key), h("dd", {}, what));
+  for (const [key, what] of KEYS) append(list, h("dt", {}, key), h("dd", {}, what));
   return h("div.an-keys", { role: "dialog", "aria-label": "Keys", hidden: true }, h("h3", {}, "Keys"), list);
 }
 
 /** Says things aloud, at most one a second. */
-export class Voice {
+export class LiveRegion {
   readonly element = h("div.an-hidden", { "aria-live": "polite" });
   private timer: ReturnType<typeof setTimeout> | undefined;
   private next = "";

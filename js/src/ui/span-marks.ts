@@ -1,4 +1,4 @@
-/** The marks that people give to spans: their words and signs, by the number that crosses the wire. Told apart without colour. */
+/** The marks that people give to spans: their words and signs, by the number that crosses the wire. Told apart without color. */
 export const MARKS = ["good", "bad", "question", "important"] as const;
 export const SIGNS = ["✓", "✗", "?", "★"] as const;
 

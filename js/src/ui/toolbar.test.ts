@@ -4,12 +4,12 @@ import { NONE } from "../kernel/protocol";
 import { add, type Held, modelOf, START, smallRun, spanOf } from "../testing/page";
 import { figures } from "../testing/runs";
 import { VIEWS } from "../workbench/types";
-import { Toolbar, type ToolbarWishes } from "./toolbar";
+import { Toolbar, type ToolbarHandlers } from "./toolbar";
 
 let held: Held;
 afterEach(() => held.model.close());
 
-async function toolbar(spans = smallRun(), wishes: Partial<ToolbarWishes> = {}): Promise<Toolbar> {
+async function toolbar(spans = smallRun(), wishes: Partial<ToolbarHandlers> = {}): Promise<Toolbar> {
   held = await modelOf(spans);
   const none = { fit: () => {}, mode: () => {}, view: () => {}, keys: () => {}, failed: () => {} };
   const bar = new Toolbar(held.model, held.connection, { ...none, ...wishes });

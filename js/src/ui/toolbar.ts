@@ -5,10 +5,10 @@ import type { Model } from "../model/model";
 import { descent, indent } from "../model/run-tree";
 import { type Segment, segment, Tools } from "../workbench/tools";
 import { EXPLAINED, TITLES, VIEWS, type ViewName } from "../workbench/types";
-import { h, put, swap } from "./dom";
+import { append, h, replaceChildren } from "./dom";
 import { count, money, span, when } from "./format";
 
-export interface ToolbarWishes {
+export interface ToolbarHandlers {
   fit(): void;
   mode(mode: "time" | "order"): void;
   view(name: ViewName): void;
@@ -31,7 +31,7 @@ export class Toolbar {
   constructor(
     private readonly model: Model,
     private readonly connection: Connection,
-    wishes: ToolbarWishes,
+    wishes: ToolbarHandlers,
   ) {
     this.views = segment("View", VIEWS, TITLES, (name, i) => `${EXPLAINED[name]} (${i + 1})`, wishes.view);
     const explained = { time: "Time from left to right", order: "Equal steps in order of start" };
@@ -53,7 +53,7 @@ export class Toolbar {
         .catch(wishes.failed);
     });
     const head = h("div.an-head", {}, this.picker, this.live, this.progress, this.totals);
-    put(this.element, head, this.tools.element);
+    append(this.element, head, this.tools.element);
   }
 
   private order: string[] = [];
@@ -71,7 +71,7 @@ export class Toolbar {
     const run = this.model.runs.get(this.model.shown[0] ?? "");
     this.state(run);
     if (run === undefined) {
-      swap(this.totals);
+      replaceChildren(this.totals);
       return;
     }
     const { input_tokens, output_tokens } = run;
@@ -81,7 +81,7 @@ export class Toolbar {
     const why =
       run.unpriced_calls > 0 ? `${run.unpriced_calls} calls have no known price` : "recomputed from tokens and prices";
     const took = run.start === null ? null : (run.end ?? Date.now()) - run.start;
-    swap(
+    replaceChildren(
       this.totals,
       total(count(run.spans), run.spans === 1 ? "span" : "spans"),
       total(count(tokens), "tokens"),
@@ -96,7 +96,7 @@ export class Toolbar {
     const running = run?.status === "running";
     const far = running ? run.progress : "";
     if (this.progress.textContent !== far) {
-      swap(this.progress, far);
+      replaceChildren(this.progress, far);
       this.progress.title = far;
     }
     const [word, kind] =
@@ -114,7 +114,7 @@ export class Toolbar {
     if (word === this.said) return;
     this.said = word;
     this.live.className = `an-live an-live-${kind}`;
-    swap(this.live, word);
+    replaceChildren(this.live, word);
   }
 
   private runs(): void {
@@ -134,7 +134,7 @@ export class Toolbar {
     };
     const newest = runs.find((run) => run.trace_id === shown);
     const first = option("", follows && newest ? `Newest: ${runText(newest)}` : "Follow the newest run", follows);
-    swap(
+    replaceChildren(
       this.picker,
       first,
       ...texts.map((text, i) => option(String(i), text, !follows && runs[i]!.trace_id === shown)),

@@ -1,4 +1,4 @@
-/** The tools that every view has: search, filters, colours. */
+/** The tools that every view has: search, filters, colors. */
 import type { Delta } from "../model/model";
 import type { Part } from "../model/view-state";
 import { addLooks } from "./encoding-menu";
@@ -11,7 +11,7 @@ export interface Finding {
   focus(): void;
   /** Closes what is open; false if nothing was. */
   escape(): boolean;
-  told(delta: Delta): void;
+  onModelChange(delta: Delta): void;
   changed(part: Part): void;
   close(): void;
 }
@@ -29,7 +29,7 @@ export function addTools(bench: Bench, tools: Tools): Finding {
   return {
     focus: () => search.focus(),
     escape: () => filters.shut() || search.escape(),
-    told: update,
+    onModelChange: update,
     changed: update,
     close: () => {
       search.close();

@@ -1,6 +1,6 @@
-/** What colour and size stand for, chosen in a small menu. */
+/** What color and size stand for, chosen in a small menu. */
 
-import { COLOURS, SIZES_BY } from "../canvas/encoding";
+import { COLORS, SIZES_BY } from "../canvas/encoding";
 import { h } from "../ui/dom";
 import type { Tools } from "./tools";
 import type { Bench } from "./types";
@@ -21,7 +21,7 @@ export function addLooks(bench: Bench, tools: Tools): () => void {
     return h("label.an-choice-label", {}, label.split(" ")[0] ?? "", select);
   };
   tools.first({ element: choice("size", "Size by", SIZES_BY), views: ["graph"] });
-  tools.first({ element: choice("color", "Colour by", COLOURS), views: ["graph", "timeline"] });
+  tools.first({ element: choice("color", "Color by", COLORS), views: ["graph", "timeline"] });
   return () => {
     for (const one of off) one();
   };

@@ -1,7 +1,7 @@
 /** Filters by kind, agent, model and status, by ranges of cost and duration, and by a text in names. */
 
 import { EVERYTHING, inUse, LISTS, type List, type Range, STATUS_WORDS, UNMARKED } from "../model/filter";
-import { h, put, swap } from "../ui/dom";
+import { append, h, replaceChildren } from "../ui/dom";
 import { count } from "../ui/format";
 import { MARKS } from "../ui/span-marks";
 import type { Bench } from "./types";
@@ -35,7 +35,7 @@ export class Filters {
       this.range("Duration, s", "duration", 1_000),
       this.words(),
     );
-    put(this.box, this.lists, ranges, h("div.an-filter-foot", {}, this.left, all));
+    append(this.box, this.lists, ranges, h("div.an-filter-foot", {}, this.left, all));
   }
 
   get open(): boolean {
@@ -89,7 +89,7 @@ export class Filters {
     const key = JSON.stringify([all]);
     if (key === this.known) return;
     this.known = key;
-    swap(this.lists, ...LISTS.map((list, i) => this.choices(list, all[i]!)));
+    replaceChildren(this.lists, ...LISTS.map((list, i) => this.choices(list, all[i]!)));
   }
   private choices(list: List, values: string[]): HTMLElement | null {
     if (values.length === 0) return null;

@@ -14,7 +14,7 @@ import {
   spanOf,
 } from "../testing/page";
 import { makeRun } from "../testing/runs";
-import { KIND_COLOURS } from "../theme";
+import { KIND_COLORS } from "../theme";
 import { mountView } from "./mount";
 
 let page: FakePage;
@@ -79,7 +79,7 @@ async function mount(spans = smallRun()): Promise<void> {
   await frames();
 }
 function nodes(marks: Mark[], kind: number): Mark[] {
-  return marks.filter((mark) => mark.op === "fill" && mark.colour === KIND_COLOURS[kind] && mark.alpha === 1);
+  return marks.filter((mark) => mark.op === "fill" && mark.color === KIND_COLORS[kind] && mark.alpha === 1);
 }
 function pointer(type: string, mark: { x0: number; x1: number; y0: number; y1: number }, dx = 0, dy = 0): void {
   const at = { clientX: (mark.x0 + mark.x1) / 2 + dx, clientY: (mark.y0 + mark.y1) / 2 + dy, button: 0, bubbles: true };
@@ -92,7 +92,7 @@ async function press(key: string): Promise<void> {
 const selected = (): unknown => held.kernel.traits.get("_selected_row");
 
 describe("the view", () => {
-  it("draws each span once, in its kind's colour, and its names", async () => {
+  it("draws each span once, in its kind's color, and its names", async () => {
     await mount();
     const marks = await picture();
     expect([0, 1, 2, 3].map((kind) => nodes(marks, kind).length)).toEqual([1, 1, 2, 2]);
@@ -107,12 +107,12 @@ describe("the view", () => {
     await mount(makeRun({ spans: 20_000, trace: "t", start: START }));
     const marks = await picture();
     expect(marks.filter((mark) => mark.op === "fill" && mark.path === "roundRect").length).toBe(0);
-    const strips = marks.filter((mark) => mark.op === "fillRect" && KIND_COLOURS.includes(mark.colour as never));
+    const strips = marks.filter((mark) => mark.op === "fillRect" && KIND_COLORS.includes(mark.color as never));
     expect(strips.length).toBeGreaterThan(500);
     expect(strips.length).toBeLessThan(20_000);
     for (const strip of strips)
       expect(strip.x1 > 0 && strip.x0 < STAGE.width && strip.y0 < STAGE.height + 30).toBe(true);
-    const failed = marks.filter((mark) => mark.op === "fillRect" && mark.colour === "#d3202f");
+    const failed = marks.filter((mark) => mark.op === "fillRect" && mark.color === "#d3202f");
     expect(failed.length).toBeGreaterThan(10);
   });
 
@@ -187,9 +187,9 @@ describe("the pointer", () => {
     page.context.forget();
     pointer("pointermove", tool);
     await frames();
-    const faded = page.context.of("fill", KIND_COLOURS[3]).filter((mark) => mark.alpha === 0.35);
+    const faded = page.context.of("fill", KIND_COLORS[3]).filter((mark) => mark.alpha === 0.35);
     expect(faded.length).toBeGreaterThanOrEqual(1);
-    expect(page.context.of("stroke").filter((mark) => mark.colour === "#1666c9").length).toBeGreaterThan(0);
+    expect(page.context.of("stroke").filter((mark) => mark.color === "#1666c9").length).toBeGreaterThan(0);
   });
 
   it("drags a node, which stays where it was put when others come", async () => {

@@ -1,7 +1,7 @@
 /** Search: over names at once in the page, and in texts where that is asked. */
 import { h } from "../ui/dom";
 import { count } from "../ui/format";
-import { BodySearch } from "./text-search";
+import { TextSearch } from "./text-search";
 import type { Bench } from "./types";
 
 const PAUSE_MS = 120;
@@ -25,14 +25,14 @@ export class Search {
   });
   private readonly halt = h("button", { type: "button", hidden: true, onclick: () => this.cease() }, "Stop");
   readonly element = h("div.an-searching", { role: "search" }, this.input, this.texts, this.said, this.halt);
-  private readonly bodies: BodySearch;
+  private readonly bodies: TextSearch;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private inTexts = false;
   private progress = "";
 
   constructor(private readonly bench: Bench) {
     this.texts.textContent = "in texts";
-    this.bodies = new BodySearch(bench, (rows, said, over) => {
+    this.bodies = new TextSearch(bench, (rows, said, over) => {
       this.progress = said;
       this.halt.toggleAttribute("hidden", over);
       bench.state.search(this.input.value.trim(), rows);

@@ -12,7 +12,7 @@ interface Found {
   full: boolean;
 }
 
-export class BodySearch {
+export class TextSearch {
   private turn = 0;
   private name: string | null = null;
 

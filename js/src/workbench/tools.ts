@@ -1,5 +1,5 @@
 /** The line of tools under the run's figures; a button is added with one line. */
-import { h, put } from "../ui/dom";
+import { append, h } from "../ui/dom";
 import type { ViewName } from "./types";
 
 export interface Tool {
@@ -18,7 +18,7 @@ export class Tools {
 
   add(tool: Tool): void {
     this.all.push(tool);
-    put(tool.at === "left" ? this.left : this.right, tool.element);
+    append(tool.at === "left" ? this.left : this.right, tool.element);
     this.shown(this.view);
   }
   button(text: string, title: string, run: () => void, views?: readonly ViewName[]): HTMLElement {

@@ -1,7 +1,7 @@
 /** What a view is to the workbench, and the workbench to a view. */
 import type { Connection } from "../kernel/connection";
 import type { Delta, Model } from "../model/model";
-import type { Part, State } from "../model/view-state";
+import type { Part, ViewState } from "../model/view-state";
 import type { Theme } from "../theme";
 
 export type ViewName = "graph" | "timeline" | "tree" | "chat" | "compare";
@@ -26,7 +26,7 @@ export const EXPLAINED: Record<ViewName, string> = {
 export interface Bench {
   readonly model: Model;
   readonly connection: Connection;
-  readonly state: State;
+  readonly state: ViewState;
   /** No movement that nobody asked for. */
   readonly still: boolean;
   theme(): Theme;
@@ -53,9 +53,9 @@ export interface View {
   readonly focus: HTMLElement;
   show(): void;
   hide(): void;
-  told(delta: Delta): void;
+  onModelChange(delta: Delta): void;
   changed(part: Part): void;
-  themed(): void;
+  onThemeChange(): void;
   /** Everything in view. */
   fit(): void;
   /** What is seen, drawn anew with so many points a CSS px; null where nothing is. Views without a canvas have none. */

@@ -6,11 +6,11 @@ import type { Connection } from "../kernel/connection";
 import { packRows, unpackRows } from "../kernel/row-codec";
 import { asked, shoot } from "../kernel/screenshot";
 import type { Delta, Model } from "../model/model";
-import { type Part, State } from "../model/view-state";
+import { type Part, ViewState } from "../model/view-state";
 import { DetailsPanel } from "../panels/details/details";
 import { readTheme, type Theme, watchTheme } from "../theme";
 import { h } from "../ui/dom";
-import { Banners, keysPanel, Voice } from "../ui/overlays";
+import { Banners, keysPanel, LiveRegion } from "../ui/overlays";
 import { markWord } from "../ui/span-marks";
 import { Toolbar } from "../ui/toolbar";
 import { makeView } from "../views/registry";
@@ -19,7 +19,7 @@ import { Panels } from "./panels";
 import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./types";
 
 export class Workbench implements Bench {
-  readonly state: State;
+  readonly state: ViewState;
   readonly still: boolean;
   readonly panels: Panels;
   readonly toolbar: Toolbar;
@@ -27,12 +27,12 @@ export class Workbench implements Bench {
   private readonly seat = h("div.an-views");
   private readonly foot = h("div.an-foot");
   private readonly banners = new Banners();
-  private readonly voice = new Voice();
+  private readonly voice = new LiveRegion();
   private readonly keyList = keysPanel();
   private readonly finding: Finding;
   private readonly views = new Map<ViewName, View>();
   private readonly undo: (() => void)[] = [];
-  private colours: Theme;
+  private colors: Theme;
   private shown: View | null = null;
   private errors = 0;
   private closed = false;
@@ -43,7 +43,7 @@ export class Workbench implements Bench {
     readonly connection: Connection,
   ) {
     this.still = el.ownerDocument.defaultView?.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
-    this.state = new State(model);
+    this.state = new ViewState(model);
     this.toolbar = new Toolbar(model, connection, {
       fit: () => this.shown?.fit(),
       mode: (mode) => connection.set("x_axis", mode),
@@ -65,13 +65,13 @@ export class Workbench implements Bench {
     this.root.append(this.toolbar.element, this.banners.element, main, this.foot, this.voice.element);
     el.append(this.root);
     this.finding = addTools(this, this.toolbar.tools);
-    this.colours = readTheme(this.root);
+    this.colors = readTheme(this.root);
     this.listen();
     this.height();
     this.paintTheme();
     this.takeView();
     this.takeSelection();
-    this.told(EVERYTHING_NEW, this.model.size === 0);
+    this.onModelChange(EVERYTHING_NEW, this.model.size === 0);
   }
 
   close(): void {
@@ -87,7 +87,7 @@ export class Workbench implements Bench {
   // -- what views ask for
 
   theme(): Theme {
-    return this.colours;
+    return this.colors;
   }
   select(slot: number): void {
     this.state.select(slot);
@@ -135,7 +135,7 @@ export class Workbench implements Bench {
 
   private listen(): void {
     const { connection, model, undo } = this;
-    undo.push(model.subscribe((delta) => this.told(delta)));
+    undo.push(model.subscribe((delta) => this.onModelChange(delta)));
     undo.push(this.state.on((part) => this.changed(part)));
     undo.push(connection.onTrait("view", () => this.takeView()));
     undo.push(connection.onTrait("x_axis", () => this.toolbar.mode(this.mode())));
@@ -151,7 +151,7 @@ export class Workbench implements Bench {
     undo.push(
       watchTheme(this.root, () => {
         this.paintTheme();
-        this.shown?.themed();
+        this.shown?.onThemeChange();
       }),
     );
     const key = (event: KeyboardEvent): void => this.key(event);
@@ -187,8 +187,8 @@ export class Workbench implements Bench {
     return this.connection.get("x_axis") === "order" ? "order" : "time";
   }
   private paintTheme(): void {
-    this.colours = readTheme(this.root);
-    this.root.classList.toggle("an-dark", this.colours.dark);
+    this.colors = readTheme(this.root);
+    this.root.classList.toggle("an-dark", this.colors.dark);
   }
   private height(): void {
     this.root.style.height = heightOf(this.connection.get("height"));
@@ -225,7 +225,7 @@ export class Workbench implements Bench {
     this.root.dataset.view = name;
     this.toolbar.view(name);
     this.guard(name, () => {
-      if (this.model.size > 0 || known !== undefined) view.told(EVERYTHING_NEW);
+      if (this.model.size > 0 || known !== undefined) view.onModelChange(EVERYTHING_NEW);
       view.show();
     });
     if (held) view.focus.focus();
@@ -233,12 +233,12 @@ export class Workbench implements Bench {
   }
 
   /** `view`: whether the view has to be told too; one that was just made has been. */
-  private told(delta: Delta, view = true): void {
-    this.state.told(delta);
+  private onModelChange(delta: Delta, view = true): void {
+    this.state.onModelChange(delta);
     if (delta.reset) this.takeSelection();
-    if (view) this.guard("picture", () => this.shown?.told(delta));
+    if (view) this.guard("picture", () => this.shown?.onModelChange(delta));
     this.guard("toolbar", () => this.toolbar.update());
-    this.guard("search", () => this.finding.told(delta));
+    this.guard("search", () => this.finding.onModelChange(delta));
     this.say();
   }
   private changed(part: Part): void {

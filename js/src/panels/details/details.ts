@@ -1,12 +1,12 @@
 /** The panel beside the picture: everything about the selected span. */
 import type { Connection } from "../../kernel/connection";
 import type { Body, Details, TextPiece } from "../../kernel/protocol";
-import { copyButton, h, put, swap } from "../../ui/dom";
+import { append, copyButton, h, replaceChildren } from "../../ui/dom";
 import { count, moment, money, span } from "../../ui/format";
 import { jsonTree } from "../../ui/json";
 import { noting } from "../../ui/note-editor";
-import { ForkPanel, type Light } from "../replay/panel";
-import { TryPanel } from "../rerun/panel";
+import { type Light, ReplayPanel } from "../replay/panel";
+import { RerunPanel } from "../rerun/panel";
 
 const FOLD_OVER = 1_600;
 
@@ -17,8 +17,8 @@ export class DetailsPanel {
     hidden: true,
   });
   private wanted = 0;
-  private trying: TryPanel | null = null;
-  private forking: ForkPanel | null = null;
+  private trying: RerunPanel | null = null;
+  private forking: ReplayPanel | null = null;
 
   constructor(
     private readonly connection: Connection,
@@ -40,14 +40,14 @@ export class DetailsPanel {
   async show(row: number, title: string, kind: string): Promise<void> {
     const turn = ++this.wanted;
     this.element.removeAttribute("hidden");
-    swap(this.element, this.head(title, kind), h("p.an-wait", {}, "Reading …"));
+    replaceChildren(this.element, this.head(title, kind), h("p.an-wait", {}, "Reading …"));
     try {
       const details = await this.connection.request<Details>("details", { epoch: this.epoch(), row });
       if (turn === this.wanted) this.fill(details);
     } catch (error) {
       if (turn !== this.wanted) return;
       const message = error instanceof Error ? error.message : String(error);
-      swap(this.element, this.head(title, kind), h("p.an-problem", { role: "alert" }, message));
+      replaceChildren(this.element, this.head(title, kind), h("p.an-problem", { role: "alert" }, message));
     }
   }
 
@@ -62,11 +62,17 @@ export class DetailsPanel {
 
   private fill(details: Details): void {
     const top = this.element.scrollTop;
-    swap(this.element, this.head(titleOf(details), details.kind), this.actions(details), this.facts(details));
-    put(this.element, noting(this.connection, this.epoch, details));
-    if (details.error) put(this.element, h("section.an-error", {}, h("h4", {}, "Error"), h("pre", {}, details.error)));
-    for (const problem of details.problems) put(this.element, h("p.an-problem", {}, problem));
-    for (const body of details.bodies) put(this.element, this.body(details.row, body));
+    replaceChildren(
+      this.element,
+      this.head(titleOf(details), details.kind),
+      this.actions(details),
+      this.facts(details),
+    );
+    append(this.element, noting(this.connection, this.epoch, details));
+    if (details.error)
+      append(this.element, h("section.an-error", {}, h("h4", {}, "Error"), h("pre", {}, details.error)));
+    for (const problem of details.problems) append(this.element, h("p.an-problem", {}, problem));
+    for (const body of details.bodies) append(this.element, this.body(details.row, body));
     this.element.scrollTop = top;
   }
 
@@ -75,12 +81,12 @@ export class DetailsPanel {
     if (d.kind === "llm") {
       const open = h("button.an-try-open", { type: "button" }, "Try another prompt");
       open.addEventListener("click", () => this.tryIt(d));
-      put(actions, open);
+      append(actions, open);
     }
     const again = h("button.an-fork-open", { type: "button" }, "Rerun from here");
     again.addEventListener("click", () => this.fork(d));
-    put(actions, again);
-    put(
+    append(actions, again);
+    append(
       actions,
       copyButton("Copy the Python that fetches this span", () => d.python, "Copy as Python"),
     );
@@ -89,13 +95,13 @@ export class DetailsPanel {
 
   /** The panel stands where the details stand, over the picture's side of the view. */
   private tryIt(d: Details): void {
-    this.trying ??= new TryPanel(this.connection, this.epoch);
+    this.trying ??= new RerunPanel(this.connection, this.epoch);
     this.element.parentElement?.append(this.trying.element);
     void this.trying.show(d.row, titleOf(d));
   }
 
   private fork(d: Details): void {
-    this.forking ??= new ForkPanel(this.connection, this.epoch, this.light);
+    this.forking ??= new ReplayPanel(this.connection, this.epoch, this.light);
     this.element.parentElement?.append(this.forking.element);
     void this.forking.show(d.row, titleOf(d));
   }
@@ -117,7 +123,7 @@ export class DetailsPanel {
     const list = h("dl.an-facts");
     for (const [name, value] of rows) {
       if (value)
-        put(list, h("dt", {}, name), h(`dd${name === "Status" && value === "error" ? ".an-bad" : ""}`, {}, value));
+        append(list, h("dt", {}, name), h(`dd${name === "Status" && value === "error" ? ".an-bad" : ""}`, {}, value));
     }
     return list;
   }

@@ -1,7 +1,7 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { type Held, modelOf, settled, smallRun } from "../../testing/page";
-import { ForkPanel } from "./panel";
+import { ReplayPanel } from "./panel";
 
 const PLANNED = {
   prompt: "Plan it.",
@@ -28,7 +28,7 @@ const SEEN = {
 };
 
 let held: Held;
-let panel: ForkPanel;
+let panel: ReplayPanel;
 let lit: (number[] | null)[];
 let asked: [string, Record<string, unknown>][];
 let seen: object;
@@ -50,7 +50,7 @@ beforeEach(async () => {
     fork_look: () => seen,
     fork_stop: note("stop", () => ({})),
   };
-  panel = new ForkPanel(
+  panel = new ReplayPanel(
     held.connection,
     () => held.model.epoch,
     (rows) => lit.push(rows === null ? null : [...rows]),

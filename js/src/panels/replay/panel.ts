@@ -1,6 +1,6 @@
 /** Runs again from a node: what would be executed, inferred and left stale is lit before anybody says yes. */
 import type { Connection } from "../../kernel/connection";
-import { h, put, swap } from "../../ui/dom";
+import { append, h, replaceChildren } from "../../ui/dom";
 import { money } from "../../ui/format";
 import { quoteWords } from "../rerun/labels";
 import { type Planned, type Watched, WORDS, type Word } from "./protocol";
@@ -17,7 +17,7 @@ const MEANS: Record<Word, string> = {
 /** Lights these rows in the picture; null lights all. */
 export type Light = (rows: Int32Array | null) => void;
 
-export class ForkPanel {
+export class ReplayPanel {
   private readonly title = h("h3");
   private readonly edit = h("textarea.an-fork-prompt", {
     rows: "5",
@@ -99,7 +99,7 @@ export class ForkPanel {
     this.look.setAttribute("hidden", "");
     this.end.setAttribute("hidden", "");
     this.go.disabled = true;
-    swap(this.groups);
+    replaceChildren(this.groups);
     this.caution.textContent = "";
     this.element.removeAttribute("hidden");
     this.say("Looking at what follows …", false);
@@ -141,7 +141,7 @@ export class ForkPanel {
       this.field.removeAttribute("hidden");
     }
     this.planned = planned;
-    swap(this.groups, ...WORDS.map((word) => this.group(word, planned)));
+    replaceChildren(this.groups, ...WORDS.map((word) => this.group(word, planned)));
     this.caution.textContent = planned.caution;
     this.go.disabled = !planned.allowed || planned.problem !== null;
     const words = planned.quote === null ? "" : quoteWords(planned.quote, planned.left_usd);
@@ -156,7 +156,7 @@ export class ForkPanel {
     const rows = planned.rows[word];
     const list = h("ul", {});
     for (const one of planned.reasons) {
-      if (one.provenance === word) put(list, h("li", {}, h("b", {}, one.title), ` ${one.reason}`));
+      if (one.provenance === word) append(list, h("li", {}, h("b", {}, one.title), ` ${one.reason}`));
     }
     const summary = h(
       "summary",

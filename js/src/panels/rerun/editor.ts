@@ -1,4 +1,4 @@
-/** A bundle of its own (`editor.js`): CodeMirror as the panel wants it. Colours are the page's variables, so themes just turn. */
+/** A bundle of its own (`editor.js`): CodeMirror as the panel wants it. Colors are the page's variables, so themes just turn. */
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { json } from "@codemirror/lang-json";
 import { markdown } from "@codemirror/lang-markdown";
@@ -54,7 +54,7 @@ const look = EditorView.theme({
   "&.cm-merge-b .cm-changedText": { background: "var(--an-more)", borderRadius: "2px" },
 });
 
-const colours = syntaxHighlighting(
+const colors = syntaxHighlighting(
   HighlightStyle.define([
     { tag: t.heading, fontWeight: "700", color: "var(--an-accent)" },
     { tag: t.strong, fontWeight: "700" },
@@ -99,7 +99,7 @@ export function edit(parent: HTMLElement, options: FieldOptions): Field {
       }),
       allowed(parent.ownerDocument),
       look,
-      colours,
+      colors,
     ],
   });
   return {
@@ -121,7 +121,7 @@ export function compare(parent: HTMLElement, original: string, answer: string): 
     highlightSpecialChars(),
     allowed(parent.ownerDocument),
     look,
-    colours,
+    colors,
   ];
   const both = new MergeView({
     parent,

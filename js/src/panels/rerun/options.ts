@@ -1,5 +1,5 @@
 /** Whom to ask, how often, and whether kept answers will do. */
-import { h, swap } from "../../ui/dom";
+import { h, replaceChildren } from "../../ui/dom";
 import type { Opened } from "./protocol";
 
 export interface Chosen {
@@ -36,9 +36,9 @@ export class Settings {
   fill(opened: Opened, before: Chosen | undefined): void {
     this.recorded = opened.provider;
     (this.model as HTMLInputElement).value = before?.model ?? opened.model;
-    swap(this.models, ...opened.models.map((name) => h("option", {}, name)));
+    replaceChildren(this.models, ...opened.models.map((name) => h("option", {}, name)));
     const known = [...new Set([opened.provider, ...opened.providers])];
-    swap(this.provider, ...known.map((name) => h("option", {}, name)));
+    replaceChildren(this.provider, ...known.map((name) => h("option", {}, name)));
     this.provider.selectedIndex = Math.max(0, known.indexOf(before?.provider ?? opened.provider));
     (this.n as HTMLInputElement).value = String(before?.n ?? 1);
     this.fresh.checked = before?.fresh ?? false;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Connection } from "../../kernel/connection";
 import { entryWords, quoteWords } from "./labels";
-import { TryPanel } from "./panel";
+import { RerunPanel } from "./panel";
 import type { Looked, Opened, Quoted } from "./protocol";
 
 const EVIL = "<img src=x onerror='window.evil = true'>";
@@ -48,7 +48,7 @@ let asked: { op: string; args: Record<string, unknown> }[];
 let opened: Opened;
 let quoted: Quoted;
 let looks: Looked[];
-let panel: TryPanel;
+let panel: RerunPanel;
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -74,7 +74,7 @@ beforeEach(() => {
       return answer();
     },
   } as unknown as Connection;
-  panel = new TryPanel(connection, () => "e");
+  panel = new RerunPanel(connection, () => "e");
   document.body.append(panel.element);
 });
 afterEach(() => {

@@ -1,6 +1,6 @@
 /** Tries a recorded call with another prompt: editors above, answers below. One panel a view; drafts are kept by call. */
 import type { Connection } from "../../kernel/connection";
-import { h, swap } from "../../ui/dom";
+import { h, replaceChildren } from "../../ui/dom";
 import { quoteWords } from "./labels";
 import { type Field, type Kit, loadKit } from "./lazy-editor";
 import { type Chosen, Settings } from "./options";
@@ -27,7 +27,7 @@ interface Draft {
   chosen: Chosen;
 }
 
-export class TryPanel {
+export class RerunPanel {
   private readonly title = h("h3");
   private readonly wide = h("button.an-close", { type: "button", title: "Wider", "aria-label": "Wider" }, "⤢");
   private readonly tabs = h("div.an-try-tabs", { role: "tablist", "aria-label": "Parts of the request" });
@@ -176,7 +176,7 @@ export class TryPanel {
     const back = h("button.an-try-back", { type: "button", title: "Back to what was recorded" }, "Reset");
     back.toggleAttribute("hidden", changed[this.part] === undefined);
     back.addEventListener("click", () => this.fields.get(this.part)?.field.set(this.opened?.texts[this.part] ?? ""));
-    swap(this.tabs, ...tabs, back);
+    replaceChildren(this.tabs, ...tabs, back);
   }
 
   /** The texts that differ from what was recorded, those of a draft whose editor is not open among them. */
@@ -262,6 +262,6 @@ export class TryPanel {
     }
     this.fields.clear();
     this.result.close();
-    swap(this.tabs);
+    replaceChildren(this.tabs);
   }
 }

@@ -45,7 +45,7 @@ export interface Entry {
   try: number | null;
   trace_id: string | null;
   started: number | null;
-  state: State;
+  state: JobState;
   changed: string[];
   answers: number;
   failed: number;
@@ -53,7 +53,7 @@ export interface Entry {
   cost_usd: number | null;
 }
 
-export type State = "running" | "done" | "stopped" | "failed";
+export type JobState = "running" | "done" | "stopped" | "failed";
 
 /** A piece of an answer from `offset` on; with `done` the whole of it and its figures. */
 export interface Piece {
@@ -76,7 +76,7 @@ export interface Piece {
 }
 
 export interface Looked {
-  state: State;
+  state: JobState;
   error: string | null;
   answers: Piece[];
   python?: string;

@@ -1,6 +1,6 @@
 /** The lower half: answers as they stream in, beside the recorded one; earlier tries; the same from Python. */
 import type { Connection } from "../../kernel/connection";
-import { copyButton, h, put, swap } from "../../ui/dom";
+import { append, copyButton, h, replaceChildren } from "../../ui/dom";
 import { answerWords, entryWords, wholeText } from "./labels";
 import type { Kit, Sides } from "./lazy-editor";
 import type { Entry, Looked, Opened, Piece } from "./protocol";
@@ -82,14 +82,14 @@ export class Result {
     this.element.classList.add("an-try-blank");
     this.pieces = [];
     this.clear();
-    swap(this.numbers);
+    replaceChildren(this.numbers);
     this.facts.textContent = "";
-    put(this.field, h("p.an-try-none", {}, "The answer appears here as it comes in, beside the recorded one."));
+    append(this.field, h("p.an-try-none", {}, "The answer appears here as it comes in, beside the recorded one."));
   }
 
   private history(entries: Entry[]): void {
     this.entries = entries;
-    swap(
+    replaceChildren(
       this.picker,
       ...[...entries].reverse().map((entry) => h("option", {}, entryWords(entry, this.opened?.model ?? ""))),
     );
@@ -159,7 +159,7 @@ export class Result {
     this.say(null);
     this.sides?.close();
     this.sides = null;
-    swap(this.field);
+    replaceChildren(this.field);
     this.heads.setAttribute("hidden", "");
   }
 
@@ -171,7 +171,7 @@ export class Result {
     if (piece.error) this.say(piece.error);
     const text = wholeText(piece.text, piece.tool_calls ?? "");
     if (this.sides === null) {
-      swap(this.field);
+      replaceChildren(this.field);
       this.heads.removeAttribute("hidden");
       this.sides = this.kit.compare(this.field, wholeText(this.opened.response, this.opened.tool_calls), text);
     } else this.sides.set(text);
@@ -179,7 +179,7 @@ export class Result {
 
   private tabs(): void {
     if (this.pieces.length < 2) {
-      swap(this.numbers);
+      replaceChildren(this.numbers);
       return;
     }
     const buttons = this.pieces.map((piece, place) => {
@@ -196,7 +196,7 @@ export class Result {
       });
       return button;
     });
-    swap(this.numbers, ...buttons);
+    replaceChildren(this.numbers, ...buttons);
   }
 }
 

@@ -59,7 +59,7 @@ async function show(runs: [string, object][], pairs = PAIRS, parts = 1): Promise
   bench = benchOf(held);
   view = new CompareView(bench);
   document.body.append(view.element);
-  view.told(EVERYTHING_NEW);
+  view.onModelChange(EVERYTHING_NEW);
   view.show();
   await settled();
 }
@@ -95,7 +95,7 @@ describe("which runs are compared", () => {
       ["u", { name: "b", start: START + 1 }],
     ]);
     const before = asked.length;
-    view.told(EVERYTHING_NEW);
+    view.onModelChange(EVERYTHING_NEW);
     await settled();
     expect(asked.length).toBe(before);
     const [left, right] = all("select") as HTMLSelectElement[];

@@ -4,7 +4,7 @@ import type { Run } from "../../kernel/protocol";
 import type { Delta } from "../../model/model";
 import { descent, indent } from "../../model/run-tree";
 import type { Part } from "../../model/view-state";
-import { h, put, swap } from "../../ui/dom";
+import { append, h, replaceChildren } from "../../ui/dom";
 import { count, money, shortModel, span, when } from "../../ui/format";
 import type { Bench, View } from "../../workbench/types";
 
@@ -84,7 +84,7 @@ export class CompareView implements View {
   hide(): void {
     this.shown = false;
   }
-  told(delta: Delta): void {
+  onModelChange(delta: Delta): void {
     if (this.shown && (delta.runs || delta.reset)) {
       this.runs();
       void this.load();
@@ -94,7 +94,7 @@ export class CompareView implements View {
   changed(part: Part): void {
     if (part === "selection") this.mark();
   }
-  themed(): void {}
+  onThemeChange(): void {}
   fit(): void {
     this.list.scrollTop = 0;
   }
@@ -120,7 +120,10 @@ export class CompareView implements View {
     this.ids = tree.map(({ run }) => run.trace_id);
     const pair = this.wanted(tree.map(({ run }) => run));
     for (const [i, select] of [this.left, this.right].entries()) {
-      swap(select, ...tree.map(({ run, depth }, n) => h("option", { value: String(n) }, indent(depth) + nameOf(run))));
+      replaceChildren(
+        select,
+        ...tree.map(({ run, depth }, n) => h("option", { value: String(n) }, indent(depth) + nameOf(run))),
+      );
       select.value = String(this.ids.indexOf(pair?.[i] ?? ""));
     }
     this.chosen = pair;
@@ -129,8 +132,8 @@ export class CompareView implements View {
   private async load(): Promise<void> {
     const { model, connection } = this.bench;
     if (this.chosen === null) {
-      swap(this.said);
-      swap(this.list, h("p.an-wait", {}, "There is no other run to compare with yet."));
+      replaceChildren(this.said);
+      replaceChildren(this.list, h("p.an-wait", {}, "There is no other run to compare with yet."));
       return;
     }
     const [left, right] = this.chosen;
@@ -144,7 +147,7 @@ export class CompareView implements View {
       let answer = await connection.request<Answer>("compare", { left, right, offset: 0 });
       if (turn !== this.turn) return;
       this.sayWhat(answer, left, right);
-      swap(this.list);
+      replaceChildren(this.list);
       this.add(answer);
       while (answer.offset + answer.pairs.length < Math.min(answer.total, 4_000)) {
         answer = await connection.request<Answer>("compare", {
@@ -159,8 +162,11 @@ export class CompareView implements View {
     } catch (error) {
       if (turn !== this.turn) return;
       this.asked = "";
-      swap(this.said);
-      swap(this.list, h("p.an-problem", { role: "alert" }, error instanceof Error ? error.message : String(error)));
+      replaceChildren(this.said);
+      replaceChildren(
+        this.list,
+        h("p.an-problem", { role: "alert" }, error instanceof Error ? error.message : String(error)),
+      );
     }
   }
 
@@ -182,8 +188,8 @@ export class CompareView implements View {
   private add(answer: Answer): void {
     for (const [i, pair] of answer.pairs.entries()) {
       const at = answer.offset + i;
-      if (at === answer.parts) put(this.list, h("div.an-parting", { role: "listitem" }, "Here they part"));
-      put(this.list, this.pair(pair));
+      if (at === answer.parts) append(this.list, h("div.an-parting", { role: "listitem" }, "Here they part"));
+      append(this.list, this.pair(pair));
     }
   }
 
@@ -198,7 +204,7 @@ export class CompareView implements View {
         ? h("button.an-chip", { type: "button", title: "Show how it differs", "aria-expanded": "false" }, word)
         : h("span.an-chip", {}, word);
       if (whole) chip.addEventListener("click", () => void this.words(pair, field, chip, below));
-      put(differs, chip);
+      append(differs, chip);
     }
     const line = h(
       "div.an-pair-line",
@@ -240,18 +246,18 @@ export class CompareView implements View {
     chip.setAttribute("aria-expanded", String(open));
     below.toggleAttribute("hidden", !open);
     if (!open) return;
-    swap(below, "Reading …");
+    replaceChildren(below, "Reading …");
     try {
       const { connection, model } = this.bench;
       const args = { epoch: model.epoch, left: pair.left!.row, right: pair.right!.row, field };
       const { stretches } = await connection.request<{ stretches: [string, string, string][] }>("difference", args);
-      swap(below);
+      replaceChildren(below);
       for (const [op, old, fresh] of stretches) {
-        if (op === "equal") put(below, old.length > 300 ? `${old.slice(0, 140)} … ${old.slice(-140)}` : old);
-        else put(below, old !== "" && h("del", {}, old), fresh !== "" && h("ins", {}, fresh));
+        if (op === "equal") append(below, old.length > 300 ? `${old.slice(0, 140)} … ${old.slice(-140)}` : old);
+        else append(below, old !== "" && h("del", {}, old), fresh !== "" && h("ins", {}, fresh));
       }
     } catch (error) {
-      swap(below, error instanceof Error ? error.message : String(error));
+      replaceChildren(below, error instanceof Error ? error.message : String(error));
     }
   }
 

@@ -45,7 +45,7 @@ async function show(answers: Record<string, (args: Record<string, unknown>) => u
   view = new ConversationView(bench);
   document.body.append(view.element);
   bench.state.on((part) => view.changed(part));
-  view.told(EVERYTHING_NEW);
+  view.onModelChange(EVERYTHING_NEW);
   view.show();
   await settled();
 }

@@ -3,7 +3,7 @@
 import { Status, type TextPiece } from "../../kernel/protocol";
 import type { Delta } from "../../model/model";
 import type { Part } from "../../model/view-state";
-import { h, put, swap } from "../../ui/dom";
+import { append, h, replaceChildren } from "../../ui/dom";
 import { count, money, shortModel, span } from "../../ui/format";
 import type { Bench, View } from "../../workbench/types";
 import { agentsOf, callerOf } from "./agents";
@@ -79,7 +79,7 @@ export class ConversationView implements View {
   hide(): void {
     this.shown = false;
   }
-  told(delta: Delta): void {
+  onModelChange(delta: Delta): void {
     if (delta.reset) this.caller = -1;
     if (delta.reset || delta.added < this.bench.model.size) this.agents();
     if (delta.reset) this.follow(false);
@@ -93,7 +93,7 @@ export class ConversationView implements View {
     if (part === "selection") this.follow(true);
     if (part === "light") this.mark();
   }
-  themed(): void {}
+  onThemeChange(): void {}
   fit(): void {
     this.scroller.scrollTop = 0;
   }
@@ -104,7 +104,7 @@ export class ConversationView implements View {
     const options = all.map(({ slot, label, calls }) =>
       h("option", { value: String(slot) }, `${label} · ${calls} ${calls === 1 ? "call" : "calls"}`),
     );
-    swap(this.picker, ...options);
+    replaceChildren(this.picker, ...options);
     this.picker.value = String(this.caller);
   }
 
@@ -117,7 +117,7 @@ export class ConversationView implements View {
     else if (this.caller < 0) {
       const first = agentsOf(model)[0];
       if (first !== undefined) this.take(first.slot);
-      else swap(this.scroller, h("p.an-wait", {}, "No calls to a model yet."));
+      else replaceChildren(this.scroller, h("p.an-wait", {}, "No calls to a model yet."));
     }
     this.mark();
     if (scroll) this.scroller.querySelector(".an-call.an-chosen")?.scrollIntoView({ block: "nearest" });
@@ -137,7 +137,7 @@ export class ConversationView implements View {
     this.turn++;
     this.next = 0;
     this.loading = false;
-    swap(this.scroller, this.more);
+    replaceChildren(this.scroller, this.more);
     this.scroller.scrollTop = 0;
     void this.load();
   }
@@ -180,9 +180,9 @@ export class ConversationView implements View {
     );
     const block = h("section.an-call", {}, pick);
     block.dataset.row = String(call.row);
-    for (const one of call.said) put(block, this.message(call.row, one));
-    if (call.problem !== null) put(block, h("p.an-problem", {}, call.problem));
-    if (call.tools.length > 0) put(block, this.tools(call.tools));
+    for (const one of call.said) append(block, this.message(call.row, one));
+    if (call.problem !== null) append(block, h("p.an-problem", {}, call.problem));
+    if (call.tools.length > 0) append(block, this.tools(call.tools));
     return block;
   }
   private facts(slot: number): string {
@@ -224,7 +224,7 @@ export class ConversationView implements View {
       body.textContent = open ? one.text : cut;
       more.textContent = open ? "Show less" : `Show all ${count(one.chars)} characters`;
     });
-    put(bubble, more);
+    append(bubble, more);
     return bubble;
   }
   private async rest(row: number, one: Said): Promise<void> {
@@ -255,7 +255,7 @@ export class ConversationView implements View {
         h(`span.an-size${bad ? ".an-bad" : ""}`, {}, bad ? "failed" : span(model.duration[slot])),
       );
       button.dataset.row = String(row);
-      put(list, button);
+      append(list, button);
     }
     const words = `${rows.length} ${rows.length === 1 ? "tool call" : "tool calls"}`;
     return h(

@@ -3,12 +3,12 @@
 import { pathOf } from "../../canvas/ancestor-path";
 import { Camera } from "../../canvas/camera";
 import { canvasOf, fitCanvas, stageElement, watchSize } from "../../canvas/canvas-host";
-import { Picture } from "../../canvas/graph-renderer";
+import { GraphRenderer } from "../../canvas/graph-renderer";
 import { Minimap } from "../../canvas/minimap";
-import { Hand } from "../../canvas/pointer-controller";
-import { Frames } from "../../canvas/raf-scheduler";
-import { described, instead } from "../../canvas/status-text";
-import { Reasons } from "../../canvas/tooltip-text";
+import { PointerController } from "../../canvas/pointer-controller";
+import { RafScheduler } from "../../canvas/raf-scheduler";
+import { described, emptyMessage } from "../../canvas/status-text";
+import { TooltipTexts } from "../../canvas/tooltip-text";
 import { follow, remember, Sight } from "../../canvas/view-persistence";
 import { Layout } from "../../layout/layout";
 import type { Delta } from "../../model/model";
@@ -30,11 +30,11 @@ export class GraphView implements View {
   private readonly context: CanvasRenderingContext2D | null;
   private readonly layout: Layout;
   private readonly camera: Camera;
-  private readonly drawing: Picture;
-  private readonly hand: Hand;
+  private readonly drawing: GraphRenderer;
+  private readonly hand: PointerController;
   private readonly map: Minimap;
-  private readonly reasons: Reasons;
-  private readonly frames: Frames;
+  private readonly reasons: TooltipTexts;
+  private readonly frames: RafScheduler;
   private readonly sight: Sight;
   private readonly undo: (() => void)[] = [];
   private hovered = -1;
@@ -51,7 +51,7 @@ export class GraphView implements View {
   constructor(private readonly bench: Bench) {
     const { model, connection, state } = bench;
     this.element.append(this.canvas, this.empty, this.legend, this.tip.element);
-    this.reasons = new Reasons(model, connection);
+    this.reasons = new TooltipTexts(model, connection);
     this.layout = new Layout(model, { mode: this.mode(), now: Date.now(), likes: true });
     this.context = this.canvas.getContext("2d");
     this.undo.push(boxes(this.element, (box, inside) => this.selectIn(box, inside), true));
@@ -64,15 +64,15 @@ export class GraphView implements View {
       (event) => !event.shiftKey && this.free(event),
     );
     this.sight = new Sight(connection, this.layout, this.camera);
-    this.drawing = new Picture(model, this.layout, this.camera, bench.still);
+    this.drawing = new GraphRenderer(model, this.layout, this.camera, bench.still);
     this.map = new Minimap(model, this.layout, this.camera);
     this.element.append(this.map.element);
     this.drawing.fade(() => state.lit);
-    this.frames = new Frames(
+    this.frames = new RafScheduler(
       (now) => this.draw(now),
       (error) => bench.fail("picture", error),
     );
-    this.hand = new Hand(
+    this.hand = new PointerController(
       this.element,
       model,
       this.layout,
@@ -85,7 +85,7 @@ export class GraphView implements View {
       connection.onTrait("x_axis", () => this.relayout()),
       watchSize(this.element, () => this.resize()),
       follow(connection, this.layout, this.drawing, () => {
-        this.explainColours();
+        this.explainColors();
         this.frames.dirty();
         this.sight.refolded();
       }),
@@ -113,7 +113,7 @@ export class GraphView implements View {
     this.tip.hide();
   }
 
-  told(delta: Delta): void {
+  onModelChange(delta: Delta): void {
     const { model } = this.bench;
     const other = model.shown[0] !== this.trace;
     this.trace = model.shown[0] ?? "";
@@ -128,9 +128,9 @@ export class GraphView implements View {
     this.built = false;
     if (delta.reset && other) this.fitted = false;
     if (this.camera.following) this.follow();
-    this.empty.textContent = instead(model);
+    this.empty.textContent = emptyMessage(model);
     this.element.setAttribute("aria-label", described(model.runs.get(this.trace)));
-    this.explainColours();
+    this.explainColors();
     this.frames.dirty();
   }
 
@@ -139,8 +139,8 @@ export class GraphView implements View {
     if (part === "selection" && !this.own) this.revealSelected();
     this.frames.dirty();
   }
-  themed(): void {
-    this.explainColours();
+  onThemeChange(): void {
+    this.explainColors();
     this.frames.dirty();
   }
 
@@ -160,7 +160,7 @@ export class GraphView implements View {
     this.camera.fit(this.layout.bounds, 0, false);
   }
 
-  private wishes(): ConstructorParameters<typeof Hand>[5] {
+  private wishes(): ConstructorParameters<typeof PointerController>[5] {
     const { bench } = this;
     return {
       hover: (slot, x, y) => this.hover(slot, x, y),
@@ -178,10 +178,10 @@ export class GraphView implements View {
     };
   }
 
-  private explainColours(): void {
+  private explainColors(): void {
     if (!this.shown) return;
-    const { colour } = this.drawing.encoded;
-    legendElement(this.legend, colour === "kind" ? null : this.drawing.legend(this.bench.theme()), colour);
+    const { color } = this.drawing.encoded;
+    legendElement(this.legend, color === "kind" ? null : this.drawing.legend(this.bench.theme()), color);
   }
 
   private running(): boolean {

@@ -4,7 +4,7 @@ import type { Model } from "../../model/model";
 /** Places of a call in a sort key: 2^21 calls, and milliseconds above them. */
 const CALLS = 2 ** 21;
 
-export class Spending {
+export class CostCurve {
   /** Ends of priced calls in ms after `origin`, ascending, and the sum up to each. */
   private ends = new Float64Array(0);
   private sums = new Float64Array(0);

@@ -3,15 +3,15 @@
 import type { Camera } from "../../canvas/camera";
 import type { Encoding } from "../../canvas/encoding";
 import { FADED } from "../../canvas/graph-renderer";
-import type { Fitter } from "../../canvas/text-fitter";
+import type { TextFitter } from "../../canvas/text-fitter";
 import type { Layout } from "../../layout/layout";
 import type { Marks } from "../../layout/level-of-detail";
 import type { Model } from "../../model/model";
 import type { Theme } from "../../theme";
 import { money, shortModel } from "../../ui/format";
 import { markSign } from "../../ui/span-marks";
-import type { Spending } from "./cost-curve";
-import { BAR, HEADING, LINE, type Lines } from "./row-layout";
+import type { CostCurve } from "./cost-curve";
+import { BAR, HEADING, LINE, type RowLayout } from "./row-layout";
 
 export const CURVE = 52;
 const ERROR = 2;
@@ -23,12 +23,12 @@ export interface Sheet {
   camera: Camera;
   layout: Layout;
   theme: Theme;
-  fitter: Fitter;
+  fitter: TextFitter;
   /** Where the lines begin, below ruler, phases and curve. */
   head: number;
 }
 
-export function drawHeadings({ context, camera, theme, head, fitter }: Sheet, lines: Lines): void {
+export function drawHeadings({ context, camera, theme, head, fitter }: Sheet, lines: RowLayout): void {
   context.textBaseline = "middle";
   context.textAlign = "left";
   const font = `600 11px ${theme.font}`;
@@ -52,7 +52,7 @@ export function drawHeadings({ context, camera, theme, head, fitter }: Sheet, li
 export function drawMarks(
   sheet: Sheet,
   model: Model,
-  lines: Lines,
+  lines: RowLayout,
   marks: Marks,
   encoding: Encoding,
   fades: boolean,
@@ -103,7 +103,7 @@ export function drawMarks(
 }
 
 /** The user's marks, each just before its bar. */
-function drawSigns({ context, ratio, camera, theme, head }: Sheet, model: Model, lines: Lines, marks: Marks): void {
+function drawSigns({ context, ratio, camera, theme, head }: Sheet, model: Model, lines: RowLayout, marks: Marks): void {
   context.globalAlpha = 1;
   context.font = `700 11px ${theme.font}`;
   context.fillStyle = theme.text;
@@ -119,20 +119,20 @@ function drawSigns({ context, ratio, camera, theme, head }: Sheet, model: Model,
 }
 
 /** A ring around one bar. */
-export function ring(sheet: Sheet, lines: Lines, slot: number, colour: string): void {
+export function ring(sheet: Sheet, lines: RowLayout, slot: number, color: string): void {
   const { context, camera, layout, head } = sheet;
   const top = head + camera.ty + lines.topOf(layout.homeY(slot));
   if (!(top > head - LINE) || top > camera.height) return;
   const left = Math.max(-4, camera.x(layout.homeX(slot)));
   const right = Math.min(camera.width + 4, camera.x(layout.endX(slot)));
-  context.strokeStyle = colour;
+  context.strokeStyle = color;
   context.lineWidth = 2;
   context.beginPath();
   context.roundRect(left - 1.5, top + (LINE - BAR) / 2 - 1.5, Math.max(3, right - left) + 3, BAR + 3, 3.5);
   context.stroke();
 }
 
-export function drawCurve({ context, camera, layout, theme, head }: Sheet, spending: Spending, now: number): void {
+export function drawCurve({ context, camera, layout, theme, head }: Sheet, spending: CostCurve, now: number): void {
   const { total } = spending;
   const [top, bottom] = [head - CURVE + 8, head - 6];
   context.fillStyle = theme.ground;

@@ -6,9 +6,9 @@ import type { Theme } from "../../theme";
 import { walk } from "../../workbench/keyboard-navigation";
 import type { Bench } from "../../workbench/types";
 import type { Box } from "../graph/box";
-import type { Lines } from "./row-layout";
+import type { RowLayout } from "./row-layout";
 
-interface Wishes {
+interface TimelineHandlers {
   /** Px on top that belong to ruler and curve, where a drag is a brush. */
   head(): number;
   hover(slot: number, x: number, y: number): void;
@@ -27,8 +27,8 @@ export class Pointer {
     private readonly bench: Bench,
     private readonly layout: Layout,
     private readonly camera: Camera,
-    private readonly lines: Lines,
-    private readonly wishes: Wishes,
+    private readonly lines: RowLayout,
+    private readonly wishes: TimelineHandlers,
   ) {
     this.listen("pointerdown", (event) => this.down(event as PointerEvent));
     this.listen("pointermove", (event) => this.move(event as PointerEvent));

@@ -14,7 +14,7 @@ export interface Heading {
   spans: number;
 }
 
-export class Lines {
+export class RowLayout {
   rows: Row[] = [];
   /** Top of each line, in px from the first. */
   tops: Float64Array = new Float64Array(0);

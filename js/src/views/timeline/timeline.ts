@@ -3,12 +3,12 @@
 import { drawAxis, drawGrid } from "../../canvas/axis";
 import { Camera } from "../../canvas/camera";
 import { canvasOf, fitCanvas, stageElement, watchSize } from "../../canvas/canvas-host";
-import { COLOURS, Encoding } from "../../canvas/encoding";
+import { COLORS, Encoding } from "../../canvas/encoding";
 import { drawPhaseLines, drawPhases, headHeight } from "../../canvas/phases";
-import { Frames } from "../../canvas/raf-scheduler";
-import { instead } from "../../canvas/status-text";
-import { Fitter } from "../../canvas/text-fitter";
-import { Reasons } from "../../canvas/tooltip-text";
+import { RafScheduler } from "../../canvas/raf-scheduler";
+import { emptyMessage } from "../../canvas/status-text";
+import { TextFitter } from "../../canvas/text-fitter";
+import { TooltipTexts } from "../../canvas/tooltip-text";
 import { Layout } from "../../layout/layout";
 import { collectMarks, Marks } from "../../layout/level-of-detail";
 import type { Delta } from "../../model/model";
@@ -17,10 +17,10 @@ import { h } from "../../ui/dom";
 import { Tooltip } from "../../ui/overlays";
 import type { Bench, View } from "../../workbench/types";
 import { boxes } from "../graph/box";
-import { Spending } from "./cost-curve";
+import { CostCurve } from "./cost-curve";
 import { CURVE, drawCurve, drawHeadings, drawMarks, ring, type Sheet } from "./draw";
 import { Pointer } from "./pointer";
-import { LINE, Lines } from "./row-layout";
+import { LINE, RowLayout } from "./row-layout";
 
 const LEAST = 1e-9;
 /** With many spans the curve is summed up this often at most, in ms. */
@@ -35,14 +35,14 @@ export class TimelineView implements View {
   private readonly tip = new Tooltip();
   private readonly context: CanvasRenderingContext2D | null;
   private readonly layout: Layout;
-  private readonly lines: Lines;
+  private readonly lines: RowLayout;
   private readonly camera: Camera;
   private readonly encoding: Encoding;
-  private readonly spending = new Spending();
+  private readonly spending = new CostCurve();
   private readonly marks = new Marks();
-  private readonly fitter = new Fitter();
-  private readonly frames: Frames;
-  private readonly reasons: Reasons;
+  private readonly fitter = new TextFitter();
+  private readonly frames: RafScheduler;
+  private readonly reasons: TooltipTexts;
   private readonly pointer: Pointer;
   private readonly undo: (() => void)[] = [];
   private hovered = -1;
@@ -60,9 +60,9 @@ export class TimelineView implements View {
     this.element.append(this.canvas, this.empty, this.tip.element);
     this.context = this.canvas.getContext("2d");
     this.layout = new Layout(model, { mode: "time", now: Date.now(), likes: false });
-    this.lines = new Lines(this.layout);
+    this.lines = new RowLayout(this.layout);
     this.encoding = new Encoding(model);
-    this.reasons = new Reasons(model, connection);
+    this.reasons = new TooltipTexts(model, connection);
     this.undo.push(boxes(this.element, (box) => this.pointer.box(box)));
     this.camera = new Camera(
       this.element,
@@ -74,16 +74,16 @@ export class TimelineView implements View {
       hover: (slot, x, y) => this.hover(slot, x, y),
       dirty: () => this.frames.dirty(),
     });
-    this.frames = new Frames(
+    this.frames = new RafScheduler(
       (now) => this.draw(now),
       (error) => bench.fail("timeline", error),
     );
-    const colours = (): void => this.encode();
+    const colors = (): void => this.encode();
     this.undo.push(
-      connection.onTrait("color", colours),
+      connection.onTrait("color", colors),
       watchSize(this.element, () => this.resize()),
     );
-    colours();
+    colors();
   }
 
   close(): void {
@@ -105,7 +105,7 @@ export class TimelineView implements View {
     this.shown = false;
     this.tip.hide();
   }
-  told(delta: Delta): void {
+  onModelChange(delta: Delta): void {
     const { model } = this.bench;
     this.layout.now = Date.now();
     if (delta.reset) {
@@ -123,7 +123,7 @@ export class TimelineView implements View {
       this.spending.build(model);
       this.summedAt = now;
     }
-    this.empty.textContent = instead(model);
+    this.empty.textContent = emptyMessage(model);
     const run = model.runs.get(model.shown[0] ?? "");
     const label =
       run === undefined ? "Timeline" : `Timeline: ${run.spans} spans, ${run.errors} errors. Arrows walk the tree.`;
@@ -136,7 +136,7 @@ export class TimelineView implements View {
       this.reveal(this.bench.state.selected);
     this.frames.dirty();
   }
-  themed(): void {
+  onThemeChange(): void {
     this.frames.dirty();
   }
   fit(): void {
@@ -163,7 +163,7 @@ export class TimelineView implements View {
   private encode(): void {
     const { encoding, bench } = this;
     const said = bench.connection.get("color");
-    encoding.set(COLOURS.find((one) => one === said) ?? "kind", "kind");
+    encoding.set(COLORS.find((one) => one === said) ?? "kind", "kind");
     const figure = encoding.figure !== null;
     const { state } = bench;
     if (state.lit === null) this.layout.valueBy(figure ? (slot) => encoding.value(slot) : null);

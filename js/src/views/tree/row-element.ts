@@ -2,7 +2,7 @@
 
 import { Status } from "../../kernel/protocol";
 import type { Model } from "../../model/model";
-import { h, swap } from "../../ui/dom";
+import { h, replaceChildren } from "../../ui/dom";
 import { count, money, shortModel, span } from "../../ui/format";
 import { markSign, markWord } from "../../ui/span-marks";
 import { type Table, titleOf } from "./tree-rows";
@@ -58,7 +58,7 @@ export class Line {
     this.dot.className = `an-dot an-kind-${kind}`;
     const title = titleOf(model, slot);
     const mark = model.mark[slot]!;
-    swap(
+    replaceChildren(
       this.title,
       kind === "llm" ? shortModel(title) : title,
       status === Status.error ? h("em", {}, "failed") : null,

@@ -1,6 +1,6 @@
 /** The tree with figures: a table of which only the lines in sight are in the page, whatever its length. */
 
-import { instead } from "../../canvas/status-text";
+import { emptyMessage } from "../../canvas/status-text";
 import type { Delta } from "../../model/model";
 import type { Part } from "../../model/view-state";
 import { h } from "../../ui/dom";
@@ -74,8 +74,8 @@ export class TreeView implements View {
   hide(): void {
     this.shown = false;
   }
-  told(delta: Delta): void {
-    this.empty.textContent = instead(this.bench.model);
+  onModelChange(delta: Delta): void {
+    this.empty.textContent = emptyMessage(this.bench.model);
     if (delta.added === this.bench.model.size && delta.changed.length === 0 && !delta.reset) return;
     const wait = this.bench.model.size < 20_000 ? 0 : FRESH_MS - (performance.now() - this.builtAt);
     if (wait <= 0 || delta.reset) this.rebuild();
@@ -85,7 +85,7 @@ export class TreeView implements View {
     if (part === "light") this.rebuild();
     else if (part === "selection") this.reveal();
   }
-  themed(): void {}
+  onThemeChange(): void {}
   fit(): void {
     this.scroller.scrollTop = 0;
   }
