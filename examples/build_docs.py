@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -131,18 +133,18 @@ def commands_page() -> str:
     import os
 
     os.environ |= {"COLUMNS": "110", "NO_COLOR": "1"}  # as wide as the page, whatever the terminal
-    from anton_notebook.cli import COMMANDS, parser
+    from anton_notebook.cli import COMMANDS, main
 
-    actions = parser()._subparsers._group_actions[0].choices  # type: ignore[union-attr]
     begin = (
         "# Command line\n\nExit codes: 0 done, 1 an error that is said on standard error, 2 wrong usage, 130 Ctrl-C. Results go to standard output and "
         "progress to standard error; colours and widths follow the terminal and are left out in a pipe. `python -m anton_notebook.cli` is the same.\n\n"
-        '```bash\neval "$(anton-notebook completion bash)"       # completes commands and options; zsh and fish likewise\n```\n'
+        "```bash\nanton-notebook --install-completion       # completes commands and options in bash, zsh and fish\n```\n"
     )
     body = [html(begin)]
     for name in COMMANDS:
-        said = actions[name].format_help()  # type: ignore[index]
-        body.append(f"<h2 id='{name}'>{name}</h2><pre>{escape(said)}</pre>")
+        with contextlib.redirect_stdout(io.StringIO()) as shown:
+            main([name, "--help"])
+        body.append(f"<h2 id='{name}'>{name}</h2><pre>{escape(shown.getvalue())}</pre>")
     return "".join(body)
 
 

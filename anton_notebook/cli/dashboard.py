@@ -2,73 +2,77 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 import sys
 import threading
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from anton_notebook.cli._common import dollars, has_display, safe, whole
-from anton_notebook.dashboard import Dashboard, serve
+import typer
 
-HELP = "the workbench as a web page, live, without a notebook or a kernel"
-EXAMPLE = "anton-notebook dashboard --path /project --no-browser"
+from anton_notebook.cli._common import BudgetOption, PathArgument, has_display
+from anton_notebook.cli._output import warn
 
+if TYPE_CHECKING:
+    from anton_notebook.dashboard import Dashboard
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument(
-        "--path", default=".", metavar="P", help="a repository, a traces folder, a file (default: here)"
-    )
-    parser.add_argument("--trace", default=None, metavar="T", help="the run to show first (default: the newest)")
-    parser.add_argument("--allow-rerun", action="store_true", help="let the page send single requests to models")
-    parser.add_argument("--allow-replay", action="store_true", help="let the page replay runs; includes --allow-rerun")
-    parser.add_argument(
-        "--budget", type=dollars, default=None, metavar="USD", help="for all that the page starts (default: 1.00)"
-    )
-    parser.add_argument("--port", type=whole(0, 65_535), default=0, metavar="N", help="the port (default: a free one)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", metavar="H", help="the address to listen on (default: 127.0.0.1, this machine)"
-    )
-    parser.add_argument(
-        "--name", action="append", default=[], metavar="N", help="a name that this machine is asked for by, with --host"
-    )
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+EXAMPLE = "anton-notebook dashboard /project --no-browser"
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serves until Ctrl-C or SIGTERM."""
+def run(
+    path: PathArgument = ".",
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="RUN", help="The run to show first; default: the newest.")
+    ] = None,
+    allow_rerun: Annotated[
+        bool, typer.Option("--allow-rerun", help="Let the page send single requests to models.")
+    ] = False,
+    allow_replay: Annotated[
+        bool, typer.Option("--allow-replay", help="Let the page replay runs; includes --allow-rerun.")
+    ] = False,
+    budget: BudgetOption = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65_535, metavar="N", help="The port; 0 takes a free one.")
+    ] = 0,
+    host: Annotated[str, typer.Option("--host", metavar="H", help="The address to listen on.")] = "127.0.0.1",
+    names: Annotated[
+        list[str] | None, typer.Option("--name", metavar="N", help="With --host: a name of this machine.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+) -> int:
+    """Serve the workbench as a web page, live, without a notebook or a kernel; Ctrl-C ends it."""
+    from anton_notebook.dashboard import serve
+
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    if hasattr(signal, "SIGTERM") and threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-    def ready(made: Dashboard) -> None:
-        if not Path(options.path).expanduser().exists():
-            print(safe(f"{options.path} is not there yet; the page shows it as soon as it is."), file=sys.stderr)
-        print(f"\n  {made.url}\n\nCtrl-C ends the dashboard.", flush=True)
-        if made.gate.anywhere:
-            print(
-                "It listens on every network of this machine, without encryption: whoever has the address with its "
-                "token sees the traces.",
-                file=sys.stderr,
+    def ready(dashboard: Dashboard) -> None:
+        if not Path(path).expanduser().exists():
+            warn(f"{path} does not exist yet; the page shows it as soon as it does.")
+        print(f"\n  {dashboard.url}\n\nPress Ctrl-C to end the dashboard.", flush=True)
+        if dashboard.gate.anywhere:
+            warn(
+                "The dashboard listens on every network of this machine, without encryption: anybody with the address "
+                "and its token can read the traces."
             )
-        if not options.no_browser and has_display():
-            threading.Thread(target=webbrowser.open, args=(made.gate.once(),), daemon=True).start()
+        if not no_browser and has_display():
+            threading.Thread(target=webbrowser.open, args=(dashboard.gate.once(),), daemon=True).start()
 
     try:
         serve(
-            options.path,
+            path,
             ready=ready,
-            trace=options.trace,
-            allow_rerun=options.allow_rerun,
-            allow_replay=options.allow_replay,
-            budget=options.budget,
-            host=options.host,
-            port=options.port,
-            names=options.name,
+            trace=trace,
+            allow_rerun=allow_rerun,
+            allow_replay=allow_replay,
+            budget=budget,
+            host=host,
+            port=port,
+            names=names or [],
         )
     except KeyboardInterrupt:
-        print("The dashboard ended.", file=sys.stderr)
+        warn("The dashboard ended.")
     return 0

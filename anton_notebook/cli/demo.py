@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import signal
@@ -15,53 +14,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING, Annotated
 
-from anton_notebook.cli._common import has_display, whole
-from anton_notebook.cli._jupyterlab import Lab, check
-from anton_notebook.simulate import TRACES
-from anton_notebook.sources.writer import make_folder
+import typer
 
-HELP = "watch a simulated run of agents grow as a graph in JupyterLab; needs no key and no network"
+from anton_notebook.cli._common import has_display
+
+if TYPE_CHECKING:
+    from anton_notebook.cli._jupyterlab import Lab
+
 EXAMPLE = "anton-notebook demo --port 8899 --no-browser"
 NOTEBOOK = "live_trace.ipynb"
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument(
-        "--port", type=whole(0, 65_535), default=None, metavar="N", help="JupyterLab's port (default: a free one)"
-    )
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    parser.add_argument("--path", default=None, metavar="DIR", help="work in this folder (default: a temporary one)")
-    parser.add_argument(
-        "--speed", type=_speed, metavar="X", default=1.0, help="how many times faster the agents work (default: 1)"
-    )
+def _speed(value: float) -> float:
+    if not 0 < value < math.inf:
+        raise typer.BadParameter(f"{value} is not a factor above 0")
+    return value
 
 
-def _speed(text: str) -> float:
-    speed = float(text)
-    if not 0 < speed < math.inf:
-        raise ValueError
-    return speed
+def run(
+    path: Annotated[
+        str | None,
+        typer.Argument(metavar="PATH", show_default=False, help="Work in this folder; default: a temporary one."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65_535, metavar="N", help="JupyterLab's port; default: a free one."),
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    speed: Annotated[
+        float, typer.Option("--speed", metavar="X", callback=_speed, help="How many times faster the agents work.")
+    ] = 1.0,
+) -> int:
+    """Watch a simulated run of agents grow as a graph in JupyterLab; needs no key and no network."""
+    from anton_notebook.cli._jupyterlab import Lab, check
 
-
-def run(options: argparse.Namespace) -> int:
-    """Starts everything, prints the address, and ends everything on Ctrl-C or SIGTERM."""
     check()
     stop = threading.Event()
     with (
         _signals(stop),
-        _folder(options.path) as folder,
+        _folder(path) as folder,
         tempfile.TemporaryDirectory(prefix="anton-notebook-lab-") as state,
     ):
         _copy(folder)
         print(f"Starting JupyterLab on {folder} …", flush=True)
-        with Lab(folder, Path(state), options.port) as lab:
+        with Lab(folder, Path(state), port) as lab:
             lab.wait(stop.is_set)
-            with _simulation(folder, options.speed, stop):
+            with _simulation(folder, speed, stop):
                 if not stop.is_set():
-                    _show(lab, options.no_browser)
+                    _show(lab, no_browser)
                 while not stop.wait(0.25):
                     if not lab.alive():
                         print("JupyterLab was closed; the demo ends.", flush=True)
@@ -97,6 +100,8 @@ def _signals(stop: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def _folder(path: str | None) -> Iterator[Path]:
+    from anton_notebook.sources.writer import make_folder
+
     if path is not None:
         folder = Path(path).expanduser().resolve()
         make_folder(folder)
@@ -127,6 +132,8 @@ def _copy(folder: Path) -> None:
 @contextmanager
 def _simulation(folder: Path, speed: float, stop: threading.Event) -> Iterator[None]:
     """The agents, a process of its own on a leash: it ends with this one, however this one ends."""
+    from anton_notebook.simulate import TRACES
+
     known = set((folder / TRACES).glob("*.jsonl"))
     command = [sys.executable, "-P", "-m", "anton_notebook.simulate", "--path", str(folder), "--leashed"]
     command += ["--speed", str(speed), "--spans", "90", "--runs", "3", "--pause", "15"]

@@ -1,53 +1,73 @@
-"""`anton-notebook export`: runs as a page, as lines with ids, or as an archive in Parquet."""
+"""`anton-notebook export`: runs as an HTML page, as JSON lines or as a Parquet archive."""
 
 from __future__ import annotations
 
-import argparse
-import sys
+import os
+from typing import TYPE_CHECKING, Annotated
 
-from anton_notebook.api import read_traces
-from anton_notebook.cli._common import safe
+import typer
 
-HELP = "write runs as one HTML page, as lines with ids, or as an archive in Parquet"
+from anton_notebook.cli._common import find_run, open_traces
+from anton_notebook.cli._output import counted, warn
+
+if TYPE_CHECKING:
+    from anton_notebook.api import Traces
+
 EXAMPLE = "anton-notebook export . --html run.html"
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("path", nargs="+", help="a repository, a .modular-agents or traces folder, or files of traces")
-    form = parser.add_mutually_exclusive_group(required=True)
-    form.add_argument(
-        "--html", metavar="FILE", help="one page of one run; opens without a network and without a kernel"
-    )
-    form.add_argument("--jsonl", metavar="FILE", help="lines with ids, which every command here reads; a new file")
-    form.add_argument("--parquet", metavar="DIR", help="an archive of spans by day and project; adds what is new")
-    parser.add_argument("--trace", metavar="T", default=None, help="this run (default: --html the newest, --jsonl all)")
-    parser.add_argument("--bodies", action="store_true", help="with --html: texts of messages and results too")
-    parser.add_argument("--no-redact", action="store_true", help="leave keys and passwords in the texts")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Writes the file and says on stderr what it holds."""
-    with read_traces(options.path) as traces:
-        if options.trace is not None:
-            traces[options.trace]
-        if options.html is not None:
-            from anton_notebook.widget.trace_graph import TraceGraph
-
-            with TraceGraph(traces, options.trace, redact=not options.no_redact) as graph:
-                said = graph.to_html(options.html, save_bodies=options.bodies)
-            print(safe(f"wrote {options.html}{f' ({said})' if said else ''}"), file=sys.stderr)
-        elif options.jsonl is not None:
+def run(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH...", show_default=False, help="Folders or files of traces; default: here."),
+    ] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", metavar="FILE", help="One page of one run; opens without a network.")
+    ] = None,
+    jsonl: Annotated[
+        str | None, typer.Option("--jsonl", metavar="FILE", help="Lines with ids, readable by every command.")
+    ] = None,
+    parquet: Annotated[
+        str | None, typer.Option("--parquet", metavar="DIR", help="An archive by day and project; adds new spans.")
+    ] = None,
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="RUN", help="This run; default: --html the newest, --jsonl all.")
+    ] = None,
+    bodies: Annotated[
+        bool, typer.Option("--bodies", help="With --html: include the texts of messages and results.")
+    ] = False,
+    no_redact: Annotated[bool, typer.Option("--no-redact", help="Leave keys and passwords in the texts.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+) -> int:
+    """Write runs as an HTML page, as JSON lines or as a Parquet archive."""
+    if sum(target is not None for target in (html, jsonl, parquet)) != 1:
+        raise typer.BadParameter("give exactly one of --html FILE, --jsonl FILE and --parquet DIR")
+    with open_traces(*(paths or ["."])) as traces:
+        chosen = None if trace is None else find_run(traces, trace).trace_id
+        if html is not None:
+            _write_html(traces, html, chosen, bodies=bodies, redact=not no_redact, overwrite=force)
+        elif jsonl is not None:
             try:
-                where = traces.export(options.jsonl, options.trace, redact=not options.no_redact)
+                warn(f"wrote {traces.export(jsonl, chosen, redact=not no_redact)}")
             except FileExistsError:
-                print(
-                    safe(f"anton-notebook export: {options.jsonl} is there already; an export overwrites nothing"),
-                    file=sys.stderr,
+                warn(
+                    f"anton-notebook export: {jsonl} exists. Choose another name; an export of lines overwrites nothing."
                 )
                 return 1
-            print(safe(f"wrote {where}"), file=sys.stderr)
         else:
-            rows = traces.to_parquet(options.parquet, redact=not options.no_redact)
-            print(safe(f"added {rows:,} {'row' if rows == 1 else 'rows'} to {options.parquet}"), file=sys.stderr)
+            rows = traces.to_parquet(str(parquet), redact=not no_redact)
+            warn(f"added {counted(rows, 'row')} to {parquet}")
     return 0
+
+
+def _write_html(
+    traces: Traces, target: str, trace_id: str | None, *, bodies: bool, redact: bool, overwrite: bool
+) -> None:
+    from anton_notebook.widget.trace_graph import TraceGraph
+
+    if os.path.exists(target) and not overwrite:
+        raise FileExistsError(f"{target} exists. Choose another name, or replace it with --force.")
+
+    with TraceGraph(traces, trace_id, redact=redact) as graph:
+        note = graph.to_html(target, save_bodies=bodies)
+    warn(f"wrote {target}{f' ({note})' if note else ''}")

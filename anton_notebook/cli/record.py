@@ -1,63 +1,65 @@
-"""`anton-notebook record -- COMMAND`: runs a program and records what it asks of models, through a local gateway."""
+"""`anton-notebook record -- COMMAND`: run a program and record its calls to models through a local gateway."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from anton_notebook.capture.gateway import Gateway, Recorder
-from anton_notebook.cli._common import safe
-from anton_notebook.sources.home import home
+import typer
 
-HELP = "run a program and record every call that it makes by Anthropic's or OpenAI's SDK"
+from anton_notebook.cli._common import program_words
+from anton_notebook.cli._output import counted, warn
+
 EXAMPLE = "anton-notebook record -- python my_agents.py"
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="the folder that the trace file is made in (default: the traces folder of the folder that this is run in)",
-    )
-    parser.add_argument("program", nargs="+", metavar="COMMAND", help="the program and its arguments, after --")
+def run(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for the trace file; default: the traces folder of this folder."
+        ),
+    ] = None,
+) -> int:
+    """Run the program after `--` and record every call that it makes with an Anthropic or OpenAI SDK."""
+    from anton_notebook.capture.gateway import Gateway, Recorder
+    from anton_notebook.sources.home import home
 
-
-def run(options: argparse.Namespace) -> int:
-    """Runs the program and gives its exit code (128 + n where signal n ended it, 127 where it cannot be started)."""
-    folder = options.out if options.out is not None else home(Path.cwd()) / "traces"
-    sys.setswitchinterval(0.0005)  # the line of one call must not hold up the next by Python's 5 ms
+    program = list(program_words.get())
+    if not program:
+        raise typer.BadParameter("give the program after --, for example: anton-notebook record -- python my_agents.py")
+    folder = out if out is not None else home(Path.cwd()) / "traces"
+    # The interpreter's default of 5 ms between thread switches would delay the next call while a line is written.
+    sys.setswitchinterval(0.0005)
     recorder = Recorder(folder)
     with Gateway(recorder) as gateway:
-        code = _run(list(options.program), {**os.environ, **gateway.environment()})
+        code = run_program(program, {**os.environ, **gateway.environment()})
     if recorder.trouble:
-        print(safe(f"anton-notebook record: {recorder.trouble}"), file=sys.stderr)
+        warn(f"anton-notebook record: {recorder.trouble}")
     if recorder.path is None:
-        print("anton-notebook record: no call to a model went through, so there is no trace", file=sys.stderr)
+        warn("anton-notebook record: no call to a model went through, so there is no trace")
     else:
-        calls = "1 call" if recorder.calls == 1 else f"{recorder.calls} calls"
-        print(safe(f"anton-notebook record: {calls} in {recorder.path}"), file=sys.stderr)
+        warn(f"anton-notebook record: {counted(recorder.calls, 'call')} in {recorder.path}")
     return code
 
 
-def _run(command: list[str], environment: dict[str, str]) -> int:
+def run_program(command: list[str], environment: dict[str, str]) -> int:
+    """Run a program and return its exit code: 128 + n after signal n, 127 if it cannot be started."""
     try:
         process = subprocess.Popen(command, env=environment)
     except OSError as error:
-        print(safe(f"anton-notebook record: {command[0]} cannot be started: {error.strerror}"), file=sys.stderr)
+        warn(f"anton-notebook record: {command[0]} cannot be started: {error.strerror}")
         return 127
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the program by itself, and it decides
-    others = {number: signal.signal(number, lambda n, _: process.send_signal(n)) for number in (signal.SIGTERM,)}
+    # Ctrl-C reaches the program itself, which decides how to end.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    terminate = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
     try:
         code = process.wait()
     finally:
         signal.signal(signal.SIGINT, before)
-        for number, handler in others.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, terminate)
     return code if code >= 0 else 128 - code

@@ -1,91 +1,105 @@
-"""`anton-notebook replay`: a run again from a span or a checkpoint on, with changed prompts, as a branch beside it."""
+"""`anton-notebook replay`: run a trace again from a span or a checkpoint on, as a branch beside it."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import shutil
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from anton_notebook.api import Traces, read_traces
-from anton_notebook.cli._common import dollars, safe, text_of
-from anton_notebook.errors import CheckpointError, SpanNotFound
-from anton_notebook.experiments.checkpoints import Checkpoint, checkpoint
-from anton_notebook.experiments.replay import plan, quote, replay
-from anton_notebook.tables.summary import Table, one_line, usd
+import typer
 
-HELP = "run a trace again from a span or a checkpoint on, with changed prompts, as a branch beside it"
+from anton_notebook.cli._common import BudgetOption, JsonOption, find_span, open_traces, program_words, read_text
+from anton_notebook.cli._output import Column, counted, print_json_lines, print_table, records, safe, warn
+
+if TYPE_CHECKING:
+    from anton_notebook.api import Traces
+    from anton_notebook.experiments.checkpoints import Checkpoint
+
 EXAMPLE = "anton-notebook replay SPAN --prompt-file prompt.txt --plan"
+COLUMNS = (
+    Column("agent", 2, widest=24),
+    Column("name", 1, widest=32),
+    Column("provenance", 0),
+    Column("reason", 3),
+    Column("cost", 0, right=True),
+)
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("point", help="the id of a span, or of a checkpoint")
-    parser.add_argument("--path", default=".", metavar="P", help="where its run lies (default: here)")
-    parser.add_argument("--trace", default=None, metavar="T", help="its run, where several have a span of that id")
-    parser.add_argument(
-        "--prompt-file", type=text_of, default=None, metavar="F", help="the point's new prompt (- for standard input)"
-    )
-    parser.add_argument("--note", default=None, metavar="TEXT", help="kept with the checkpoint")
-    parser.add_argument("--budget", type=dollars, default=None, metavar="USD", help="never spend more than this")
-    parser.add_argument("--provider", default=None, metavar="NAME", help="anthropic, openai, …")
-    parser.add_argument("--model", default=None, metavar="M", help="another model for all calls that are made")
-    parser.add_argument("--plan", action="store_true", help="only say what would be done, and what it would cost")
-    parser.add_argument("--json", action="store_true", help="all columns, one JSON object a line")
-    parser.add_argument(
-        "--workdir", default="copy", metavar="D", help="with a program: where it runs (default: a copy)"
-    )
-    parser.add_argument("program", nargs="*", metavar="COMMAND", help="the agents' program, after --")
+def run(
+    point: Annotated[str, typer.Argument(metavar="POINT", help="The id of a span or of a checkpoint.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", show_default=False, help="Where its run is; default: here.")
+    ] = ".",
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="RUN", help="Its run, if several have a span of this id.")
+    ] = None,
+    prompt_file: Annotated[
+        str | None, typer.Option("--prompt-file", metavar="F", help="The new prompt, or - for standard input.")
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option("--note", metavar="TEXT", help="A note saved with the checkpoint.")
+    ] = None,
+    budget: BudgetOption = None,
+    provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="anthropic, openai, …")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="M", help="Another model for all calls that are sent.")
+    ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only print what would be done and what it would cost.")
+    ] = False,
+    workdir: Annotated[
+        str, typer.Option("--workdir", metavar="D", help="With a program: the folder it runs in.")
+    ] = "copy",
+    as_json: JsonOption = False,
+) -> int:
+    """Run a trace again from a point on; the agents' own program may follow after `--`."""
+    from anton_notebook.experiments.replay import plan, quote, replay
 
-
-def run(options: argparse.Namespace) -> int:
-    """0 where every call was settled, 1 where one failed."""
-    with read_traces(options.path) as traces:
-        point = _point(traces, options)
-        how: dict[str, Any] = {"fresh": not point.modified_prompts}
-        how["budget"] = options.budget
-        if options.program:
-            if options.model or options.provider:
-                print(
-                    "anton-notebook replay: a program asks its own models: --model and --provider mean nothing",
-                    file=sys.stderr,
-                )
-                return 2
-            how["command"] = options.program
-            planned: object = quote(point, **how)
-            how["workdir"] = options.workdir
+    program = list(program_words.get())
+    if program and (model or provider):
+        raise typer.BadParameter("a program calls its own models: --model and --provider have no effect")
+    with open_traces(path) as traces:
+        start = _checkpoint(traces, point, trace, prompt_file, note)
+        options: dict[str, Any] = {"fresh": not start.modified_prompts, "budget": budget}
+        if program:
+            options["command"] = program
+            planned: object = quote(start, **options)
+            options["workdir"] = workdir
         else:
-            how |= {"provider": options.provider, "model": options.model}
-            planned = plan(point, **how)
-        print(safe(planned), file=sys.stdout if options.plan else sys.stderr)
-        if options.plan:
+            options |= {"provider": provider, "model": model}
+            planned = plan(start, **options)
+        if only_plan:
+            print(safe(planned))
             return 0
-        frame = replay(point, **how)
-    print(safe(f"original {frame.attrs['original_trace_id']}, new {frame.attrs['new_trace_id']}"), file=sys.stderr)
-    rows = json.loads(frame.to_json(orient="records"))
-    if options.json:
-        for row in rows:
-            print(safe(json.dumps(row, ensure_ascii=False)))
+        warn(planned)
+        frame = replay(start, **options)
+    warn(f"original {frame.attrs['original_trace_id']}, new {frame.attrs['new_trace_id']}")
+    rows = records(frame)
+    if as_json:
+        print_json_lines(rows)
     else:
-        heads = ["agent", "name", "provenance", "reason", "cost"]
-        lines = [[*(one_line(row[name] or "") for name in heads[:-1]), usd(row["cost_usd"])] for row in rows]
-        width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
-        print(Table(f"{len(rows)} calls", heads, lines, 4).fitting(width))
-    if "caution" in frame.attrs and not options.program:
-        print(frame.attrs["caution"], file=sys.stderr)
+        print_table(counted(len(rows), "call"), COLUMNS, [_row(row) for row in rows])
+    if "caution" in frame.attrs and not program:
+        warn(frame.attrs["caution"])
     return 1 if frame["error"].notna().any() else 0
 
 
-def _point(traces: Traces, options: argparse.Namespace) -> Checkpoint:
-    """The checkpoint of that id, else one at the span of that id."""
-    prompts = {options.point: options.prompt_file} if options.prompt_file is not None else {}
+def _row(row: dict[str, Any]) -> list[str]:
+    from anton_notebook.model.formatting import format_usd, one_line
+
+    names = [one_line(row[name] or "") for name in ("agent", "name", "provenance")]
+    return [*names, one_line(row["reason"] or "", 120), format_usd(row["cost_usd"])]
+
+
+def _checkpoint(traces: Traces, point: str, trace: str | None, prompt_file: str | None, note: str | None) -> Checkpoint:
+    """Return the checkpoint of this id, else a new one at the span of this id."""
+    from anton_notebook.errors import CheckpointError, SpanNotFound
+    from anton_notebook.experiments.checkpoints import Checkpoint, checkpoint
+
+    prompt = None if prompt_file is None else read_text(prompt_file)
     try:
-        span = traces.span(options.point, options.trace)
+        span = find_span(traces, point, trace)
     except SpanNotFound:
         try:
-            kept = Checkpoint.load(options.point, traces)
+            return Checkpoint.load(point, traces)
         except CheckpointError as error:
-            raise SpanNotFound(f"no span and no checkpoint {options.point!r} under {options.path}: {error}") from None
-        return kept
-    return checkpoint(span, prompts=prompts, note=options.note)
+            raise SpanNotFound(f"no span and no checkpoint {point!r}: {error}") from None
+    return checkpoint(span, prompts={} if prompt is None else {span.span_id: prompt}, note=note)

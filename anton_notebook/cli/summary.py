@@ -1,92 +1,51 @@
-"""`anton-notebook summary`: the essential tables of some traces, in a terminal or as JSON."""
+"""`anton-notebook summary`: what was run, spent and failed, in one report."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import shutil
-import sys
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from anton_notebook.api import read_traces
-from anton_notebook.tables.filters import moment
-from anton_notebook.tables.summary import figures, summary
+import typer
 
-HELP = "print what was run, spent and failed under a path: runs, agents, models, tools, failures, unknown prices"
+from anton_notebook.cli._common import SinceOption, open_traces
+from anton_notebook.cli._output import console
+
 EXAMPLE = "anton-notebook summary . --since 'last hour'"
-WIDTH = 120
-BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
-def options(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("path", nargs="+", help="a repository, a .modular-agents or traces folder, or files of traces")
-    parser.add_argument("--json", action="store_true", help="the same figures as one JSON object")
-    parser.add_argument(
-        "--since",
-        type=_since,
-        default=None,
-        metavar="WHEN",
-        help="only what began then or later: a time, '2h', 'last day'",
-    )
-    parser.add_argument(
-        "--tz",
-        type=_zone,
-        default=None,
-        metavar="ZONE",
-        help="the zone of times that say none (default: this machine's)",
-    )
-
-
-def _since(text: str) -> str:
+def _zone(text: str | None) -> str | None:
+    if text is None:
+        return None
     try:
-        moment(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise typer.BadParameter(f"there is no time zone {text!r}; give one like Europe/Berlin") from error
     return text
 
 
-def _zone(text: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise argparse.ArgumentTypeError(f"there is no zone {text!r}; give one like Europe/Berlin") from error
+def run(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH...", show_default=False, help="Folders or files of traces; default: here."),
+    ] = None,
+    since: SinceOption = None,
+    tz: Annotated[
+        str | None,
+        typer.Option(
+            "--tz", metavar="ZONE", callback=_zone, help="Zone of times without one; default: this machine's."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same figures as one JSON object.")] = False,
+) -> int:
+    """Report runs, agents, models, tools, failures, unknown prices and unreadable lines."""
+    from anton_notebook.cli.report import figures, report
 
-
-def run(options: argparse.Namespace) -> int:
-    """Prints the summary. Colours only on a terminal, and not where NO_COLOR is set; lines as wide as the terminal."""
-    with read_traces(options.path, tz=options.tz) as traces:
-        if options.json:
-            text = json.dumps(figures(traces, since=options.since), indent=2, allow_nan=False) + "\n"
-        else:
-            text = summary(traces, width=_width(), since=options.since)
-    encoding = sys.stdout.encoding or "utf-8"
-    text = text.encode(encoding, "replace").decode(encoding)
-    print(_coloured(text) if not options.json and _colours() else text, end="")
+    with open_traces(*(paths or ["."]), tz=None if tz is None else ZoneInfo(tz)) as traces:
+        if as_json:
+            print(json.dumps(figures(traces, since=since), indent=2, allow_nan=False))
+            return 0
+        out = console()
+        for part in report(traces, out.width, since=since):
+            out.print(part)
     return 0
-
-
-def _width() -> int:
-    """The terminal's columns, or `$COLUMNS`; enough for all columns where the text goes into a pipe or a file."""
-    return max(shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else int(_columns() or WIDTH), 40)
-
-
-def _columns() -> str:
-    said = os.environ.get("COLUMNS", "")
-    return said if said.isdigit() else ""
-
-
-def _colours() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _coloured(text: str) -> str:
-    """Titles bold, heads dim. Texts of a trace are indented, so that none is taken for either."""
-    lines = text.splitlines()
-    for i, line in enumerate(lines):
-        if line and not line.startswith(" "):
-            lines[i] = f"{BOLD}{line}{PLAIN}"
-        elif i and lines[i - 1].startswith(BOLD) and i > 1:
-            lines[i] = f"{DIM}{line}{PLAIN}"
-    return "\n".join(lines) + "\n"

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from anton_notebook.errors import did_you_mean
+from anton_notebook.model.formatting import format_duration, format_usd, one_line
 from anton_notebook.model.span import LLM, TOOL
 from anton_notebook.tables.schema import KEY
-from anton_notebook.tables.summary import duration, one_line, usd
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,7 +161,9 @@ class Pictures:
                 bar.set_alpha(0.5)
         if len(frame) <= 2 * SHOWN:
             names = zip(frame["agent"].astype(object), frame["name"].astype(object), took, strict=True)
-            axes.set_yticks(place, [f"{_said(a, 24)} · {_said(n, 28)} · {duration(t * 1000)}" for a, n, t in names])
+            axes.set_yticks(
+                place, [f"{_said(a, 24)} · {_said(n, 28)} · {format_duration(t * 1000)}" for a, n, t in names]
+            )
         else:
             axes.set_yticks([])
             axes.set_ylabel(f"{len(frame):,} calls and tools, by start")
@@ -225,7 +227,7 @@ def _strips(
         axes.barh(level + 0.5, cost, left=left, height=0.96, color=colour, edgecolor=axes.get_facecolor(), linewidth=1)
         room = int(letters * cost / whole)
         if room >= 3:
-            said = _said(key, room) + (f"\n{_said(usd(cost))}" if len(usd(cost)) <= room else "")
+            said = _said(key, room) + (f"\n{_said(format_usd(cost))}" if len(format_usd(cost)) <= room else "")
             axes.text(
                 left + cost / 2,
                 level + 0.5,
@@ -271,7 +273,7 @@ def _told(axes: Axes, bars: Any, dollars: Any) -> None:
     """Writes what bars cost behind them, and makes room for it."""
     values = np.asarray(dollars, dtype=np.float64)
     axes.bar_label(
-        bars, [_said(usd(float(value))) if value == value else "" for value in values], padding=3, fontsize=FONT
+        bars, [_said(format_usd(float(value))) if value == value else "" for value in values], padding=3, fontsize=FONT
     )
     axes.set_xlim(0, max(axes.get_xlim()[1], float(np.nan_to_num(values).max(initial=0.0)) * 1.12, 1e-12))
 

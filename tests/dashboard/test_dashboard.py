@@ -17,7 +17,7 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from anton_notebook.cli import dashboard, main
+from anton_notebook.cli import main
 from anton_notebook.dashboard import Dashboard
 from anton_notebook.errors import TraceNotFound
 from anton_notebook.widget import bundle
@@ -204,10 +204,10 @@ def test_the_address_on_a_browsers_command_line_opens_one_page_once(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    monkeypatch.setattr(dashboard, "has_display", lambda: True)
-    monkeypatch.setattr(dashboard, "serve", lambda path, ready, **given: ready(served.made))
+    monkeypatch.setattr("anton_notebook.cli.dashboard.has_display", lambda: True)
+    monkeypatch.setattr("anton_notebook.dashboard.serve", lambda path, ready, **given: ready(served.made))
     monkeypatch.setattr("signal.signal", lambda *given: None)
-    assert main(["dashboard", "--path", "."]) == 0
+    assert main(["dashboard", "."]) == 0
     eventually(lambda: len(opened) == 1)
     token = served.made.gate.token
     assert token in capsys.readouterr().out and token not in opened[0]

@@ -25,7 +25,7 @@ from anton_notebook.tables import plots  # noqa: E402
 from anton_notebook.tables.cost_analysis import cheapest, cost_timeline, price_check  # noqa: E402
 from anton_notebook.tables.costs import costs  # noqa: E402
 from anton_notebook.tables.ledger import context_ledger  # noqa: E402
-from anton_notebook.tables.summary import usd  # noqa: E402
+from anton_notebook.model.formatting import format_usd  # noqa: E402
 
 GPT = {"provider": "openai", "model": "gpt-4o"}
 
@@ -104,7 +104,7 @@ def test_a_ledger_is_drawn_as_bars_with_their_dollars() -> None:
     axes = table.anb.plot()
     assert [bar.get_width() for bar in drawn(axes)] == sorted(table["cost_usd"].dropna(), reverse=True)
     assert [text.get_text() for text in axes.texts] == [
-        usd(cost).replace("$", r"\$") for cost in sorted(table["cost_usd"])[::-1]
+        format_usd(cost).replace("$", r"\$") for cost in sorted(table["cost_usd"])[::-1]
     ]
 
 

@@ -60,7 +60,7 @@ HOUSE = {
     ),
     "dashboard": Room(ANY, "tornado comm pandas"),
     "simulate": Room(ANY),
-    "cli": Room(ANY, "jupyter_client nbformat"),
+    "cli": Room(ANY, "jupyter_client nbformat typer rich pandas"),
     "__init__": Room(ANY, "lazy_loader"),
 }
 

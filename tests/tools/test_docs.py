@@ -153,7 +153,7 @@ def test_every_column_of_the_other_frames_is_explained() -> None:
 
 def test_every_command_and_every_error_has_its_place(pages: Path) -> None:
     commands = (pages / "commands.html").read_text()
-    assert [name for name in COMMANDS if f"example: anton-notebook {name}" not in commands] == []
+    assert [name for name in COMMANDS if f"anton-notebook {name}" not in commands] == []
     text = (ROOT / "examples" / "docs" / "troubleshooting.md").read_text()
     inner = {"AntonNotebookError", "TraceError"}  # parents alone
     assert [name for name in ERRORS if name not in inner and f"\n### {name}\n" not in text] == []

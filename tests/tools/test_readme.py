@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
-from anton_notebook.cli import COMMANDS, parser
+from anton_notebook.cli import COMMANDS, build_app
 from anton_notebook.simulate import TRACES, plan, play
 from tests.conftest import ROOT
 from tests.support.servers.llm_server import LlmServer
@@ -70,8 +72,8 @@ def checked_command(line: str) -> None:
     words = line.replace('"', "").replace("'", "").split()
     assert words[1] in COMMANDS
     options = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", line.split(" -- ")[0]))
-    made = parser()._subparsers._group_actions[0].choices[words[1]]  # type: ignore[union-attr,index]
-    assert options <= {option for action in made._actions for option in action.option_strings}
+    command: Any = typer.main.get_command(build_app())
+    assert options <= {option for parameter in command.commands[words[1]].params for option in parameter.opts}
 
 
 def test_every_file_that_is_named_is_there() -> None:
