@@ -272,5 +272,3 @@ def _advice(error: sqlite3.Error) -> str:
     if isinstance(error, sqlite3.DatabaseError) and ("malformed" in reason or "not a database" in reason):
         return "it is damaged and was not changed. Move it away to begin a new one."
     return "it was not changed."
-
-
