@@ -83,11 +83,11 @@ class Forks:
                 out["prompt"] = None if prompt is None else prompt.encode("utf-8", "replace").decode()
             made = self._made(span, args)
             planned = made.plan()
-            for verdict in planned.verdicts:
-                out["rows"][verdict.provenance].append(verdict.node.span.row)
-                if verdict.provenance != "reused" and len(out["reasons"]) < 500:
-                    one = {"row": verdict.node.span.row, "provenance": verdict.provenance, "reason": verdict.reason}
-                    out["reasons"].append({**one, "title": verdict.node.title})
+            for one in planned.results:
+                out["rows"][one.provenance].append(one.node.span.row)
+                if one.provenance != "reused" and len(out["reasons"]) < 500:
+                    about = {"row": one.node.span.row, "provenance": one.provenance, "reason": one.reason}
+                    out["reasons"].append({**about, "title": one.node.title})
             out["quote"] = {
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
                 for name, value in asdict(planned.quote).items()
@@ -99,7 +99,7 @@ class Forks:
                     f"budget, ${left:,.4f}. Give TraceGraph(..., budget=...)."
                 )
             if planned.quote.calls:
-                for provider in made.senders.known:
+                for provider in made.providers.known:
                     if isinstance(provider, llm.Sdk):
                         provider.check()
         except (AntonNotebookError, ValueError, TypeError) as error:

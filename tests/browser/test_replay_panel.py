@@ -18,7 +18,8 @@ pytestmark = pytest.mark.browser
 
 
 def answer(call: Call) -> Reply:
-    return Reply(model(Request("openai", "gpt-4o", None, call.body["messages"])).text)
+    response = model(Request("openai", "gpt-4o", None, call.body["messages"]))
+    return Reply(response.text, [(one["name"], one["arguments"]) for one in response.tool_calls])
 
 
 @pytest.fixture
@@ -28,18 +29,10 @@ def server() -> Iterator[LlmServer]:
 
 
 def program(run: Run) -> None:
-    """A plan, three modules that get their tasks by their names, and a summary that counts."""
-    plan = run.say("orchestrator", "[plan] Decompose the task into three parts")
-    items = json.loads(plan)["subtasks"]
-
-    def part(line: Run, at: int) -> str:
-        return line.say(
-            f"module_{at}",
-            f"[text] Execute this task within {items[at]['module']}:\nTask: {items[at]['task']}\nBe brief.",
-        )
-
-    run.all(*(lambda line, at=at: part(line, at) for at in range(3)))
-    run.say("orchestrator", "[text] Summarize: 3 of 3 parts are done.")
+    """An agent that reads a file twice, and a summary."""
+    messages = [{"role": "user", "content": "[tool.] Read the file and say what is in it"}]
+    text = run.loop("worker", messages)
+    run.say("orchestrator", f"[text] Summarize: {text}")
 
 
 def test_a_fork_grows_beside_its_original_and_can_be_compared(
@@ -59,25 +52,25 @@ def test_a_fork_grows_beside_its_original_and_can_be_compared(
     book.painted(7)
     book.do(f"graph.selected_span_id = {span_of('1')!r}")
     page.click(".an-fork-open")
-    page.wait_for_function("document.querySelector('.an-fork-prompt')?.value.startsWith('[plan]')")
-    page.fill(".an-fork-prompt", "[plan] Decompose the task into three parts, otherwise")
+    page.wait_for_function("document.querySelector('.an-fork-prompt')?.value.startsWith('[tool.]')")
+    page.fill(".an-fork-prompt", "[tool.] Read the file and say it otherwise")
     page.wait_for_function("document.querySelector('.an-fork-executed')?.textContent.includes('1 executed')")
-    page.wait_for_function("document.querySelector('.an-fork-inferred')?.textContent.includes('3 inferred')")
+    page.wait_for_function("document.querySelector('.an-fork-inferred')?.textContent.includes('4 inferred')")
     page.wait_for_function("document.querySelector('.an-fork-stale')?.textContent.includes('1 stale')")
-    page.wait_for_function("document.querySelector('.an-fork-quote')?.textContent.includes('4 calls')")
-    assert "copies values" in page.inner_text(".an-fork-caution")
+    page.wait_for_function("document.querySelector('.an-fork-quote')?.textContent.includes('3 calls')")
+    assert "structural steps" in page.inner_text(".an-fork-caution")
     assert not server.calls
     shoot(page, "plan")
     page.click(".an-fork-go")
     page.wait_for_function("document.querySelector('.an-fork-quote')?.textContent.startsWith('Done')")
-    assert len(server.calls) == 4
+    assert len(server.calls) == 3
     book.painted(14)  # the branch stands beside its original
     shoot(page, "branch")
     page.click(".an-fork-look")
     branch = next(traces.glob(".anton_notebook/traces/branch_*.jsonl"))
     lines = [json.loads(line) for line in branch.read_text().splitlines()]
     ended = {one["span_id"]: one["anton_notebook"] for one in lines}.values()
-    assert sorted(mark["provenance"] for mark in ended) == ["executed", "inferred", "inferred", "inferred", "stale"]
+    assert sorted(mark["provenance"] for mark in ended) == ["executed", *["inferred"] * 4, "stale"]
     assert {mark["original_trace_id"] for mark in ended} == {"run-1"}
     page.wait_for_function("document.querySelector('.an-fork-quote')?.textContent.includes('answers differ')")
     assert original.read_bytes() == before
@@ -86,7 +79,7 @@ def test_a_fork_grows_beside_its_original_and_can_be_compared(
     said = {
         one: page.locator(".an-pairs .an-origin", has_text=one).count() for one in ("executed", "inferred", "stale")
     }
-    assert said == {"executed": 1, "inferred": 3, "stale": 1}
+    assert said == {"executed": 1, "inferred": 4, "stale": 1}
     page.locator(".an-pairs .an-chip").first.click()  # how it differs, word by word
     page.wait_for_selector(".an-words del, .an-words ins")
     shoot(page, "compare")

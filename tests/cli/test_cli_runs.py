@@ -162,7 +162,7 @@ def test_a_run_is_planned_and_forked_from_a_span_and_its_checkpoints_are_listed(
     rows = [json.loads(one) for one in done.stdout.splitlines()]
     assert [(row["span_id"], row["provenance"]) for row in rows if row["span_id"] == "s1"] == [("s1", "executed")]
     assert len(server.calls) == before + 1
-    assert "copies values" in done.stderr
+    assert "structural steps" in done.stderr
     listed = ran("checkpoints", str(folder / "traces"), "--json")
     assert [json.loads(one)["span_id"] for one in listed.stdout.splitlines()] == ["s1", "s1"]
     wrong = ran("replay", "s7", str(folder / "traces"))

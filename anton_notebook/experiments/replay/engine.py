@@ -1,7 +1,11 @@
-"""Inner: the walk through a recorded run that settles every call: reused, executed, inferred or stale, and why.
+"""The replay engine: goes through a recorded run and resolves every call as reused, executed, inferred or stale.
 
-A call waits for what it may rest on, and for nothing else: independent calls are made at the same time. What it does, when it
-asks, is left to `Hands`: the real ones send, those of a plan only guess.
+Idea: calls that `Dependencies` proves independent of all changed calls are `reused` at once. A changed call is sent
+(`executed`). A dependent call waits for the changed calls, and for what it structurally follows: its previous turn, that
+turn's tools, the answer that asked for it. If all of them answered as recorded it is `reused`; if it is the next turn of its
+conversation, or a tool with a known result, it is `inferred`; otherwise it is `stale` and not sent.
+Invariants: tools are never `executed`; a stale call makes everything that follows from it stale. Independent calls run
+concurrently. Cost: O(changed calls x nodes) plus the answers.
 """
 
 from __future__ import annotations
@@ -11,28 +15,26 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
-from anton_notebook.experiments.replay.answer_diff import Changed, difference, plain_difference
-from anton_notebook.experiments.replay.backtest import Backwards, Tested
-from anton_notebook.experiments.replay.dependencies import Order, asked_by, silent
-from anton_notebook.experiments.replay.node_state import CHANGED, SAME, UNKNOWN, Known, Rebuilt, Settled, Unreached
-from anton_notebook.experiments.replay.prompt_rebuild import Rules, equal
+from anton_notebook.experiments.replay.answer_diff import same_answer
+from anton_notebook.experiments.replay.dependencies import Dependencies
+from anton_notebook.experiments.replay.history_rewrite import HistoryRewriter
+from anton_notebook.experiments.replay.node_state import CannotInfer, NodeState, NodeStates, State
 from anton_notebook.experiments.replay.recording import Node, Recording, as_text
-from anton_notebook.model.request import Request, Response
-from anton_notebook.model.span import LLM
+from anton_notebook.experiments.replay.tool_steps import ToolSteps
+from anton_notebook.model.request import Request, Response, canonical
+from anton_notebook.model.span import LLM, TOOL
 
 REUSED, EXECUTED, INFERRED, STALE = "reused", "executed", "inferred", "stale"
-KEPT = "the request is as recorded, so its answer is kept"
-CONTINUED = "goes on from recorded values of stale calls"
-BEFORE = "it started before the first changed answer was there"
-CUTOFF = "every changed call that it could rest on answered the same"
-VOUCHED = "the caller vouches that it is independent"
+BEFORE = "it is independent of every changed call"
+UNCHANGED = "no call was changed"
+SAME_ANSWERS = "every changed call before it answered as recorded"
+VOUCHED = "the caller declared it independent"
+AS_RECORDED = "it is the next turn of its conversation, and everything in it is as recorded"
 
 
 @dataclass
-class Told:
-    """What hands brought back: an answer (or a result), or an error. `extra` is theirs."""
+class CallOutcome:
+    """What an executor brought back: an answer or a result, or an error. `extra` belongs to the executor."""
 
     response: Response | None = None
     result: Any = None
@@ -40,260 +42,227 @@ class Told:
     extra: Any = None
 
 
-class Hands(Protocol):
-    """Who asks models and calls tools for a walk."""
+class Executor(Protocol):
+    """Sends requests and calls functions for the engine."""
 
-    async def ask(self, node: Node, request: Request, provenance: str) -> Told: ...
+    async def ask(self, node: Node, request: Request) -> CallOutcome:
+        """Send a request."""
 
-    async def call(self, node: Node, arguments: Any, provenance: str) -> Told: ...
+    async def call(self, node: Node, arguments: Mapping[str, Any]) -> CallOutcome:
+        """Call the caller's function for a tool."""
 
 
 @dataclass
-class Verdict:
-    """What a call became. `sent` says that hands were asked; `request` is what was or would be sent."""
+class NodeResult:
+    """How one call was resolved.
+
+    Attributes:
+        request: The request of a model call, as sent or as it would be sent.
+        arguments: New arguments of a tool; None if as recorded.
+        result: Result of another recorded call with equal arguments; None if its own.
+        sent: Whether the executor was asked; `outcome` is its answer.
+    """
 
     node: Node
     provenance: str
     reason: str
     request: Request | None = None
     arguments: Any = None
+    result: str | None = None
     sent: bool = False
-    told: Told | None = None
+    outcome: CallOutcome | None = None
 
 
 @dataclass
-class Wishes:
-    """What the caller wants."""
+class ReplayOptions:
+    """What the caller wants: new prompts by span id, a call to execute unchanged, functions, declared independence."""
 
     prompts: Mapping[str, str] = field(default_factory=dict)
     fresh: str | None = None
     tools: Collection[str] = ()
-    match_tools: str = "arguments"
     independent: Collection[str] = ()
-    go_on: bool = False
     model: str | None = None
     provider: str | None = None
 
 
-class Walk:
-    """Settles the calls of a recording, in the order in which they may rest on each other."""
+class ReplayEngine:
+    """Resolves the calls of a recording. Results are in `results` by place, also after a cancelled `run`.
+
+    `dependent` has the places of the changed calls and of all that may depend on them.
+    """
 
     def __init__(
         self,
         recording: Recording,
-        order: Order,
-        rules: Rules,
-        wishes: Wishes,
-        hands: Hands,
-        backwards: Backwards | None = None,
-        on_verdict: Callable[[Verdict], None] | None = None,
+        dependencies: Dependencies,
+        options: ReplayOptions,
+        executor: Executor,
+        on_result: Callable[[NodeResult], None] | None = None,
     ) -> None:
-        self.recording, self.order, self.rules = recording, order, rules
-        self.wishes, self.hands, self.backwards = wishes, hands, backwards
-        self.known = Known(len(recording.nodes))
-        self.verdicts: dict[int, Verdict] = {}
-        self._on_verdict = on_verdict
-        self._provenance: dict[int, str] = {}
-        self._assumed: list[Settled] = []
+        self.recording, self.dependencies, self.options = recording, dependencies, options
+        self.states = NodeStates()
+        self.results: dict[int, NodeResult] = {}
+        self._executor, self._on_result = executor, on_result
+        self._rewriter = HistoryRewriter(dependencies.structure)
+        self._tool_steps = ToolSteps(dependencies, options.tools)
+        roots = [node for node in recording.nodes if self._is_root(node)]
+        self._dependent = {root.place: dependencies.dependent(root) for root in roots}
+        self.dependent = set(self._dependent).union(*self._dependent.values())
+        self._free = {node.place for node in recording.nodes} - self.dependent
 
     async def run(self) -> None:
-        """Settles all. What was settled when it is cancelled stays in `verdicts`."""
-        nodes = self.recording.nodes
-        later = np.arange(len(nodes))
-        waits = np.zeros(len(nodes), np.int32)
-        begun = np.zeros(len(nodes), bool)
-        for node in nodes:
-            if waits[node.place] or self._wanted(node):
-                begun[node.place] = True
-                waits += self.order.rested_on_by(node) & (later > node.place)
+        """Resolve all calls."""
+        pending: dict[int, set[int]] = {}
+        for node in self.recording.nodes:
+            if self._is_root(node):
+                pending[node.place] = set()
+            elif node.place in self._free:
+                self._report(NodeResult(node, REUSED, BEFORE if self._dependent else UNCHANGED))
+            elif node.span_id in self.options.independent or node.agent in self.options.independent:
+                self._report(NodeResult(node, REUSED, VOUCHED))
             else:
-                self._tell(Verdict(node, REUSED, BEFORE))
-        ready = [node for node in nodes if begun[node.place] and not waits[node.place]]
-        tasks: dict[asyncio.Task[None], Node] = {}
+                pending[node.place] = set()
+        for place in pending:
+            pending[place] = self.causes(self.recording.nodes[place]) & set(pending)
+        tasks: dict[asyncio.Task[None], int] = {}
         try:
-            while ready or tasks:
-                tasks |= {asyncio.create_task(self._settle(node)): node for node in ready}
+            while pending or tasks:
+                ready = [place for place, causes in pending.items() if not causes]
+                if not ready and not tasks:  # impossible recordings: calls that follow from each other
+                    ready = [min(pending)]
+                for place in ready:
+                    del pending[place]
+                    tasks[asyncio.create_task(self._resolve(self.recording.nodes[place]))] = place
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                ready = []
-                for task in sorted(done, key=lambda one: tasks[one].place):
-                    node = tasks.pop(task)
+                finished = {tasks.pop(task) for task in done}
+                for task in done:
                     task.result()
-                    reached = self.order.rested_on_by(node) & (later > node.place) & begun
-                    waits -= reached
-                    ready += [nodes[place] for place in np.flatnonzero(reached & (waits == 0))]
+                for causes in pending.values():
+                    causes -= finished
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    # -- one call
+    def causes(self, node: Node) -> set[int]:
+        """Return the places of the calls that a dependent call waits for."""
+        roots = {root for root, dependent in self._dependent.items() if node.place in dependent}
+        if self._is_root(node):
+            return {root for root in roots if root < node.place} | self._structural(node)
+        inner = set(self.dependencies.inside(node)) if node.kind == TOOL else set()
+        return (roots | self._structural(node) | inner) - {node.place}
 
-    def _wanted(self, node: Node) -> bool:
-        return node.span_id in self.wishes.prompts or node.span_id == self.wishes.fresh
+    def _structural(self, node: Node) -> set[int]:
+        before = [node.previous, node.asker, *(node.previous.results.values() if node.previous is not None else ())]
+        if node.asker is not None:  # tools of one answer run in its order
+            before += [tool for index, tool in node.asker.results.items() if index < node.asked]
+        return {one.place for one in before if one is not None}
 
-    async def _settle(self, node: Node) -> None:
-        due = self.rules.unsettled(node, self.known)
-        if node.span_id in self.wishes.independent or (node.agent and node.agent in self.wishes.independent):
-            self._tell(Verdict(node, REUSED, VOUCHED))
-            return
-        if not due and not self._wanted(node):
-            if self._goes_on(node):
-                self._keep(node, Verdict(node, INFERRED, f"{KEPT}; {CONTINUED}"), None)
-            else:
-                self._tell(Verdict(node, REUSED, CUTOFF))
-            return
+    def _is_root(self, node: Node) -> bool:
+        return node.span_id in self.options.prompts or node.span_id == self.options.fresh
+
+    async def _resolve(self, node: Node) -> None:
+        roots = {root for root, dependent in self._dependent.items() if node.place in dependent}
+        changed = bool(self.states.changed(roots))
         try:
-            await (self._model(node, bool(due)) if node.kind == LLM else self._tool(node, bool(due)))
-        except Unreached as why:
-            self._stale(node, str(why))
-
-    async def _model(self, node: Node, due: bool) -> None:
-        made = self.rules.rebuild(node, self.known) if due else None
-        base = made.request if made is not None else node.request
-        if base is None:
-            raise Unreached("its recorded request cannot be read")
-        reason = self._rules_said(node, made) if made is not None else ""
-        sent = base
-        if node.span_id in self.wishes.prompts:
-            sent = base.with_changes(prompt=self.wishes.prompts[node.span_id])
-            reason = "its prompt was changed by the caller" + (f"; {reason}" if reason else "")
-        elif node.span_id == self.wishes.fresh:
-            reason = "it is the point that is executed anew" + (f"; {reason}" if reason else "")
-        elif node.request is not None and equal(base, node.request):
-            self._keep(node, Verdict(node, INFERRED, f"{KEPT} ({reason})", base), base)
-            return
-        if self.wishes.model is not None or self.wishes.provider is not None:
-            sent = sent.with_changes(model=self.wishes.model, provider=self.wishes.provider)
-        provenance = INFERRED if due or self._goes_on(node) else EXECUTED
-        if self._goes_on(node):
-            reason += f"; {CONTINUED}"
-        self._provenance[node.place] = provenance
-        told = await self.hands.ask(node, sent, provenance)
-        verdict = Verdict(node, provenance, reason, sent, None, True, told)
-        if told.error is not None or told.response is None:
-            self._settled(node, verdict, Settled(node, UNKNOWN, base, why="it failed when it was asked anew"))
-        elif node.response is None or not node.answered:
-            changed = Changed(same=False, trouble="it has an answer now, and had none in the recording")
-            self._settled(node, verdict, Settled(node, CHANGED, base, told.response, None, changed))
-        else:
-            changed = self._silent(node, told.response) if silent(node) else difference(node.response, told.response)
-            state = SAME if changed.same else CHANGED
-            self._settled(node, verdict, Settled(node, state, base, told.response, None, changed))
-
-    def _silent(self, node: Node, new: Response) -> Changed:
-        """What changed against an answer that is known only by the tools that were called after it."""
-        before = [tool.name for _, tool in sorted(node.results.items())]
-        if self.wishes.match_tools == "name" and before == [call.get("name") for call in new.tool_calls]:
-            return Changed(same=False)
-        return Changed(same=False, trouble="what it had asked its tools for is not recorded")
-
-    def _rules_said(self, node: Node, made: Rebuilt) -> str:
-        """What the rules did, and how they did on other runs. Raises `Unreached` where they failed there."""
-        found = Tested()
-        if self.backwards is not None:
-            found = self.backwards.test(node, self.rules.own_turns(node) if made.turns else 0)
-        why = found.failed or found.left(made.doubts)
-        if why is not None:
-            raise Unreached(why)
-        tested = f", {found}" if self.backwards is not None else ""
-        return (made.sentence(self.recording.nodes) or "no value of a changed answer stands in it") + tested
-
-    async def _tool(self, node: Node, due: bool) -> None:
-        if node.span_id == self.wishes.fresh and not due:
-            await self._call(node, node.arguments, EXECUTED, "it is the point that is executed anew")
-            return
-        asker = node.asker
-        settled = self.known.get(asker.place) if asker is not None else None
-        if asker is None:
-            if node.arguments is None:
-                raise Unreached("its arguments are not recorded, and no recorded answer asked for it")
-            arguments = self.rules.arguments(node, self.known)
-            if arguments == node.arguments:
-                self._keep(node, Verdict(node, INFERRED, "its arguments are as recorded, so its result is kept"), None)
+            if self._is_root(node):
+                await self._root(node, changed)
+            elif not changed and not self.states.changed(self._structural(node)):
+                self._report(NodeResult(node, REUSED, SAME_ANSWERS))
+            elif node.kind == LLM:
+                await self._next_turn(node)
             else:
-                await self._call(node, arguments, INFERRED, "values of changed answers stand in its arguments")
-            return
-        if settled is None or settled.state == SAME:
-            said = f"{asker.title} asked for it with the same arguments, so its result is kept"
-            self._keep(node, Verdict(node, INFERRED, said), None)
-            return
-        if settled.state == UNKNOWN:
-            raise Unreached(f"{asker.title} asked for it: {settled.why}")
-        if settled.changed.trouble is not None:
-            raise Unreached(f"{asker.title} asked for it: {settled.changed.trouble}")
-        assert settled.response is not None
-        if silent(asker) or node.arguments is None:
-            self._by_name(node, asker, settled.response)
-            return
-        if node.asked < 0:
-            raise Unreached(f"the recorded answer of {asker.title} does not say that it asked for it")
-        before, after = asked_by(asker)[node.asked], settled.response.tool_calls[node.asked]
-        if before.get("arguments") == after.get("arguments"):
-            said = f"the new answer of {asker.title} asks for it with the same arguments, so its result is kept"
-            self._keep(node, Verdict(node, INFERRED, said), None)
-        elif before.get("arguments") != node.arguments:
-            raise Unreached("the program called it with other arguments than the recorded answer asked for")
-        else:
-            provenance = self._provenance.get(asker.place, INFERRED)
-            await self._call(
-                node, after.get("arguments"), provenance, f"the new answer of {asker.title} asks for it so"
-            )
+                await self._tool(node)
+        except CannotInfer as why:
+            self.states[node.place] = NodeState(node, State.UNKNOWN, reason="it is stale")
+            self._report(NodeResult(node, STALE, str(why)))
 
-    def _by_name(self, node: Node, asker: Node, answer: Response) -> None:
-        if self.wishes.match_tools != "name":
-            raise Unreached(
-                'its arguments are not recorded; match_tools="name" keeps the result of the same tool at its place'
-            )
-        before = [tool.name for _, tool in sorted(asker.results.items())]
-        if before != [call.get("name") for call in answer.tool_calls]:
-            raise Unreached(f"the new answer of {asker.title} asks for other tools, or in another order")
-        said = (
-            f"the new answer of {asker.title} asks for the same tool at the same place; its arguments are not recorded"
+    async def _root(self, node: Node, changed: bool) -> None:
+        if node.kind == TOOL:
+            await self._call(node, node.arguments, "it is the point of the replay, run by the function in tools=")
+            return
+        if node.request is None:
+            raise CannotInfer("its recorded request cannot be read")
+        base, reason = node.request, "it is the point that is executed again"
+        if changed and not self._vouched(node):
+            base = self._rebuilt(node)
+        sent = base
+        if node.span_id in self.options.prompts:
+            sent, reason = base.with_changes(prompt=self.options.prompts[node.span_id]), "the caller changed its prompt"
+        provenance = INFERRED if changed and not self._vouched(node) else EXECUTED
+        await self._ask(node, provenance, reason, base, sent)
+
+    def _vouched(self, node: Node) -> bool:
+        return node.span_id in self.options.independent or node.agent in self.options.independent
+
+    def _rebuilt(self, node: Node) -> Request:
+        problem = self.dependencies.structure.next_turn_problem(node)
+        if problem is not None:
+            raise CannotInfer(problem)
+        previous = node.previous
+        assert previous is not None
+        for one in (previous, *previous.results.values()):
+            state = self.states.of(one)
+            if state.state is State.UNKNOWN:
+                raise CannotInfer(f"it follows {one.title}: {state.reason}")
+        return self._rewriter.next_turn(node, self.states)
+
+    async def _next_turn(self, node: Node) -> None:
+        base = self._rebuilt(node)
+        if node.request is not None and equal_requests(base, node.request):
+            self.states[node.place] = NodeState(node, State.SAME, base)
+            self._report(NodeResult(node, INFERRED, AS_RECORDED, base))
+            return
+        await self._ask(
+            node, INFERRED, "it is the next turn of its conversation, with the new answer and results", base, base
         )
-        self._keep(node, Verdict(node, INFERRED, said), None)
 
-    async def _call(self, node: Node, arguments: Any, provenance: str, reason: str) -> None:
-        if node.name not in self.wishes.tools:
-            raise Unreached(f"it would be called with other arguments, and tools= has no function {node.name!r}")
-        if not isinstance(arguments, Mapping):
-            raise Unreached("its arguments are no object with names")
-        if self._goes_on(node) and provenance == EXECUTED:
-            provenance, reason = INFERRED, f"{reason}; {CONTINUED}"
-        told = await self.hands.call(node, dict(arguments), provenance)
-        verdict = Verdict(node, provenance, reason, None, dict(arguments), True, told)
-        if told.error is not None:
-            self._settled(node, verdict, Settled(node, UNKNOWN, why="it failed when it was called anew"))
-            return
-        text = as_text(told.result)
-        changed = plain_difference(node.result, text)
-        state = SAME if changed.same else CHANGED
-        self._settled(node, verdict, Settled(node, state, None, None, text, changed))
-
-    # -- what was settled
-
-    def _goes_on(self, node: Node) -> bool:
-        return any(self.order.may_rest(node, one.node) for one in self._assumed)
-
-    def _keep(self, node: Node, verdict: Verdict, base: Request | None) -> None:
-        assumed = self._goes_on(node)
-        if assumed and CONTINUED not in verdict.reason:
-            verdict.reason += f"; {CONTINUED}"
-        self._settled(node, verdict, Settled(node, SAME, base, node.response, None, assumed=assumed))
-
-    def _stale(self, node: Node, why: str) -> None:
-        verdict = Verdict(node, STALE, why)
-        if self.wishes.go_on:
-            self._settled(node, verdict, Settled(node, SAME, node.request, node.response, assumed=True))
+    async def _ask(self, node: Node, provenance: str, reason: str, base: Request, sent: Request) -> None:
+        if self.options.model is not None or self.options.provider is not None:
+            sent = sent.with_changes(model=self.options.model, provider=self.options.provider)
+        outcome = await self._executor.ask(node, sent)
+        if outcome.error is not None or outcome.response is None:
+            state = NodeState(node, State.UNKNOWN, base, sent, reason="it failed when it was asked again")
+        elif node.response is not None and node.answered and same_answer(node.response, outcome.response):
+            state = NodeState(node, State.SAME, base, sent)
+        elif node.response is None or not node.answered or node.silent:
+            state = NodeState(node, State.UNKNOWN, base, sent, reason="its recorded answer is unknown")
         else:
-            self._settled(node, verdict, Settled(node, UNKNOWN, why="it is stale"))
+            state = NodeState(node, State.CHANGED, base, sent, outcome.response)
+        self.states[node.place] = state
+        self._report(NodeResult(node, provenance, reason, sent, sent=True, outcome=outcome))
 
-    def _settled(self, node: Node, verdict: Verdict, settled: Settled) -> None:
-        self.known[node.place] = settled
-        if settled.assumed:
-            self._assumed.append(settled)
-        self._tell(verdict)
+    async def _tool(self, node: Node) -> None:
+        step = self._tool_steps.step(node, self.states, self.dependent, self._free)
+        if step.recorded is None:
+            await self._call(node, step.arguments, step.reason)
+            return
+        if step.recorded is node:
+            self.states[node.place] = NodeState(node)
+            self._report(NodeResult(node, INFERRED, step.reason))
+            return
+        same = step.recorded.result == node.result
+        self.states[node.place] = NodeState(
+            node, State.SAME if same else State.CHANGED, result=step.recorded.result
+        )  # fmt: skip
+        self._report(NodeResult(node, INFERRED, step.reason, None, step.arguments, step.recorded.result))
 
-    def _tell(self, verdict: Verdict) -> None:
-        self.verdicts[verdict.node.place] = verdict
-        if self._on_verdict is not None:
-            self._on_verdict(verdict)
+    async def _call(self, node: Node, arguments: Any, reason: str) -> None:
+        outcome = await self._executor.call(node, dict(arguments))
+        if outcome.error is not None:
+            self.states[node.place] = NodeState(node, State.UNKNOWN, reason="its function failed")
+        else:
+            text = as_text(outcome.result)
+            same = text == node.result and node.answered
+            self.states[node.place] = NodeState(node, State.SAME if same else State.CHANGED, result=text)
+        self._report(NodeResult(node, INFERRED, reason, None, dict(arguments), sent=True, outcome=outcome))
+
+    def _report(self, result: NodeResult) -> None:
+        self.results[result.node.place] = result
+        if self._on_result is not None:
+            self._on_result(result)
+
+
+def equal_requests(one: Request, other: Request) -> bool:
+    """Whether two requests are the same, whatever the order of their keys."""
+    return canonical(one.as_dict()) == canonical(other.as_dict())

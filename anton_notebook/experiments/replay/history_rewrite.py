@@ -1,116 +1,208 @@
-"""Inner: messages of a conversation with a new answer, or new results of tools, in place of the recorded ones."""
+"""The next turn of a conversation with new answers and results in place of the recorded ones.
+
+Invariants: only messages that repeat the recorded texts word for word are rewritten, in the same JSON style. What was never
+seen in this run's histories is not assumed: longer texts (the program may cut them), new kinds of white space (it may strip
+them), more tokens than any continued turn had (it may compact the history).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from anton_notebook.experiments.replay.answer_diff import Changed
-from anton_notebook.experiments.replay.dependencies import PROXY_CALL, PROXY_RESULT, result_text
-from anton_notebook.experiments.replay.node_state import SAME, UNKNOWN, Known, Rebuilt, Unreached
+from anton_notebook.experiments.replay.answer_diff import shape_problem, total_tokens
+from anton_notebook.experiments.replay.node_state import CannotInfer, NodeState, NodeStates, State
 from anton_notebook.experiments.replay.recording import Node
-from anton_notebook.model.request import Response
+from anton_notebook.experiments.replay.structure import Structure, result_text, tool_results
+from anton_notebook.model.request import Message, Request, Response, tool_calls_in
+
+_WHITE_SPACE = ("\n", "\r", "\t", "\x1b", "  ")
+_TOKEN_SLACK = 50
+_JSON_STYLES: tuple[dict[str, Any], ...] = (
+    {}, {"ensure_ascii": False}, {"separators": (",", ":")}, {"separators": (",", ":"), "ensure_ascii": False}, {"sort_keys": True}
+)  # fmt: skip
 
 
-def retold(message: Any, old: Response, new: Response, changed: Changed, *, silent: bool) -> Any:
-    """The message of the assistant with the new answer in place of the old one."""
-    if silent:
-        return message
-    texts = {old.text: new.text}
-    if old.text.strip() != old.text:
-        texts.setdefault(old.text.strip(), new.text.strip())
-    if old.text == old.text.strip() and new.text != new.text.strip():
-        raise Unreached("the new answer has white space at its ends, and nothing says whether it is kept")
-    ids = {a.get("id"): b.get("id") or a.get("id") for a, b in zip(old.tool_calls, new.tool_calls, strict=True)}
-    arguments = {
-        a.get("id"): (a.get("arguments"), b.get("arguments"))
-        for a, b in zip(old.tool_calls, new.tool_calls, strict=True)
+@dataclass
+class _Repeated:
+    """The texts that the histories of one agent repeat whole."""
+
+    longest: int = 0
+    white_space: set[str] = field(default_factory=set)
+
+    def add(self, text: str) -> None:
+        self.longest = max(self.longest, len(text))
+        self.white_space.update(sign for sign in _WHITE_SPACE if sign in text)
+
+    def check(self, text: str, what: str) -> None:
+        if len(text) > self.longest:
+            raise CannotInfer(f"{what} is longer than any that a history of this agent repeats whole")
+        if text != text.strip() or any(sign in text and sign not in self.white_space for sign in _WHITE_SPACE):
+            raise CannotInfer(f"{what} has white space that no history of this agent repeats")
+
+
+class HistoryRewriter:
+    """Builds the requests of next turns. The evidence is collected from all next turns of the recording."""
+
+    def __init__(self, structure: Structure) -> None:
+        self._structure = structure
+        self._answers: dict[str | None, _Repeated] = {}
+        self._results: dict[str | None, _Repeated] = {}
+        self._tokens: dict[str | None, int] = {}
+        for node in structure.nodes:
+            if node.request is not None and node.previous is not None and structure.next_turn_problem(node) is None:
+                self._collect(node, node.previous)
+
+    def _collect(self, node: Node, previous: Node) -> None:
+        assert node.request is not None
+        assert previous.request is not None
+        assert previous.response is not None
+        self._answers.setdefault(node.agent, _Repeated()).add(previous.response.text)
+        tokens = total_tokens(previous.response.usage)
+        if tokens is not None:
+            self._tokens[node.agent] = max(tokens, self._tokens.get(node.agent, 0))
+        results = self._results.setdefault(node.agent, _Repeated())
+        for at, one in enumerate(_results_in(node.request.messages[len(previous.request.messages) + 1 :])):
+            tool = previous.results.get(at)
+            if tool is not None and tool.result == one:
+                results.add(one)
+
+    def next_turn(self, node: Node, states: NodeStates) -> Request:
+        """Return the request of a next turn. Raises `CannotInfer` if anything but the structure would have to be known."""
+        previous, request = node.previous, node.request
+        assert previous is not None
+        assert previous.request is not None
+        assert previous.response is not None
+        assert request is not None
+        before = states.of(previous)
+        base = before.base or previous.request
+        new = before.response if before.state is State.CHANGED and before.response is not None else previous.response
+        at = len(previous.request.messages)
+        answer: Message = request.messages[at]
+        if before.state is State.CHANGED:
+            self._check_answer(node, previous, before, new)
+            answer = _rewrite_answer(answer, previous.response, new)
+        tools = {index: states.of(tool) for index, tool in previous.results.items()}
+        for tool in tools.values():
+            if tool.state is State.CHANGED and tool.result is not None:
+                self._results.get(node.agent, _Repeated()).check(tool.result, f"the new result of {tool.node.title}")
+        ids = {
+            old.get("id"): (index, call.get("id") or old.get("id"))
+            for index, (old, call) in enumerate(zip(previous.response.tool_calls, new.tool_calls, strict=True))
+        }
+        results = [_rewrite_results(message, ids, tools) for message in request.messages[at + 1 :]]
+        return replace(request, messages=[*base.messages, answer, *results], system=base.system, tools=base.tools)
+
+    def _check_answer(self, node: Node, previous: Node, before: NodeState, new: Response) -> None:
+        assert previous.response is not None
+        problem = shape_problem(previous.response, new)
+        if problem is not None:
+            raise CannotInfer(f"it follows {previous.title}: {problem}")
+        if new.text != previous.response.text:
+            self._answers.get(node.agent, _Repeated()).check(new.text, f"the new answer of {previous.title}")
+        tokens, most = total_tokens(new.usage), self._tokens.get(node.agent)
+        if tokens is not None and most is not None and tokens > 1.1 * most + _TOKEN_SLACK + _growth(before):
+            raise CannotInfer(
+                f"the new answer of {previous.title} used {tokens:,} tokens, more than any turn that this agent continued: "
+                "the program may compact the history"
+            )
+
+
+def _growth(state: NodeState) -> float:
+    """Tokens by which a changed request can be longer than the recorded one, at two characters per token."""
+    if state.node.request is None or state.sent is None:
+        return 0.0
+    sizes = [len(json.dumps(one.messages, default=str)) for one in (state.sent, state.node.request)]
+    return max(0, sizes[0] - sizes[1]) / 2
+
+
+def _results_in(messages: Iterable[Message]) -> list[str]:
+    return [one.text for message in messages for one in tool_results(message) or ()]
+
+
+def _rewrite_answer(message: Message, old: Response, new: Response) -> Message:
+    """The assistant's message with the new text and tool calls, in the style of the recorded one."""
+    content = message.get("content")
+    if isinstance(content, list) and not all(
+        isinstance(block, Mapping) and block.get("type") in ("text", "tool_use") for block in content
+    ):
+        raise CannotInfer("the recorded answer has parts (such as thinking) that the new one lacks")
+    if {key for key, value in message.items() if value} - {"role", "content", "tool_calls", "type", "name"}:
+        raise CannotInfer("the recorded answer has fields that the new one lacks")
+    if not old.text.strip() and new.text.strip():
+        raise CannotInfer("the recorded answer had no text, so its place in the history is unknown")
+    calls = {
+        one.get("id"): (one.get("arguments"), two.get("id") or one.get("id"), two.get("arguments"))
+        for one, two in zip(old.tool_calls, new.tool_calls, strict=True)
     }
-    return _retell(message, texts, ids, arguments, None)
+    if len(calls) != len(old.tool_calls) or len(tool_calls_in(message)) != len(calls):
+        raise CannotInfer("the tool calls of the recorded answer have no ids of their own")
+    texts = {old.text: new.text, old.text.strip(): new.text.strip()} if old.text.strip() else {}
+    rewritten = _rewrite(message, texts, calls, None)
+    return dict(rewritten)
 
 
-def _retell(
-    value: Any, texts: Mapping[str, str], ids: Mapping[Any, Any], arguments: Mapping[Any, tuple[Any, Any]], key: Any
-) -> Any:
+def _rewrite(value: Any, texts: Mapping[str, str], calls: Mapping[Any, tuple[Any, Any, Any]], key: Any) -> Any:
     if isinstance(value, Mapping):
-        own = value.get("id")
-        if own in arguments and own is not None:
-            before, after = arguments[own]
-            out = {k: _retell(v, texts, ids, arguments, k) for k, v in value.items()}
-            return _called(out, ids[own], before, after)
-        return {k: _retell(v, texts, ids, arguments, k) for k, v in value.items()}
+        inner = {k: v if k in ("arguments", "input") else _rewrite(v, texts, calls, k) for k, v in value.items()}
+        if value.get("id") in calls and value.get("id") is not None:
+            return _rewrite_call(inner, *calls[value["id"]])
+        return inner
     if isinstance(value, list):
-        return [_retell(inner, texts, ids, arguments, key) for inner in value]
-    if isinstance(value, str) and key in ("content", "text") and value in texts:
-        return texts[value]
-    return value
+        return [_rewrite(inner, texts, calls, key) for inner in value]
+    return texts.get(value, value) if isinstance(value, str) and key in ("content", "text") else value
 
 
-def _called(call: dict[str, Any], name: Any, before: Any, after: Any) -> dict[str, Any]:
-    """A tool call of a message with the new arguments, in the words in which the old ones stood."""
-    call["id"] = name
-    inner = call.get("function")
-    holder = dict(inner) if isinstance(inner, Mapping) else call
+def _rewrite_call(call: dict[str, Any], before: Any, call_id: Any, after: Any) -> dict[str, Any]:
+    """A tool call of a message with the new arguments, written as the recorded ones were."""
+    call["id"] = call_id
+    function = call.get("function")
+    holder = dict(function) if isinstance(function, Mapping) else call
     for key in ("arguments", "input"):
         if key not in holder:
             continue
-        said = holder[key]
-        if not isinstance(said, str):
+        written = holder[key]
+        if not isinstance(written, str):
             holder[key] = after
-            continue
-        style = next((s for s in _STYLES if _dumped(before, s) == said), None)
-        if style is None and before != after:
-            raise Unreached("the arguments of a tool call are written in a way that cannot be repeated")
-        holder[key] = said if style is None else _dumped(after, style)
-    if isinstance(inner, Mapping):
+        elif before != after:
+            spellings = {_dumped(after, s) for s in _JSON_STYLES if _dumped(before, s) == written}
+            if len(spellings) != 1:
+                raise CannotInfer("the program may write the new arguments of a tool call in another style")
+            holder[key] = spellings.pop()
+    if isinstance(function, Mapping):
         call["function"] = holder
     return call
-
-
-_STYLES: tuple[dict[str, Any], ...] = (
-    {}, {"ensure_ascii": False}, {"separators": (",", ":")}, {"separators": (",", ":"), "ensure_ascii": False}, {"sort_keys": True}
-)  # fmt: skip
 
 
 def _dumped(value: Any, style: Mapping[str, Any]) -> str:
     return value if isinstance(value, str) else json.dumps(value, **style)
 
 
-def result(message: Any, previous: Node, ids: Mapping[Any, tuple[int, Any]], known: Known, made: Rebuilt) -> Any:
-    """A message that brings results of tools, with the new ones in place; None where it is none."""
-    name = message.get("tool_call_id")
-    if message.get("role") == "tool" and name in ids:
-        place, later = ids[name]
-        content = _new_result(message.get("content"), previous.results.get(place), known, made)
-        return {**message, "tool_call_id": later, "content": content}
+def _rewrite_results(message: Message, ids: Mapping[Any, tuple[int, Any]], tools: Mapping[int, NodeState]) -> Message:
+    """A message of tool results with new ids and results."""
     content = message.get("content")
-    if not isinstance(content, list) or not content:
-        return None
+    if message.get("role") == "tool":
+        index, call_id = ids[message["tool_call_id"]]
+        return {**message, "tool_call_id": call_id, "content": _new_content(content, tools.get(index))}
     blocks = []
-    for block in content:
-        if not isinstance(block, Mapping) or block.get("type") != "tool_result" or block.get("tool_use_id") not in ids:
-            return None
-        place, later = ids[block["tool_use_id"]]
-        inner = _new_result(block.get("content"), previous.results.get(place), known, made)
-        blocks.append({**block, "tool_use_id": later, "content": inner})
+    for block in content if isinstance(content, list) else ():
+        index, call_id = ids[block["tool_use_id"]]
+        inner = _new_content(block.get("content"), tools.get(index))
+        blocks.append({**block, "tool_use_id": call_id, "content": inner})
     return {**message, "content": blocks}
 
 
-def _new_result(content: Any, tool: Node | None, known: Known, made: Rebuilt) -> Any:
-    settled = known.get(tool.place) if tool is not None else None
-    if tool is None or settled is None or settled.state == SAME:
+def _new_content(content: Any, tool: NodeState | None) -> Any:
+    if tool is None or tool.state is State.SAME:
         return content
-    if settled.state == UNKNOWN:
-        raise Unreached(f"it rests on {tool.title}: {settled.why}")
-    if result_text(content) != tool.result or settled.result is None:
-        raise Unreached(f"its history tells the result of {tool.title} in other words than it was given")
-    made.results += 1
+    if tool.state is State.UNKNOWN:
+        raise CannotInfer(f"it needs the result of {tool.node.title}: {tool.reason}")
+    if result_text(content) != tool.node.result or tool.result is None:
+        raise CannotInfer(f"its history repeats the result of {tool.node.title} in other words")
     if isinstance(content, str):
-        return settled.result
-    return [{"type": "text", "text": settled.result}]
-
-
-def told_by_proxy(message: Any) -> bool:
-    content = message.get("content")
-    return isinstance(content, str) and content.startswith((PROXY_CALL, PROXY_RESULT))
+        return tool.result
+    if not isinstance(content, list) or len(content) != 1 or set(content[0]) != {"type", "text"}:
+        raise CannotInfer(f"its history repeats the result of {tool.node.title} in several parts")
+    return [{"type": "text", "text": tool.result}]

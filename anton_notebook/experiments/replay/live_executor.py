@@ -1,4 +1,4 @@
-"""Inner: the hands of a real replay: models are asked and tools are called, within the budget, and each answer is kept at once."""
+"""The executor of a real replay: sends requests within the budget, calls functions, writes the branch and the rows."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Any
 from anton_notebook import llm
 from anton_notebook.errors import AntonNotebookError
 from anton_notebook.experiments.compare import compare
-from anton_notebook.experiments.replay.branch_writer import Branch
-from anton_notebook.experiments.replay.engine import STALE, Told, Verdict, Walk
+from anton_notebook.experiments.replay.branch_writer import BranchWriter
+from anton_notebook.experiments.replay.engine import STALE, CallOutcome, NodeResult, ReplayEngine
 from anton_notebook.experiments.replay.recording import Node, as_text
 from anton_notebook.experiments.rerun.answer_cache import Answers, Entry, Kept
 from anton_notebook.experiments.rerun.budget import Budget, Purse, cost_of
 from anton_notebook.experiments.rerun.variants import Call, Variant, variant_of
-from anton_notebook.model.request import Request, Response, Usage
+from anton_notebook.model.request import Request, Response
 from anton_notebook.model.span import LLM
 
 Row = dict[str, Any]
 
 
 @dataclass
-class Asked:
-    """What hands know of a call: whom they asked, how long it took, whether the answer was kept from before."""
+class CallInfo:
+    """How a call was made: provider, model, seconds, attempts, and whether the answer came from the cache."""
 
     provider: str
     model: str
@@ -38,8 +38,8 @@ class Asked:
     cached: bool
 
 
-class Senders:
-    """Who is asked: the provider that the caller gave, or the recorded one, one object for each."""
+class ProviderPool:
+    """One provider object for each name, or the one that the caller gave."""
 
     def __init__(self, provider: Any) -> None:
         self._given = provider
@@ -51,22 +51,22 @@ class Senders:
         return list(self._known.values()) if self._given is None or isinstance(self._given, str) else [self._given]
 
     def variant(self, node: Node, request: Request) -> Variant:
-        """The call as it goes out. Raises `UnknownProvider`, `TranslationError`, `NotRerunnable`."""
-        whom = self._given
-        if whom is None or isinstance(whom, str):
-            name = request.provider if whom is None else whom
+        """Return the call as it is sent. Raises `UnknownProvider`, `TranslationError`, `NotRerunnable`."""
+        provider = self._given
+        if provider is None or isinstance(provider, str):
+            name = request.provider if provider is None else provider
             if name not in self._known:
                 self._known[name] = llm.get(name, request.model)
-            whom = self._known[name]
-        return variant_of(node.place, request, whom, "replay", node.request)
+            provider = self._known[name]
+        return variant_of(node.place, request, provider, "replay", node.request)
 
 
-class Sending:
-    """Asks and calls for a walk, writes the branch and makes the rows."""
+class LiveExecutor:
+    """Sends requests and calls functions for the engine. `rows` are the rows of the frame by place."""
 
     def __init__(
         self,
-        senders: Senders,
+        providers: ProviderPool,
         tools: Mapping[str, Callable[..., Any]],
         *,
         home: Path,
@@ -74,10 +74,10 @@ class Sending:
         concurrency: int,
         cache: bool,
         policy: llm.Policy,
-        branch: Branch,
+        branch: BranchWriter,
         on_row: Callable[[Row], None] | None = None,
     ) -> None:
-        self._senders, self._tools, self._budget, self._policy = senders, tools, budget, policy
+        self._providers, self._tools, self._budget, self._policy = providers, tools, budget, policy
         self._answers = Answers(home) if cache else None
         self._gate = asyncio.Semaphore(concurrency)
         self._branch, self._on_row = branch, on_row
@@ -85,9 +85,9 @@ class Sending:
         self._stack: AsyncExitStack | None = None
         self._entered: set[int] = set()
         self.rows: dict[int, Row] = {}
-        self.walk: Walk | None = None
+        self.engine: ReplayEngine | None = None
 
-    async def __aenter__(self) -> Sending:
+    async def __aenter__(self) -> LiveExecutor:
         self._stack = AsyncExitStack()
         return self
 
@@ -95,88 +95,80 @@ class Sending:
         if self._stack is not None:
             await self._stack.aclose()
 
-    # -- as hands
-
-    async def ask(self, node: Node, request: Request, provenance: str) -> Told:
+    async def ask(self, node: Node, request: Request) -> CallOutcome:
+        """Send a request, or return the cached answer of an earlier replay."""
         try:
-            variant = self._senders.variant(node, request)
-            purse = (
-                Purse(self._budget, variant.provider_name, variant.sent, variant.body)
-                if self._budget is not None
-                else None
-            )
+            variant = self._providers.variant(node, request)
+            purse = None
+            if self._budget is not None:
+                purse = Purse(self._budget, variant.provider_name, variant.sent, variant.body)
         except AntonNotebookError as error:
-            return Told(error=str(error), extra=Asked("", request.model, 0.0, 0, False))
-        call = self._call(variant)
+            return CallOutcome(error=str(error), extra=CallInfo("", request.model, 0.0, 0, False))
+        call = self._numbered(variant)
         async with self._gate:
-            found = await self._kept(call)
-            if found is not None:
-                return Told(found.response, extra=self._asked(variant, found.duration_ms / 1000, 0, cached=True))
+            cached = await self._from_cache(call)
+            if cached is not None:
+                return CallOutcome(cached.response, extra=_info(variant, cached.duration_ms / 1000, 0, cached=True))
             await self._enter(variant.provider)
             outcome = await llm.ask(variant.provider, variant.sent, self._policy, purse)
-            asked = self._asked(variant, outcome.seconds, outcome.attempts, cached=False)
             if outcome.error is None and outcome.response is not None:
-                await self._keep(call, outcome.response, outcome.seconds)
-            return Told(outcome.response, None, outcome.error, asked)
+                await self._to_cache(call, outcome.response, outcome.seconds)
+            info = _info(variant, outcome.seconds, outcome.attempts, cached=False)
+            return CallOutcome(outcome.response, None, outcome.error, info)
 
-    async def call(self, node: Node, arguments: Any, provenance: str) -> Told:
-        clock = time.perf_counter()
+    async def call(self, node: Node, arguments: Mapping[str, Any]) -> CallOutcome:
+        """Call the caller's function, in a thread if it is not a coroutine function."""
+        began = time.perf_counter()
+        function = self._tools[node.name]
+        outcome = CallOutcome()
         try:
-            fn = self._tools[node.name]
             async with self._gate:
-                found = (
-                    await fn(**arguments)
-                    if inspect.iscoroutinefunction(fn)
-                    else await asyncio.to_thread(fn, **arguments)
-                )
+                if inspect.iscoroutinefunction(function):
+                    outcome.result = await function(**arguments)
+                else:
+                    outcome.result = await asyncio.to_thread(function, **arguments)
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            told = Told(error=f"{type(error).__name__}: {error}"[:500])
-        else:
-            told = Told(None, found)
-        told.extra = Asked("", "", time.perf_counter() - clock, 1, False)
-        return told
+            outcome.error = f"{type(error).__name__}: {error}"[:500]
+        outcome.extra = CallInfo("", "", time.perf_counter() - began, 1, False)
+        return outcome
 
-    # -- as listener
-
-    def settled(self, verdict: Verdict) -> None:
-        """A call is settled: its row, and its line in the branch."""
-        row = self._row(verdict)
-        self.rows[verdict.node.place] = row
-        self._branch.end(verdict, self._late(verdict.node), row)
+    def add_result(self, result: NodeResult) -> None:
+        """Add the row of a call and its line in the branch."""
+        row = self._row(result)
+        self.rows[result.node.place] = row
+        self._branch.write_call(result, self._delay(result.node), row)
         if self._on_row is not None:
             self._on_row(row)
 
-    # -- inner
+    @property
+    def trouble(self) -> str | None:
+        """Why answers are not cached."""
+        return self._answers.trouble if self._answers is not None else None
 
-    def _call(self, variant: Variant) -> Call:
-        mark = variant.fingerprint()
+    def _numbered(self, variant: Variant) -> Call:
+        """Equal requests of one replay are numbered, so that each has an answer of its own in the cache."""
+        fingerprint = variant.fingerprint()
         nth = 1
-        if mark is not None:
-            nth = self._seen[mark] = self._seen.get(mark, 0) + 1
-        return Call(variant, 1, mark, nth)
+        if fingerprint is not None:
+            nth = self._seen[fingerprint] = self._seen.get(fingerprint, 0) + 1
+        return Call(variant, 1, fingerprint, nth)
 
-    async def _kept(self, call: Call) -> Kept | None:
+    async def _from_cache(self, call: Call) -> Kept | None:
         if self._answers is None or call.fingerprint is None:
             return None
         key = (call.fingerprint, call.nth)
         return (await asyncio.to_thread(self._answers.find, [key])).get(key)
 
-    async def _keep(self, call: Call, response: Response, seconds: float) -> None:
-        """On disk before anything else is done with it: an answer that was paid for is never paid for again."""
+    async def _to_cache(self, call: Call, response: Response, seconds: float) -> None:
+        """Save an answer before anything else is done with it: a paid answer is never paid again."""
         if self._answers is None or call.fingerprint is None:
             return
         variant = call.variant
-        entry = Entry(
-            call.fingerprint, call.nth, variant.provider_name, variant.request.model, Kept(response, seconds * 1000)
-        )
+        kept = Kept(response, seconds * 1000)
+        entry = Entry(call.fingerprint, call.nth, variant.provider_name, variant.request.model, kept)
         await asyncio.shield(asyncio.to_thread(self._answers.keep, [entry]))
-
-    @property
-    def trouble(self) -> str | None:
-        """Why answers are not kept."""
-        return self._answers.trouble if self._answers is not None else None
 
     async def _enter(self, provider: Any) -> None:
         if isinstance(provider, llm.Sdk) and id(provider) not in self._entered and self._stack is not None:
@@ -184,56 +176,60 @@ class Sending:
             try:
                 await self._stack.enter_async_context(provider)
             except AntonNotebookError:
-                return  # each of its rows will say it
+                return  # every row of this provider will have the error
 
-    def _asked(self, variant: Variant, seconds: float, attempts: int, *, cached: bool) -> Asked:
-        return Asked(variant.provider_name, variant.request.model, seconds, attempts, cached)
-
-    def _late(self, node: Node) -> int:
-        if self.walk is None:
+    def _delay(self, node: Node) -> int:
+        """Microseconds by which a call starts later than in the recording."""
+        if self.engine is None or node.place not in self.engine.dependent:
             return 0
-        order, known = self.walk.order, list(self.walk.known.values())
-        return max([self._branch.behind(one.node) for one in known if order.may_rest(node, one.node)], default=0)
+        nodes = self.engine.recording.nodes
+        return max([self._branch.lateness(nodes[place]) for place in self.engine.causes(node)], default=0)
 
-    def _row(self, verdict: Verdict) -> Row:
-        node, told = verdict.node, verdict.told
-        span, original = node.span, node.answer if node.answered else None
-        recorded = span.cost_usd if node.kind == LLM else math.nan
+    def _row(self, result: NodeResult) -> Row:
+        node, span = result.node, result.node.span
         row: Row = {
             "span_id": node.span_id, "new_span_id": self._branch.id_of(node), "kind": node.kind, "agent": node.agent,
-            "name": node.name, "provenance": verdict.provenance, "reason": verdict.reason, "original": original,
-            "original_cost_usd": recorded, "original_duration_ms": math.nan if span.duration_ms is None else span.duration_ms,
+            "name": node.name, "provenance": result.provenance, "reason": result.reason,
+            "original": node.answer if node.answered else None,
+            "original_cost_usd": span.cost_usd if node.kind == LLM else math.nan,
+            "original_duration_ms": math.nan if span.duration_ms is None else span.duration_ms,
         }  # fmt: skip
-        if not verdict.sent or told is None:
-            replayed = None if verdict.provenance == STALE else original
-            nothing = math.nan if node.kind != LLM else 0.0
-            row |= {
-                "cost_usd": nothing,
-                "saved_usd": recorded,
-                "duration_ms": math.nan,
-                "error": None,
-                "from_cache": False,
-            }
-            row["attempts"] = 0
-            old, new = original, replayed
-            difference = compare(old, new)
-        else:
-            asked: Asked = told.extra
-            replayed = None
-            if told.error is None:
-                replayed = as_text(told.result) if node.kind != LLM else told.response.text if told.response else None
-            price = math.nan
-            if node.kind == LLM:
-                usage = told.response.usage if told.response is not None else Usage()
-                price = cost_of(asked.provider, asked.model, usage) if told.response is not None else math.nan
-            free = asked.cached or not asked.attempts
-            row |= {
-                "cost_usd": 0.0 if free and node.kind == LLM else price, "saved_usd": price if asked.cached else math.nan,
-                "duration_ms": asked.seconds * 1000, "error": told.error, "from_cache": asked.cached, "attempts": asked.attempts,
-            }  # fmt: skip
-            calls = told.response.tool_calls if told.response is not None else []
-            before = node.response.tool_calls if node.response is not None else []
-            difference = compare(original, replayed, before, calls)
-        row |= {"replayed": replayed, "similarity": difference.similarity}
-        row["diff"] = None if math.isnan(difference.similarity) else difference.diff
-        return row
+        return row | (_unsent(result, row) if result.outcome is None else _sent(result, result.outcome, row))
+
+
+def _info(variant: Variant, seconds: float, attempts: int, *, cached: bool) -> CallInfo:
+    return CallInfo(variant.provider_name, variant.request.model, seconds, attempts, cached)
+
+
+def _unsent(result: NodeResult, row: Row) -> Row:
+    original = row["original"]
+    replayed = None if result.provenance == STALE else result.result if result.result is not None else original
+    return {
+        "replayed": replayed, "cost_usd": 0.0 if result.node.kind == LLM else math.nan, "saved_usd": row["original_cost_usd"],
+        "duration_ms": math.nan, "error": None, "from_cache": False, "attempts": 0, **_difference(original, replayed),
+    }  # fmt: skip
+
+
+def _sent(result: NodeResult, outcome: CallOutcome, row: Row) -> Row:
+    node, info, response = result.node, outcome.extra, outcome.response
+    replayed, price = None, math.nan
+    if outcome.error is None:
+        replayed = as_text(outcome.result) if node.kind != LLM else response.text if response is not None else None
+    if node.kind == LLM and response is not None:
+        price = cost_of(info.provider, info.model, response.usage)
+    free = node.kind == LLM and (info.cached or not info.attempts)
+    calls = response.tool_calls if response is not None else []
+    before = node.response.tool_calls if node.response is not None else []
+    return {
+        "replayed": replayed, "cost_usd": 0.0 if free else price, "saved_usd": price if info.cached else math.nan,
+        "duration_ms": info.seconds * 1000, "error": outcome.error, "from_cache": info.cached, "attempts": info.attempts,
+        **_difference(row["original"], replayed, before, calls),
+    }  # fmt: skip
+
+
+def _difference(old: str | None, new: str | None, *calls: Any) -> Row:
+    difference = compare(old, new, *calls)
+    return {
+        "similarity": difference.similarity,
+        "diff": None if math.isnan(difference.similarity) else difference.diff,
+    }

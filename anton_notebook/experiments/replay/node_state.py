@@ -1,79 +1,53 @@
-"""Inner: what is known of the calls of a replay, and what a rule has made."""
+"""State of every call during a replay: its new request and answer, and whether they equal the recorded ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from enum import Enum
 
-import numpy as np
-
-from anton_notebook.experiments.replay.answer_diff import Changed
-from anton_notebook.experiments.replay.doubts import Doubts, Put
-from anton_notebook.experiments.replay.recording import Node, strings
+from anton_notebook.experiments.replay.recording import Node
 from anton_notebook.model.request import Request, Response
 
-SAME, CHANGED, UNKNOWN = "same", "changed", "unknown"
+
+class State(Enum):
+    """The new answer compared with the recorded one."""
+
+    SAME = "same"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
 
 
-class Unreached(Exception):
-    """No rule reaches this call; the text says why."""
+class CannotInfer(Exception):
+    """No structural step leads to this call. The text says why."""
 
 
 @dataclass
-class Settled:
-    """What became of a node. `base` is the request that the program makes, before a change of the caller's.
+class NodeState:
+    """The outcome of one call.
 
-    `state`: its answer is the `same` as recorded, `changed`, or `unknown` (then `why`). `assumed`: the recorded answer is taken,
-    though it may be another.
+    Attributes:
+        base: The request that the program makes, before a change by the caller; `sent` is after it.
+        response: The new answer of a model call, if changed.
+        result: The new result of a tool, if changed.
+        reason: Why the state is unknown.
     """
 
     node: Node
-    state: str = SAME
+    state: State = State.SAME
     base: Request | None = None
+    sent: Request | None = None
     response: Response | None = None
     result: str | None = None
-    changed: Changed = field(default_factory=Changed)
-    why: str = ""
-    assumed: bool = False
-
-    @cached_property
-    def said(self) -> str:
-        """All that it says now."""
-        if self.response is None:
-            return self.result or ""
-        return "\n".join([self.response.text, *strings([call.get("arguments") for call in self.response.tool_calls])])
+    reason: str = ""
 
 
-class Known(dict[int, Settled]):
-    """By place: what became of the nodes that are no plain `reused`. `open` says where that is not the same as recorded."""
+class NodeStates(dict[int, NodeState]):
+    """States by place. A call without an entry is as recorded."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.open = np.zeros(size, bool)
+    def of(self, node: Node) -> NodeState:
+        """Return the state of a call."""
+        return self.get(node.place) or NodeState(node)
 
-    def __setitem__(self, place: int, settled: Settled) -> None:
-        super().__setitem__(place, settled)
-        self.open[place] = settled.state != SAME
-
-
-@dataclass
-class Rebuilt:
-    """A request that the rules made. `used` counts what was put in, by the node that it came from; `puts` are the values in their
-    order, `doubts` what else the program may have done."""
-
-    request: Request
-    used: dict[int, int] = field(default_factory=dict)
-    turns: int = 0
-    results: int = 0
-    puts: list[Put] = field(default_factory=list)
-    doubts: Doubts = field(default_factory=Doubts)
-
-    def sentence(self, nodes: list[Node]) -> str:
-        said = [f"the new answer of {nodes[place].title}" for place in sorted(self.used) if self.used[place] < 0]
-        for place in sorted(self.used):
-            if self.used[place] > 0:
-                many = self.used[place]
-                said.append(f"{many} value{'s' if many > 1 else ''} of {nodes[place].title}")
-        if self.results:
-            said.append(f"{self.results} new result{'s' if self.results > 1 else ''} of tools")
-        return ", ".join(said)
+    def changed(self, places: set[int]) -> list[NodeState]:
+        """Return the states among these places that are not as recorded, by place."""
+        return [self[place] for place in sorted(places) if place in self and self[place].state is not State.SAME]

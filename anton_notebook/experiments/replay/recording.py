@@ -1,4 +1,4 @@
-"""Inner: a recorded run as calls in the order of their starts, with the texts that rules look at."""
+"""A recorded run as model and tool calls sorted by start. Read `structure.py` next."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from functools import cached_property
 from typing import Any
 
 from anton_notebook.errors import AntonNotebookError
-from anton_notebook.experiments.replay.answer_diff import folded, whole_values
 from anton_notebook.model.request import Request, Response
 from anton_notebook.model.span import LLM, TOOL
 
 
 @dataclass(eq=False)
 class Node:
-    """One span of a run. `start` and `end` are microseconds since 1970 UTC, None where unknown.
+    """One model or tool call. `start` and `end` are microseconds since 1970 UTC, None if unknown.
 
-    `previous` is the call whose conversation a call continues, `turn` its number in that conversation, `asker` the call whose
-    answer asked for a tool. `parent` is the place of the span above it among the nodes, -1 where none of them is.
+    Attributes:
+        place: Index in `Recording.nodes`.
+        position: Number of its file and offset of its line in it; (-1, -1) if it is not a line of a file.
+        parent: Place of the nearest model or tool call above it in the tree, -1 if none.
+        previous: The call whose conversation this one continues; `turn` counts from 0.
+        asker: The model call that asked for this tool; `asked` is the index in its tool calls, -1 if unknown.
+        results: Index in this answer's tool calls -> the tool that ran for it.
     """
 
     place: int
@@ -29,112 +33,112 @@ class Node:
     end: int | None
     record: Mapping[str, Any]
     source_kind: str = "jsonl"
+    position: tuple[int, int] = (-1, -1)
     request: Request | None = None
     response: Response | None = None
     parent: int = -1
-    above: str | None = None
     previous: Node | None = None
     turn: int = 0
-    conversation: int = 0
     asker: Node | None = None
     asked: int = -1
     results: dict[int, Node] = field(default_factory=dict)
-    told_right: bool | None = None
-    """See `dependence.holds_answer`."""
 
     @property
     def span_id(self) -> str:
+        """The span's id."""
         return str(self.span.span_id)
 
     @cached_property
     def agent(self) -> str | None:
-        found = self.span.agent
-        return found if isinstance(found, str) else None
+        """The agent's name, if it is text."""
+        agent = self.span.agent
+        return agent if isinstance(agent, str) else None
 
     @property
     def name(self) -> str:
+        """The tool's name or the model call's name."""
         return self.span.name or self.kind
 
     @property
     def title(self) -> str:
-        """How reasons name it."""
-        who = self.agent or self.name
-        return f"{who}'s {self.name}" if self.kind == TOOL else f"turn {self.turn + 1} of {who}"
+        """Name for messages to the user."""
+        agent = self.agent or self.name
+        return f"{agent}'s {self.name}" if self.kind == TOOL else f"turn {self.turn + 1} of {agent}"
 
     @property
     def answered(self) -> bool:
+        """Whether it ended without an error."""
         return not self.span.error and self.span.status == "ok"
 
     @property
     def arguments(self) -> Any:
-        """What a tool was called with, None where that is not recorded."""
+        """Arguments of a tool; None if not recorded."""
         return self.record.get("parameters")
+
+    @property
+    def asked_calls(self) -> list[Mapping[str, Any]]:
+        """Tool calls in the recorded answer."""
+        return list(self.response.tool_calls) if self.response is not None else []
 
     @cached_property
     def result(self) -> str:
-        """A tool's result as text."""
+        """Result of a tool as text."""
         return as_text(self.record.get("result"))
 
     @cached_property
     def answer(self) -> str:
-        """What it gave, as text."""
+        """Result of a tool, or text of an answer."""
         if self.kind == TOOL:
             return self.result
         return self.response.text if self.response is not None else ""
 
-    @cached_property
-    def values(self) -> set[str]:
-        """The values of its answer that are long enough to be told."""
-        return whole_values(self.answer)
-
-    @cached_property
-    def asks(self) -> str:
-        """All text of its request (or of its arguments)."""
-        if self.kind == TOOL:
-            return "\n".join(strings(self.arguments))
-        if self.request is None:
-            return ""
-        return "\n".join([*strings(self.request.system), *strings(self.request.messages), *strings(self.request.tools)])
-
-    @cached_property
-    def says(self) -> str:
-        """The same without its case and the signs between its words."""
-        return folded(self.asks)
+    @property
+    def silent(self) -> bool:
+        """Whether the recording lacks the tool calls of the answer, as anton's proxy does."""
+        return (
+            self.response is not None
+            and not self.response.text
+            and not self.response.tool_calls
+            and self.span.finish_reason in ("tool_calls", "tool_use")
+        )
 
     def __repr__(self) -> str:
         return f"<Node {self.place} {self.title}>"
 
 
 class Recording:
-    """The calls of a run, by start, and the spans above them."""
+    """The calls of a run sorted by start, and the other spans above them."""
 
     def __init__(self, trace: Any) -> None:
         self.trace_id: str = trace.trace_id
+        self.origin: str = trace.figures["origin"]
         self.nodes: list[Node] = []
         self.others: list[Any] = []
-        for span in trace.spans:
+        self.spans = list(trace.spans)
+        for span in self.spans:
             if span.kind in (LLM, TOOL):
                 self.nodes.append(_node(len(self.nodes), span))
             elif span.record:
                 self.others.append(span)
         self.by_id = {node.span_id: node for node in self.nodes}
-        agents: dict[str, str | None] = {}
         for node in self.nodes:
             above = node.span.parent
             while above is not None:
-                found = self.by_id.get(above.span_id)
-                if found is not None:
-                    node.parent = found.place
+                parent = self.by_id.get(above.span_id)
+                if parent is not None:
+                    node.parent = parent.place
                     break
                 above = above.parent
-            if node.agent not in agents and node.agent is not None:
-                agents[node.agent] = _agent_above(node)
-            node.above = agents.get(node.agent or "")
 
     @property
     def calls(self) -> Iterator[Node]:
-        """The calls to models."""
+        """The model calls."""
         return (node for node in self.nodes if node.kind == LLM)
+
+    @property
+    def tools(self) -> Iterator[Node]:
+        """The tool calls."""
+        return (node for node in self.nodes if node.kind == TOOL)
 
 
 def _node(place: int, span: Any) -> Node:
@@ -143,49 +147,29 @@ def _node(place: int, span: Any) -> Node:
     except AntonNotebookError:
         record = {}
     end = None if span.start_us is None or span.duration_ms is None else span.start_us + round(span.duration_ms * 1000)
-    made = Node(place, span, span.kind, span.start_us, end, record, source_kind(span))
+    light = span._traces.store.span(span.row)
+    position = (light.file, light.offset)
+    node = Node(place, span, span.kind, span.start_us, end, record, source_kind(span), position)
     if span.kind == LLM:
         try:
-            made.request, made.response = span.request, span.response
+            node.request, node.response = span.request, span.response
         except AntonNotebookError:
-            made.request = None
-    return made
+            node.request = None
+    return node
 
 
 def source_kind(span: Any) -> str:
-    """The kind of the source that a span was recorded by."""
+    """Return the kind of source that recorded a span."""
     store = span._traces.store
-    own = store.own.get(span.row)
-    if own is not None and own.source_kind:
-        return str(own.source_kind)
+    extras = store.own.get(span.row)
+    if extras is not None and extras.source_kind:
+        return str(extras.source_kind)
     light = store.span(span.row)
     return str(store.files[light.file].kind) if light.file >= 0 else "jsonl"
 
 
-def _agent_above(node: Node) -> str | None:
-    """The next other agent above it in the tree."""
-    above = node.span.parent
-    while above is not None:
-        if above.agent and above.agent != node.agent:
-            return str(above.agent)
-        above = above.parent
-    return None
-
-
 def as_text(value: Any) -> str:
-    """A result as text: strings as they are, anything else as JSON."""
+    """Return a result as text: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def strings(value: Any) -> Iterator[str]:
-    """All texts in a value, in order."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from strings(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from strings(inner)

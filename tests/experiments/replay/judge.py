@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anton_notebook as anb
 from anton_notebook.experiments.replay import Replay
-from anton_notebook.experiments.replay.engine import EXECUTED, REUSED, STALE, Verdict
+from anton_notebook.experiments.replay.engine import REUSED, STALE, NodeResult
 from anton_notebook.experiments.rerun.event_loop import run
 from anton_notebook.llm import Scripted
 from tests.experiments.replay.families import ALL
@@ -39,13 +39,7 @@ class Judged:
     @property
     def downstream(self) -> int:
         """Calls that may depend on the change, the changed ones left out."""
-        return (
-            self.right["inferred"]
-            + self.wrong["inferred"]
-            + self.right[STALE]
-            + self.right["executed tool"]
-            + self.wrong["executed tool"]
-        )
+        return self.right["inferred"] + self.wrong["inferred"] + self.right[STALE]
 
 
 def judged(family: str, seed: int, *, others: int = 0, tools: bool = True) -> Judged:
@@ -72,15 +66,13 @@ def judged(family: str, seed: int, *, others: int = 0, tools: bool = True) -> Ju
         cp = anb.Checkpoint.load_from_span(traces.span(span_of(changed.key)), {span_of(changed.key): new})
         script = Scripted(model)
         made = Replay(cp, tools=TOOLS if tools else None, provider=script)
-        verdicts: list[Verdict] = []
+        verdicts: list[NodeResult] = []
         run(_walk(made, verdicts), lambda: None)
         keys = {span_of(key): key for key in recorded}
         for verdict in verdicts:
             key = keys[verdict.node.span_id]
             word = verdict.provenance
             good = word == STALE or holds(verdict, recorded[key], truth.get(key))
-            if word == EXECUTED and verdict.node.kind == "tool":
-                word = "executed tool"
             (out.right if good else out.wrong)[word] += 1
             if not good:
                 out.errors.append(f"{family} {seed}: {word} {key} ({verdict.reason})")
@@ -89,20 +81,22 @@ def judged(family: str, seed: int, *, others: int = 0, tools: bool = True) -> Ju
     return out
 
 
-async def _walk(made: Replay, verdicts: list[Verdict]) -> bool:
+async def _walk(made: Replay, verdicts: list[NodeResult]) -> bool:
     await made.run()
-    verdicts += made.verdicts
+    verdicts += made.results
     return True
 
 
-def holds(verdict: Verdict, before: Made, after: Made | None) -> bool:
+def holds(verdict: NodeResult, before: Made, after: Made | None) -> bool:
     """Whether what the replay claims of a call is what the program did."""
     if after is None:
         return False
     if verdict.node.kind == "tool":
-        if verdict.sent:
-            return bool(verdict.arguments == after.arguments)
-        return before.arguments == after.arguments and before.result == after.result
+        arguments = before.arguments if verdict.arguments is None else verdict.arguments
+        result = before.result if verdict.result is None else verdict.result
+        if verdict.outcome is not None:
+            result = verdict.outcome.result
+        return bool(arguments == after.arguments and result == after.result)
     if verdict.sent:
         assert verdict.request is not None
         return verdict.request.messages == after.sent
@@ -123,15 +117,8 @@ def table(runs: int, start: int = 0, others: int = 0) -> str:
         for seed in range(start, start + runs):
             total.add(judged(family, seed, others=others))
         down = max(1, total.downstream)
-        executed = (
-            total.right["executed"] + total.right["executed tool"],
-            total.wrong["executed"] + total.wrong["executed tool"],
-        )
-        exact, wrong, stale = (
-            total.right["inferred"] + total.right["executed tool"],
-            total.wrong["inferred"],
-            total.right["stale"],
-        )
+        executed = (total.right["executed"], total.wrong["executed"])
+        exact, wrong, stale = total.right["inferred"], total.wrong["inferred"], total.right["stale"]
         rows.append(
             f"{family:20} {executed[1]:>4}/{sum(executed):<6}x {total.wrong['reused']:>4}/{total.right['reused'] + total.wrong['reused']:<6}x "
             + " ".join(f"{n:>5}/{down:<5}{n / down:>4.0%}" for n in (exact, stale, wrong))

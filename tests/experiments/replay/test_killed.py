@@ -39,7 +39,7 @@ def test_the_server_hears_what_was_executed_and_what_differs(tmp_path: Path, mon
             cp = anb.checkpoint(traces.span(span_of("1")), {span_of("1"): f"[plan] Otherwise {seed}"})
             df = anb.replay(cp, progress=False)
             llm = df[(df["kind"] == "llm")]
-            kept = llm["reason"].str.contains("its answer is kept")
+            kept = llm["reason"].str.contains("as recorded")
             due = (llm["provenance"] == "executed").sum() + ((llm["provenance"] == "inferred") & ~kept).sum()
             assert len(server.calls) - heard == due and df["error"].isna().all()
             again = anb.replay(cp, progress=False)

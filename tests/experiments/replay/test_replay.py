@@ -94,7 +94,7 @@ def test_every_line_says_how_it_came_about(tmp_path: Path) -> None:
     assert spans["original_span_id"].tolist() == df["span_id"].tolist()
     assert df["reason"].str.len().gt(0).all()
     assert df["provenance"].iloc[0] == "executed"
-    assert {"inferred", "stale"} <= set(df["provenance"])
+    assert "stale" in set(df["provenance"])
     stale = df[df["provenance"] == "stale"]
     assert stale["replayed"].isna().all() and (stale["cost_usd"].fillna(0) == 0).all()
 
@@ -148,8 +148,8 @@ def test_R7_a_tool_is_never_run_without_a_function(tmp_path: Path) -> None:
 
     df = anb.replay(cp, tools={"read_file": read_file}, fresh=True, provider=Scripted([]), progress=False)
     assert heard == [tool.record["parameters"]["path"]]
-    assert df.set_index("span_id").loc[tool.span_id, "provenance"] == "executed"
-    assert set(df["provenance"]) == {"executed", "reused"}
+    assert df.set_index("span_id").loc[tool.span_id, "provenance"] == "inferred"
+    assert set(df["provenance"]) == {"inferred", "reused"}
 
 
 def test_a_changed_result_of_a_tool_reaches_the_turn_that_reads_it(tmp_path: Path) -> None:
@@ -159,23 +159,21 @@ def test_a_changed_result_of_a_tool_reaches_the_turn_that_reads_it(tmp_path: Pat
     traces = anb.read_traces(tmp_path)
     tool = next(span for span in traces["trace"].spans if span.kind == "tool")
     script = Scripted(model)
-    tools = {"read_file": lambda path: "something else"}
+    tools = {"read_file": lambda path: "something new"}
     df = anb.replay(anb.checkpoint(tool), tools=tools, fresh=True, provider=script, progress=False)
-    assert df["provenance"].tolist()[:3] == ["reused", "executed", "inferred"]
-    assert script.requests[0].messages[-1]["content"] == "something else"
+    assert df["provenance"].tolist()[:3] == ["reused", "inferred", "inferred"]
+    assert script.requests[0].messages[-1]["content"] == "something new"
     assert script.requests[0].messages[:-1] == made["3"].sent[:-1]
 
 
-def test_the_caller_may_vouch_and_may_go_on(tmp_path: Path) -> None:
+def test_the_caller_may_declare_independence(tmp_path: Path) -> None:
     traces, _ = recorded(tmp_path)
     call = first_call(traces)
     cp = anb.checkpoint(call, {call.span_id: "[plan] Otherwise"})
     df = anb.replay(cp, provider=Scripted(model), assume_independent=["orchestrator"], progress=False)
     last = df.iloc[-1]
-    assert (last["agent"], last["provenance"]) == ("orchestrator", "reused") and "vouches" in last["reason"]
-    df = anb.replay(cp, provider=Scripted(model), on_stale="continue", progress=False)
-    stale = df.index[df["provenance"] == "stale"]
-    assert len(stale)
+    assert (last["agent"], last["provenance"]) == ("orchestrator", "reused")
+    assert "declared" in last["reason"]
     with pytest.raises(ReplayError, match="did you mean 'orchestrator'"):
         anb.replay(cp, provider=Scripted(model), assume_independent=["orchestratr"], progress=False)
 
@@ -189,4 +187,4 @@ def test_rows_cost_what_the_lines_say(tmp_path: Path) -> None:
     assert llm["cost_usd"].tolist() == pytest.approx(branch.loc[llm["new_span_id"], "cost_usd"].tolist())
     sent = llm["duration_ms"].notna()
     assert (llm.loc[sent, "cost_usd"] > 0).all() and (llm.loc[~sent, "cost_usd"] == 0).all()
-    assert json.dumps(df.attrs["caution"]).count("copies values") == 1
+    assert json.dumps(df.attrs["caution"]).count("structural steps") == 1

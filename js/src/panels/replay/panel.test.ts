@@ -12,7 +12,7 @@ const PLANNED = {
   allowed: true,
   how_to_allow: "allow_replay=True",
   problem: null,
-  caution: "only copies values",
+  caution: "structural steps only",
 };
 const SEEN = {
   state: "running",
