@@ -21,11 +21,11 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.cbook import is_math_text  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 
+from anton_notebook.model.formatting import format_usd  # noqa: E402
 from anton_notebook.tables import plots  # noqa: E402
 from anton_notebook.tables.cost_analysis import cheapest, cost_timeline, price_check  # noqa: E402
 from anton_notebook.tables.costs import costs  # noqa: E402
 from anton_notebook.tables.ledger import context_ledger  # noqa: E402
-from anton_notebook.model.formatting import format_usd  # noqa: E402
 
 GPT = {"provider": "openai", "model": "gpt-4o"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.errors import did_you_mean
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ARGUMENTS = (
-    "tools", "fresh", "budget", "provider", "model", "concurrency", "assume_independent", "command", "workdir", "normalize",
-    "progress", "cache", "timeout",
+    "tools", "fresh", "budget", "provider", "model", "concurrency", "assume_independent", "program", "command", "workdir",
+    "normalize", "progress", "cache", "timeout",
 )  # fmt: skip
 DEFAULT_TIMEOUT = 600.0
 
@@ -34,13 +34,14 @@ def replay(
     model: str | None = None,
     concurrency: int = 8,
     assume_independent: Sequence[str] = (),
+    program: Callable[..., Any] | None = None,
     command: Sequence[str] | None = None,
     workdir: Any = None,
     normalize: Sequence[Any] | None = None,
     progress: bool = True,
     cache: bool = True,
     timeout: float | None = None,
-    **program: Any,
+    **more: Any,
 ) -> pd.DataFrame:
     """Execute a run again from a checkpoint on, and write the result as a new trace, a branch of the old one.
 
@@ -53,7 +54,8 @@ def replay(
     - `stale`: everything else; not sent.
 
     The prompt is changed on the way to the model: later turns of the conversation have the recorded prompt and the new answer.
-    With `command=` the program itself runs against a recording gateway, and nothing is inferred.
+    With `program=` (a function) or `command=` (a program) the program itself runs against a recording gateway: recorded answers
+    until the change, live ones afterwards; nothing is inferred.
 
     Args:
         cp: Made by `anb.checkpoint(span, prompts={span_id: "..."})`.
@@ -65,10 +67,12 @@ def replay(
         model: Another model for all calls.
         concurrency: Most calls at the same time.
         assume_independent: Agents or span ids that the caller declares independent of the change.
-        command: The program and its arguments; see `replay.program.runner.replay_program` for `workdir`, `normalize` and more.
+        program: A function of this notebook, sync or async, that runs the recorded program. Create SDK clients inside it; see
+            `replay.program.function.replay_function` for `normalize`, `upstreams` and its `attrs`.
+        command: The program and its arguments; see `replay.program.command.replay_command` for `workdir` and more.
         progress: Show progress.
         cache: Use and save answers, so that an interrupted replay does not pay twice.
-        timeout: Seconds for one call (default 600), with `command=` for the program (default unlimited).
+        timeout: Seconds for one call (default 600), with `program=` or `command=` for all (default unlimited).
 
     Returns:
         One row per call. `attrs`: `original_trace_id`, `new_trace_id`, `caution` and, if needed, `interrupted`, `trace`,
@@ -88,26 +92,31 @@ def replay(
     >>> anb.replay(cp, provider=Scripted(["So long"]))[["provenance", "replayed"]].values.tolist()
     [['executed', 'So long']]
     """
-    if command is not None:
+    if command is not None or program is not None:
+        way = "command=" if command is not None else "program="
         unused = {
             "tools": tools,
             "provider": provider,
             "model": model,
             "assume_independent": assume_independent or None,
         }
+        unused |= {"program": program} if command is not None else {"workdir": workdir}
         for name, value in unused.items():
             if value is not None:
-                raise TypeError(f"{name}= has no meaning with command=: the program asks its models and runs its tools")
-        module = importlib.import_module("anton_notebook.experiments.replay.program.runner")
-        frame: pd.DataFrame = module.replay_program(
-            cp, command=command, workdir="copy" if workdir is None else workdir, normalize=normalize, fresh=fresh,
-            budget=budget, cache=cache, progress=progress, timeout=timeout, **program,
-        )  # fmt: skip
+                raise TypeError(f"{name}= has no meaning with {way}: the program asks its models and runs its tools")
+        common = {
+            "normalize": normalize, "fresh": fresh, "budget": budget, "cache": cache, "progress": progress,
+            "timeout": timeout, **more,
+        }  # fmt: skip
+        if command is None:
+            function = importlib.import_module("anton_notebook.experiments.replay.program.function")
+            frame: pd.DataFrame = function.replay_function(cp, program=program, **common)
+            return frame
+        module = importlib.import_module("anton_notebook.experiments.replay.program.command")
+        frame = module.replay_command(cp, command=command, workdir="copy" if workdir is None else workdir, **common)
         return frame
-    if program:
-        raise TypeError(
-            f"replay() has no argument {sorted(program)[0]!r}{did_you_mean(sorted(program)[0], _ARGUMENTS)}"
-        )
+    if more:
+        raise TypeError(f"replay() has no argument {sorted(more)[0]!r}{did_you_mean(sorted(more)[0], _ARGUMENTS)}")
     session = Replay(
         cp, tools=tools, fresh=fresh, budget=budget, provider=provider, model=model, concurrency=concurrency,
         assume_independent=assume_independent, cache=cache, timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
@@ -145,12 +154,18 @@ def plan(cp: Checkpoint, **arguments: Any) -> ReplayPlan:
     return Replay(cp, **arguments).plan()
 
 
-def quote(cp: Checkpoint, *, command: Sequence[str] | None = None, **arguments: Any) -> Quote:
+def quote(
+    cp: Checkpoint,
+    *,
+    program: Callable[..., Any] | None = None,
+    command: Sequence[str] | None = None,
+    **arguments: Any,
+) -> Quote:
     """Return what `replay` with these arguments would take: calls, tokens, dollars (low and high), seconds. Nothing is sent.
 
-    With `command=` it covers the changed calls and all that the recording began after them.
+    With `program=` or `command=` it covers the changed calls and all that the recording began after them.
     """
-    if command is None:
+    if command is None and program is None:
         quoted: Quote = plan(cp, **arguments).quote
         return quoted
     session = Replay(cp, **{name: value for name, value in arguments.items() if name in ("fresh", "budget", "cache")})

@@ -1,8 +1,8 @@
-"""Inner: which recorded request a program's request equals, and, where none, which comes nearest and where it differs.
+"""Which recorded request a program's request equals, else which is nearest and where it differs.
 
-Compared is what the recording holds: model, system prompt, messages, tools and parameters, without the ids that vendors give to
-tool calls, with what `normalize` names made equal. A request holds its whole conversation, so an equal one stands at the same
-place of the same conversation; of several equal ones the first that was not asked yet is taken.
+Compared are model, system prompt, messages, tools and parameters, as far as recorded, without the ids that vendors give to
+tool calls, and after `normalize`. A request holds its whole conversation, so an equal one is at the same place of the same
+conversation; of several equal ones the first unused one is taken.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ PRESETS: dict[str, tuple[str, str]] = {
     "iso-time": (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?(?!\d)", "<time>"),
     "anton-task": (r"\b[0-9a-f]{8}(?=_st_\d)|(?i:(?<=task_id: )|(?<=Task ID: ))[0-9a-f]{8}\b", "<task>"),
 }
-"""What agents write into their prompts anew in every run; `normalize` takes these names beside (regex, replacement)."""
+"""Texts that differ in every run, by the names that `normalize` accepts: (regex, replacement)."""
 Normalize = Sequence[str | tuple[str, str]]
-SHORTEST = 6  # characters of a value that is put back into an answer
-LOOKED_AT = 300
-AROUND = 60
+SHORTEST = 6
+"""Characters of a value that is replaced in answers."""
+MOST_COMPARED = 300
+CONTEXT = 60
 
 
 @dataclass
-class Recorded:
+class RecordedCall:
     """One recorded call."""
 
     span: Any
@@ -47,8 +48,8 @@ class Recorded:
     values: list[list[str]] = field(default_factory=list)
 
 
-class Rules:
-    """What `normalize` means. ValueError names what is no rule."""
+class NormalizeRules:
+    """The rules of `normalize`. Raises ValueError for an invalid rule."""
 
     def __init__(self, normalize: Normalize | None) -> None:
         self.rules: list[tuple[re.Pattern[str], str]] = []
@@ -59,49 +60,49 @@ class Rules:
                 pattern, into = rule
             else:
                 raise ValueError(
-                    f"normalize: {rule!r} is no rule; give (regex, replacement) or one of {', '.join(map(repr, PRESETS))}"
+                    f"normalize: {rule!r} is not a rule; use (regex, replacement) or one of {', '.join(map(repr, PRESETS))}"
                 )
             try:
                 self.rules.append((re.compile(pattern), into))
             except re.error as error:
-                raise ValueError(f"normalize: the regex {pattern!r} is wrong: {error}") from error
+                raise ValueError(f"normalize: the regex {pattern!r} is invalid: {error}") from error
 
-    def text(self, text: str, found: list[list[str]]) -> str:
-        """The text made equal; what each rule took out of it goes to `found`."""
+    def text(self, text: str, removed: list[list[str]]) -> str:
+        """Return the normalized text; the values that each rule removed are added to `removed`."""
         for at, (pattern, into) in enumerate(self.rules):
-            taken = found[at]
+            taken = removed[at]
 
-            def put(match: re.Match[str], taken: list[str] = taken, into: str = into) -> str:
+            def replacement(match: re.Match[str], taken: list[str] = taken, into: str = into) -> str:
                 taken.append(match.group(0))
                 return match.expand(into)
 
-            text = pattern.sub(put, text)
+            text = pattern.sub(replacement, text)
         return text
 
-    def value(self, value: Any, found: list[list[str]]) -> Any:
-        """The same for every text of a value."""
-        return each_text(value, lambda text: self.text(text, found))
+    def value(self, value: Any, removed: list[list[str]]) -> Any:
+        """Return a copy of a value with every text normalized."""
+        return map_texts(value, lambda text: self.text(text, removed))
 
     def empty(self) -> list[list[str]]:
-        """A place for what the rules take out."""
+        """Return an empty list for each rule."""
         return [[] for _ in self.rules]
 
 
-def each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of a value in which every text is changed; keys stay."""
+def map_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a copy of a JSON value with a function applied to every text; keys stay."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: each_text(inner, change) for key, inner in value.items()}
+        return {key: map_texts(inner, change) for key, inner in value.items()}
     if isinstance(value, list):
-        return [each_text(inner, change) for inner in value]
+        return [map_texts(inner, change) for inner in value]
     return value
 
 
-def form(request: Request, lacking: Iterable[str]) -> dict[str, Any]:
-    """What is compared of a request; `lacking` names what the recording does not hold."""
-    lacking = set(lacking)
-    parameters = {k: v for k, v in request.parameters.items() if k not in lacking}
+def comparable(request: Request, missing: Iterable[str]) -> dict[str, Any]:
+    """Return the parts of a request that are compared; `missing` names the parts that the recording lacks."""
+    absent = set(missing)
+    parameters = {k: v for k, v in request.parameters.items() if k not in absent}
     whole = {
         "model": request.model,
         "system": request.system_text,
@@ -109,7 +110,7 @@ def form(request: Request, lacking: Iterable[str]) -> dict[str, Any]:
         "tools": request.tools or [],
         "parameters": parameters,
     }
-    return {name: value for name, value in whole.items() if name not in lacking}
+    return {name: value for name, value in whole.items() if name not in absent}
 
 
 def _message(message: Message) -> dict[str, Any]:
@@ -129,11 +130,11 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 class Matcher:
-    """The recorded calls of a run, found again by what they asked."""
+    """The recorded calls of a run, looked up by their requests."""
 
     def __init__(self, spans: Iterable[Any], normalize: Normalize | None) -> None:
-        self.rules = Rules(normalize)
-        self.calls: list[Recorded] = []
+        self.rules = NormalizeRules(normalize)
+        self.calls: list[RecordedCall] = []
         for span in spans:
             if span.kind != LLM:
                 continue
@@ -145,35 +146,35 @@ class Matcher:
             body = record.get("answer") if isinstance(record.get("answer"), Mapping) else None
             api = record.get("api") if isinstance(record.get("api"), str) else None
             self.calls.append(
-                Recorded(span, request, span.response, dict(body) if body else None, api, span.start, span.end)
+                RecordedCall(span, request, span.response, dict(body) if body else None, api, span.start, span.end)
             )
         self._kinds = sorted({call.request.missing for call in self.calls})
-        self._by_key: dict[tuple[tuple[str, ...], bytes], list[Recorded]] = {}
+        self._by_key: dict[tuple[tuple[str, ...], bytes], list[RecordedCall]] = {}
         for call in self.calls:
             call.values = self.rules.empty()
-            key = _key(self.rules.value(form(call.request, call.request.missing), call.values))
+            key = _key(self.rules.value(comparable(call.request, call.request.missing), call.values))
             self._by_key.setdefault((call.request.missing, key), []).append(call)
 
-    def take(self, request: Request) -> tuple[Recorded, dict[str, str]] | None:
-        """The recorded call that this request equals, and what stands in the recording for what in the program, or None."""
+    def take(self, request: Request) -> tuple[RecordedCall, dict[str, str]] | None:
+        """Return the recorded call that a request equals, and recorded value -> the program's value; None if there is none."""
         for kind in self._kinds:
-            found = self.rules.empty()
-            key = _key(self.rules.value(form(request, kind), found))
+            removed = self.rules.empty()
+            key = _key(self.rules.value(comparable(request, kind), removed))
             call = next((call for call in self._by_key.get((kind, key), ()) if not call.used), None)
             if call is not None:
                 call.used = True
-                return call, _pairs(call.values, found)
+                return call, _pairs(call.values, removed)
         return None
 
-    def nearest(self, request: Request) -> tuple[Recorded, str, Any, Any] | None:
-        """The unused recorded call that comes nearest, and the first place where it differs: (call, place, recorded, asked)."""
-        best: tuple[float, Recorded] | None = None
+    def nearest(self, request: Request) -> tuple[RecordedCall, str, Any, Any] | None:
+        """Return the nearest unused call and the first difference: (call, place, recorded, sent)."""
+        best: tuple[float, RecordedCall] | None = None
         texts: dict[tuple[str, ...], str] = {}
-        for call in [call for call in self.calls if not call.used][:LOOKED_AT]:
+        for call in [call for call in self.calls if not call.used][:MOST_COMPARED]:
             kind = call.request.missing
             if kind not in texts:
-                texts[kind] = _text(self.rules.value(form(request, kind), self.rules.empty()))
-            recorded = _text(self.rules.value(form(call.request, kind), self.rules.empty()))
+                texts[kind] = _text(self.rules.value(comparable(request, kind), self.rules.empty()))
+            recorded = _text(self.rules.value(comparable(call.request, kind), self.rules.empty()))
             score = similarity(recorded, texts[kind])
             if best is None or score > best[0]:
                 best = (score, call)
@@ -181,8 +182,8 @@ class Matcher:
             return None
         call = best[1]
         kind = call.request.missing
-        old, new = (self.rules.value(form(one, kind), self.rules.empty()) for one in (call.request, request))
-        place, expected, actual = first_difference(old, new) or ("the same content, asked once more", None, None)
+        old, new = (self.rules.value(comparable(one, kind), self.rules.empty()) for one in (call.request, request))
+        place, expected, actual = first_difference(old, new) or ("the same content, sent once more", None, None)
         return call, place, expected, actual
 
 
@@ -194,36 +195,36 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=0, default=str)
 
 
-def _pairs(recorded: list[list[str]], found: list[list[str]]) -> dict[str, str]:
-    """Recorded value -> the program's own, where the same rule took as many out of both and no value means two things."""
-    out: dict[str, str] = {}
-    two: set[str] = set()
-    for olds, news in zip(recorded, found, strict=True):
+def _pairs(recorded: list[list[str]], sent: list[list[str]]) -> dict[str, str]:
+    """Old value -> the program's value, if a rule removed as many from both and no value is ambiguous."""
+    pairs: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for olds, news in zip(recorded, sent, strict=True):
         for old, new in zip(olds, news, strict=True) if len(olds) == len(news) else ():
-            if len(old) >= SHORTEST and out.setdefault(old, new) != new:
-                two.add(old)
-    return {old: new for old, new in out.items() if old not in two and old != new}
+            if len(old) >= SHORTEST and pairs.setdefault(old, new) != new:
+                ambiguous.add(old)
+    return {old: new for old, new in pairs.items() if old not in ambiguous and old != new}
 
 
 def first_difference(old: Any, new: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """Where two values differ first, in reading order: (place, old, new); of texts the part around it."""
+    """Return the first difference in reading order: (place, old, new), of texts the part around it; None if equal."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in old or key not in new:
                 return f"{place}/{key}", old.get(key), new.get(key)
-            if found := first_difference(old[key], new[key], f"{place}/{key}"):
-                return found
+            if difference := first_difference(old[key], new[key], f"{place}/{key}"):
+                return difference
         return None
     if isinstance(old, list) and isinstance(new, list):
         for at, (one, other) in enumerate(zip(old, new, strict=False)):
-            if found := first_difference(one, other, f"{place}/{at}"):
-                return found
+            if difference := first_difference(one, other, f"{place}/{at}"):
+                return difference
         if len(old) != len(new):
             at = min(len(old), len(new))
             return f"{place}/{at}", old[at] if at < len(old) else None, new[at] if at < len(new) else None
         return None
     if isinstance(old, str) and isinstance(new, str) and old != new:
         at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-        start = max(0, at - AROUND // 3)
-        return f"{place} (character {at})", old[start : start + AROUND], new[start : start + AROUND]
+        start = max(0, at - CONTEXT // 3)
+        return f"{place} (character {at})", old[start : start + CONTEXT], new[start : start + CONTEXT]
     return (place, old, new) if canonical(old) != canonical(new) else None

@@ -1,66 +1,75 @@
-"""What a program that runs again is answered: from the recording up to the change, live from there on, and never above a budget."""
+"""Answers for a program that runs again: recorded ones up to the change, live ones afterwards, never above a budget."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from anton_notebook.capture.gateway.proxy_handler import Decision
 from anton_notebook.capture.gateway.wire_formats import Body, answer_of, request_of, with_request
 from anton_notebook.errors import AntonNotebookError, BudgetError, ReplayDivergence, ReplayError
-from anton_notebook.experiments.replay.program.request_matching import Matcher, Normalize, Recorded, each_text
-from anton_notebook.experiments.replay.program.workdir import Copy, swapped
+from anton_notebook.experiments.replay.program.request_matching import Matcher, Normalize, RecordedCall, map_texts
 from anton_notebook.experiments.rerun.budget import Budget, Purse, cost_of
 from anton_notebook.llm import Exhausted
 from anton_notebook.model.request import Request, Usage
 from anton_notebook.model.span import LLM
 
 REUSED, EXECUTED = "reused", "executed"
-SPENT = "the budget is spent"
+BUDGET_SPENT = "the budget is spent"
 _FREE = ("/count_tokens", "/input_tokens", "/moderations")
-"""Ends of addresses that are asked by POST and cost nothing."""
+"""Ends of addresses whose POST requests cost nothing."""
+TextMap = Callable[[str], str]
 
 
-class FromRecording:
-    """Decides what a program's requests are answered with. `failure` is set where the recording does not hold the answer."""
+class RecordingResponder:
+    """Decides how a program's requests are answered.
+
+    Args:
+        prompts: Span id -> new prompt.
+        point: Span id of a call to execute unchanged.
+        matcher: The recorded calls.
+        to_original: Maps paths in a request to those of the recording; `to_copy` maps answers back.
+        paid: Live calls of earlier replays, which are not paid again.
+        budget: For all live calls.
+
+    `failure` is set if the recording has no answer, `stopped` if no more is sent for another reason.
+    """
 
     def __init__(
         self,
         prompts: Mapping[str, str],
         point: str | None,
         matcher: Matcher,
-        copy: Copy,
-        recorded_path: str,
         *,
+        to_original: TextMap = str,
+        to_copy: TextMap = str,
         paid: Matcher | None = None,
         budget: Budget | None = None,
     ) -> None:
         self.matcher, self.paid, self.budget = matcher, paid, budget
         self.prompts = prompts
         self.fresh = {point} if point is not None else set()
-        self.to_original = swapped(copy.path, recorded_path)
-        self.to_copy = swapped(recorded_path, copy.path)
+        self.to_original, self.to_copy = to_original, to_copy
         self.changed_end: datetime | None = None
         self.changed = False
         self.applied: list[str] = []
         self.steps = 0
         self.failure: AntonNotebookError | None = None
         self.stopped: str | None = None
-        """Why no more is asked, where that is no failure."""
-        self.live = self.kept = 0
+        self.live = 0
         self.paid_usd: list[float] = []
-        """What each live call cost as it ended, NaN where that is not known."""
+        """Cost of each live call that ended; NaN if unknown."""
         self._lock = threading.Lock()
 
     def decide(self, api: str, body: Body) -> Decision:
-        """See `gateway.server.Answerer`."""
+        """Decide about one request; see `proxy_handler.Responder`."""
         with self._lock:
             step, self.steps = self.steps, self.steps + 1
             if self.failure is not None or self.stopped is not None:
                 return Decision(body, refuse=str(self.failure or self.stopped))
-            mapped = each_text(body, self.to_original)
+            mapped = map_texts(body, self.to_original)
             request = request_of(api, mapped)
             hit = self.matcher.take(request)
             if hit is None:
@@ -81,59 +90,57 @@ class FromRecording:
             return self._reuse(api, body, mapped, call, values)
 
     def refuse(self, method: str, path: str) -> str | None:
-        """See `gateway.server.Answerer`: with a budget nothing is passed on that has a price which is not set aside."""
+        """Return why a request is refused: with a budget, nothing is passed on whose price cannot be reserved."""
         plain = path.partition("?")[0]
         if self.budget is None or method in ("GET", "DELETE") or plain.rstrip("/").endswith(_FREE):
             return None
         with self._lock:
             self.failure = self.failure or BudgetError(
-                f"the program asked {method} {plain[:80]!r}, whose price is not known (only whole requests to /messages, "
-                "/chat/completions and /responses have one), so no budget can be kept; it was not sent; leave budget=None to let it"
+                f"the program sent {method} {plain[:80]!r}, whose price is unknown (only /messages, /chat/completions and "
+                "/responses have one). It was not passed on; use budget=None to allow it."
             )
             return str(self.failure)
 
-    def _change(self, api: str, body: Body, mapped: Body, request: Request, call: Recorded) -> Decision:
+    def _change(self, api: str, body: Body, mapped: Body, request: Request, call: RecordedCall) -> Decision:
         name = call.span.span_id
         if not self.changed or (call.end and self.changed_end and call.end < self.changed_end):
             self.changed_end = call.end
         self.changed = True
         self.applied.append(name)
         if name not in self.prompts:
-            return self._live(api, body, mapped, "asked anew, as the replay was told", call)
+            return self._live(api, body, mapped, "it is the point that is executed again", call)
         changed = request.with_changes(prompt=self.prompts[name])
-        return self._live(api, body, with_request(api, mapped, changed), "its prompt was changed", call)
+        return self._live(api, body, with_request(api, mapped, changed), "the caller changed its prompt", call)
 
-    def _sound(self, call: Recorded) -> bool:
-        """It began before the first changed answer ended, so it cannot rest on it."""
+    def _sound(self, call: RecordedCall) -> bool:
+        """Whether the recorded call started before the first changed answer ended."""
         return call.start is not None and self.changed_end is not None and call.start < self.changed_end
 
-    def _live(self, api: str, body: Body, asked: Body, reason: str, call: Recorded | None) -> Decision:
+    def _live(self, api: str, body: Body, asked: Body, reason: str, call: RecordedCall | None) -> Decision:
         request = request_of(api, asked)
         paid = self.paid.take(request) if self.paid is not None else None
         if paid is not None:
-            self.kept += 1
-            mark = _mark(EXECUTED, f"{reason}; an earlier replay was answered this", call)
+            mark = _mark(EXECUTED, f"{reason}; answered by an earlier replay", call)
             return self._answered(api, body, asked, paid[0], paid[1], mark)
         try:
-            gate = Turnstile(self, request, asked)
+            gate = BudgetGate(self, request, asked)
         except AntonNotebookError as error:
             self.failure = error
             return Decision(body, refuse=str(error))
         self.live += 1
         return Decision(
             asked,
-            answered=lambda answer: each_text(answer, self.to_copy),
+            answered=lambda answer: map_texts(answer, self.to_copy),
             mark=_mark(EXECUTED, reason, call),
             gate=gate,
         )
 
-    def _reuse(self, api: str, body: Body, mapped: Body, call: Recorded, values: Mapping[str, str]) -> Decision:
-        said = call.response
-        if call.body is None and not (said.text or said.tool_calls or call.span.error):
+    def _reuse(self, api: str, body: Body, mapped: Body, call: RecordedCall, values: Mapping[str, str]) -> Decision:
+        response = call.response
+        if call.body is None and not (response.text or response.tool_calls or call.span.error):
             self.failure = ReplayError(
-                f"the recording holds no answer of span {call.span.span_id!r} ({call.span.agent}): the arguments of the tools "
-                "that it asked for were not recorded, so the program cannot be answered from it; "
-                "record it with `anton-notebook record`"
+                f"the recording has no answer of span {call.span.span_id!r} ({call.span.agent}): the arguments of its tool "
+                "calls were not recorded. Record the program with `anton-notebook record`."
             )
             return Decision(body, refuse=str(self.failure))
         return self._answered(
@@ -141,12 +148,13 @@ class FromRecording:
         )
 
     def _answered(
-        self, api: str, body: Body, mapped: Body, call: Recorded, values: Mapping[str, str], mark: dict[str, Any]
+        self, api: str, body: Body, mapped: Body, call: RecordedCall, values: Mapping[str, str], mark: dict[str, Any]
     ) -> Decision:
-        """Answered from a recorded call, its values put for the recorded ones; nothing is paid."""
-        said = call.response
-        answer = call.body if call.body is not None and call.api == api else answer_of(api, said, call.span.span_id)
-        answer = each_text(answer, lambda text: _put(text, values)) if values else answer
+        """Answer from a recorded call, with the program's own ids and times; nothing is paid."""
+        answer = (
+            call.body if call.body is not None and call.api == api else answer_of(api, call.response, call.span.span_id)
+        )
+        answer = map_texts(answer, lambda text: _replaced(text, values)) if values else answer
         status = 200
         if call.span.error:
             status = int(head) if (head := str(call.span.error).partition(":")[0]).isdigit() else 500
@@ -154,51 +162,55 @@ class FromRecording:
         cost = call.span.cost_usd
         mark["saved_usd"] = cost if cost == cost else 0.0
 
-        def put_back(found: Any) -> Any:
-            return each_text(found, self.to_copy)
+        def to_copy(value: Any) -> Any:
+            return map_texts(value, self.to_copy)
 
-        return Decision(body, answer, answered=put_back, mark=mark, recorded=mapped, status=status)
+        return Decision(body, answer, answered=to_copy, mark=mark, recorded=mapped, status=status)
 
     def _diverged(self, step: int, request: Any) -> ReplayDivergence:
-        found = self.matcher.nearest(request)
-        if found is None:
+        nearest = self.matcher.nearest(request)
+        if nearest is None:
             text = (request.prompt or "")[:200]
-            said = f"request {step} of the program is one more than the recording holds, before the changed point: {text!r}"
-            return ReplayDivergence(said, step, None, request.prompt)
-        call, place, expected, actual = found
-        said = (
-            f"request {step} of the program equals none of the recording, before the changed point; nearest is span "
-            f"{call.span.span_id!r} ({call.span.agent}), which differs first at {place}: recorded {_short(expected)}, asked "
-            f"{_short(actual)}. What differs in every run can be made equal: normalize=[(regex, replacement), ...]"
+            message = (
+                f"request {step} of the program, before the changed point, is one more than the recording has: {text!r}"
+            )
+            return ReplayDivergence(message, step, None, request.prompt)
+        call, place, expected, actual = nearest
+        message = (
+            f"request {step} of the program, before the changed point, equals no recorded one. Nearest is span "
+            f"{call.span.span_id!r} ({call.span.agent}), which differs first at {place}: recorded {_short(expected)}, sent "
+            f"{_short(actual)}. Differences of every run can be removed with normalize=[(regex, replacement), ...]."
         )
-        return ReplayDivergence(said, step, expected, actual)
+        return ReplayDivergence(message, step, expected, actual)
 
 
-class Turnstile:
-    """Sets a call's worst case aside before it is passed on, and tells what it cost; a spent budget ends the program's run."""
+class BudgetGate:
+    """Reserves the worst case of a call before it is passed on; a spent budget stops the program."""
 
-    def __init__(self, answerer: FromRecording, request: Request, body: Body) -> None:
-        self._answerer, self._request = answerer, request
-        budget = answerer.budget
+    def __init__(self, responder: RecordingResponder, request: Request, body: Body) -> None:
+        self._responder, self._request = responder, request
+        budget = responder.budget
         self._purse = Purse(budget, request.provider, request, body) if budget is not None else None
 
     async def enter(self) -> None:
+        """Reserve. Raises `Exhausted` if the budget is spent."""
         if self._purse is None:
             return
         try:
             await self._purse.enter()
         except Exhausted:
-            self._answerer.stopped = SPENT
+            self._responder.stopped = BUDGET_SPENT
             raise
 
     def leave(self, usage: Usage | None, sent: bool, model: str | None = None) -> None:
+        """Settle the reservation by the reported usage."""
         if self._purse is not None:
             self._purse.leave(usage, sent, model)
-        self._answerer.paid_usd.append(cost_of(self._request.provider, self._request.model, usage))
+        self._responder.paid_usd.append(cost_of(self._request.provider, self._request.model, usage))
 
 
 def paid_before(traces: Any, trace_id: str, normalize: Normalize | None) -> Matcher | None:
-    """The calls of earlier replays of a run that were asked and answered, so that none is paid for twice."""
+    """Return the live calls of earlier replays of a run, so that none is paid twice."""
     spans: list[Any] = []
     for trace in traces:
         if trace.figures["origin"] != "replay" or trace.figures["original_trace_id"] != trace_id:
@@ -215,12 +227,12 @@ def _was_answered(span: Any) -> bool:
     return asked and not span.error and isinstance(record.get("answer"), Mapping)
 
 
-def _mark(provenance: str, reason: str, call: Recorded | None) -> dict[str, Any]:
+def _mark(provenance: str, reason: str, call: RecordedCall | None) -> dict[str, Any]:
     mark = {"provenance": provenance, "reason": reason}
     return mark | {"original_span_id": call.span.span_id} if call is not None else mark
 
 
-def _put(text: str, values: Mapping[str, str]) -> str:
+def _replaced(text: str, values: Mapping[str, str]) -> str:
     for old in sorted(values, key=len, reverse=True):
         text = text.replace(old, values[old])
     return text

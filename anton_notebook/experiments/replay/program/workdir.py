@@ -1,4 +1,4 @@
-"""Inner: the copy of a repository that a program is run in, and the paths of the two put in each other's place."""
+"""The copy of a repository in which a program runs, and the mapping of paths between both."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from anton_notebook.errors import ReplayError
 
-OWN = (".modular-agents", ".anton_notebook")
+OWN_FOLDERS = (".modular-agents", ".anton_notebook")
 
 
 @dataclass
-class Copy:
-    """A copy, and how it is thrown away."""
+class WorkingCopy:
+    """A copy of a repository; `remove` deletes it."""
 
     original: Path
     path: Path
@@ -26,14 +26,14 @@ class Copy:
     remove: Callable[[], None]
 
 
-def copy_of(original: Path) -> Copy:
-    """A git worktree of the last commit where the repository is one, else a copy of the files. The original is not written to.
+def copy_of(original: Path) -> WorkingCopy:
+    """Return a git worktree of the last commit, or a copy of the files if the folder is not a git repository.
 
-    The copy's folder has the original's name, for agents write it into their prompts.
+    The original is not changed. The copy's folder has the original's name, because agents write it into their prompts.
     """
     original = original.resolve()
     if not original.is_dir():
-        raise ReplayError(f"{original} is no folder, so there is nothing to run the program in; give repository=")
+        raise ReplayError(f"{original} is not a folder. Choose the folder to copy with repository=.")
     outer = Path(tempfile.mkdtemp(prefix="anton_notebook_"))
     path = outer / (original.name or "repository")
     if (original / ".git").exists() and shutil.which("git"):
@@ -44,31 +44,31 @@ def copy_of(original: Path) -> Copy:
                 _git(original, "worktree", "remove", "--force", str(path))
                 shutil.rmtree(outer, ignore_errors=True)
 
-            return Copy(original, path, "git worktree", remove)
+            return WorkingCopy(original, path, "git worktree", remove)
     try:
-        shutil.copytree(original, path, symlinks=True, ignore=shutil.ignore_patterns(*OWN, ".git"))
+        shutil.copytree(original, path, symlinks=True, ignore=shutil.ignore_patterns(*OWN_FOLDERS, ".git"))
     except (OSError, shutil.Error) as error:
         shutil.rmtree(outer, ignore_errors=True)
         raise ReplayError(f"{original} cannot be copied: {error}") from error
-    return Copy(original, path, "copy", lambda: shutil.rmtree(outer, ignore_errors=True))
+    return WorkingCopy(original, path, "copy", lambda: shutil.rmtree(outer, ignore_errors=True))
 
 
-def given(original: Path, path: Path) -> Copy:
-    """A folder of the caller's own, which is never the original."""
+def existing_folder(original: Path, path: Path) -> WorkingCopy:
+    """Return a folder of the caller as the copy. Raises `ReplayError` if it overlaps with the original."""
     here = path.expanduser().resolve()
     if not here.is_dir():
-        raise ReplayError(f"workdir={str(path)!r} is no folder; 'copy' makes one")
+        raise ReplayError(f"workdir={str(path)!r} is not a folder; 'copy' creates one")
     if here == original.resolve() or original.resolve() in here.parents or here in original.resolve().parents:
         raise ReplayError(
-            f"workdir={str(path)!r} is the repository itself, in it or around it, where a replay is never run; 'copy' makes one"
+            f"workdir={str(path)!r} is the repository itself, in it or around it; a replay never runs there. 'copy' creates a copy."
         )
-    return Copy(original.resolve(), here, "given", lambda: None)
+    return WorkingCopy(original.resolve(), here, "given", lambda: None)
 
 
-def swapped(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> Callable[[str], str]:
-    """A function that puts `other` in the place of the path `one` in texts, whole paths only.
+def path_map(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> Callable[[str], str]:
+    """Return a function that replaces the path `one` by `other` in texts, whole paths only.
 
-    >>> swapped("/a/repo", "/b/repo")("in /a/repo/x, not /a/repository")
+    >>> path_map("/a/repo", "/b/repo")("in /a/repo/x, not /a/repository")
     'in /b/repo/x, not /a/repository'
     """
     old, new = os.fspath(one), os.fspath(other)
@@ -77,7 +77,7 @@ def swapped(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> Calla
 
 
 def _git(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Without the repository's hooks and its watcher, which are programs."""
+    """Run git without the repository's hooks and file system monitor, which are programs."""
     return subprocess.run(
         ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", *words],
         cwd=where,

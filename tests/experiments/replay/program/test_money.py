@@ -128,7 +128,7 @@ def test_with_a_budget_nothing_is_passed_on_that_is_not_set_aside(run: Recorded)
     urls = {"openai": f"{run.server.url}/v1", "anthropic": run.server.url}
     with anb.read_traces(run.where) as traces:
         cp, before = plan_changed(traces), run.asked
-        with pytest.raises(BudgetError, match="POST '/embeddings', whose price is not known"):
+        with pytest.raises(BudgetError, match="POST '/embeddings', whose price is unknown"):
             anb.replay(
                 cp, command=[sys.executable, "-c", ASIDE], upstreams=urls, budget=1.0, timeout=60, progress=False
             )
@@ -157,7 +157,7 @@ def test_ctrl_c_keeps_what_was_done_and_the_same_again_pays_only_for_the_rest(ru
         run.at(4, interrupt)  # the fourth live call is never answered
         frame = run.replay(cp)
         released.set()
-        assert frame.attrs["interrupted"].startswith("interrupted: the program was ended")
+        assert frame.attrs["interrupted"].startswith("interrupted: the program was stopped")
         answered = int(((frame["provenance"] == "executed") & (frame["kind"] == "llm") & frame["error"].isna()).sum())
         assert 2 <= answered <= 4 and run.asked - before > answered
         again = run.asked

@@ -14,8 +14,8 @@ import pytest
 import anton_notebook as anb
 from anton_notebook.errors import ReplayDivergence, ReplayError
 from anton_notebook.experiments.replay.program.request_matching import Matcher
-from anton_notebook.experiments.replay.program.runner import FromRecording
-from anton_notebook.experiments.replay.program.workdir import Copy, swapped
+from anton_notebook.experiments.replay.program.responder import RecordingResponder
+from anton_notebook.experiments.replay.program.workdir import path_map
 from anton_notebook.model.request import Request
 
 
@@ -137,16 +137,14 @@ def test_a_recording_that_lacks_what_an_answer_asked_for_is_named(corpus: Path, 
     with anb.read_traces(tmp_path / "r") as traces:
         trace = max(traces, key=lambda t: t.figures["llm_calls"])
         asked = next(s for s in trace.spans if s.finish_reason == "tool_calls")
-        answerer = FromRecording(
-            {}, None, Matcher(trace.spans, None), Copy(tmp_path, tmp_path / "c", "copy", lambda: None), "/repo"
-        )
+        answerer = RecordingResponder({}, None, Matcher(trace.spans, None))
         got = answerer.decide("chat", {"model": asked.model, "messages": asked.request.messages})
         assert got.refuse is not None and isinstance(answerer.failure, ReplayError)
         assert not isinstance(answerer.failure, ReplayDivergence) and "were not recorded" in got.refuse
 
 
 def test_paths_are_put_in_each_others_place_as_whole_paths() -> None:
-    there = swapped("/a/repo", "/tmp/x/repo")
+    there = path_map("/a/repo", "/tmp/x/repo")
     assert there("/a/repo /a/repo/b.py, /a/repo. /a/repos /a/repo.git /a/repo-2 x/a/repo") == (
         "/tmp/x/repo /tmp/x/repo/b.py, /tmp/x/repo. /a/repos /a/repo.git /a/repo-2 x/a/repo"
     )

@@ -15,8 +15,8 @@ import pytest
 
 import anton_notebook as anb
 from anton_notebook.errors import ReplayDivergence, ReplayError
-from anton_notebook.experiments.replay.program.request_matching import PRESETS, Rules, first_difference
-from anton_notebook.experiments.replay.program.runner import replay_program
+from anton_notebook.experiments.replay.program.command import replay_command
+from anton_notebook.experiments.replay.program.request_matching import PRESETS, NormalizeRules, first_difference
 from anton_notebook.experiments.replay.program.workdir import copy_of
 from tests.support.agents_by_hand import PROGRAM, answer, record, repository
 from tests.support.servers.llm_server import LlmServer
@@ -52,7 +52,7 @@ def files(where: Path) -> dict[str, str]:
 
 def run(recorded: tuple[Path, LlmServer], cp: anb.Checkpoint, command: list[str] = COMMAND, **given: Any) -> Any:
     _, server = recorded
-    return replay_program(
+    return replay_command(
         cp, command=command, upstreams=upstreams(server), environment=keys(server), timeout=100, **given
     )
 
@@ -76,7 +76,7 @@ def test_without_a_change_it_is_the_same_and_nothing_is_asked(recorded: tuple[Pa
         branch, original = traces[frame.attrs["new_trace_id"]], traces[cp.trace_id]
         assert branch.figures["origin"] == "replay" and branch.figures["original_trace_id"] == cp.trace_id
         assert branch.figures["cost_usd"] == 0
-        rules = Rules(None)
+        rules = NormalizeRules(None)
         by_id = {s.span_id: s for s in original.spans}
         for span in branch.spans:
             if span.kind == "llm":
@@ -108,7 +108,7 @@ def test_forked_at_a_prompt_the_change_is_sent_and_what_follows_is_live(recorded
         assert by_agent["orchestrator"] == ["reused", "executed"]
         assert by_agent["coder"][0] == "executed"
         changed = frame[frame["span_id"] == first.span_id].iloc[0]
-        assert changed["reason"] == "its prompt was changed"
+        assert changed["reason"] == "the caller changed its prompt"
         sent = server.calls[asked:]
         assert len(sent) == (frame["provenance"] == "executed").sum()
         assert sent[0].body["messages"][-1]["content"] == "Task: write nothing at all"
@@ -195,7 +195,7 @@ def test_what_cannot_be_run_says_so(recorded: tuple[Path, LlmServer], tmp_path: 
         cp = anb.checkpoint(calls(traces, "coder")[0])
         with pytest.raises(ReplayError, match="cannot be started"):
             run(recorded, cp, command=["no-such-program-anywhere"])
-        with pytest.raises(TypeError, match="is a list"):
+        with pytest.raises(TypeError, match="must be a list"):
             run(recorded, cp, command="ls -l")  # type: ignore[arg-type]
         for workdir in (where, where / "notes", where.parent, tmp_path / "none"):
             with pytest.raises(ReplayError, match="workdir="):
@@ -204,7 +204,7 @@ def test_what_cannot_be_run_says_so(recorded: tuple[Path, LlmServer], tmp_path: 
             run(recorded, cp, normalize=["dates"])
         began = time.monotonic()
         with pytest.raises(ReplayError, match="longer than timeout"):
-            replay_program(cp, command=[sys.executable, "-c", "import time; time.sleep(60)"], timeout=1)
+            replay_command(cp, command=[sys.executable, "-c", "import time; time.sleep(60)"], timeout=1)
         assert time.monotonic() - began < 20
 
 
@@ -247,7 +247,7 @@ def test_ids_of_the_recording_in_an_answer_become_those_of_the_run(tmp_path: Pat
 )
 def test_the_presets_make_equal_what_they_name_and_nothing_else(name: str, same: tuple[str, str], other: str) -> None:
     assert name in PRESETS
-    rules = Rules([name])
+    rules = NormalizeRules([name])
     one, two = (rules.text(f"at {text}, done", rules.empty()) for text in same)
     assert one == two and rules.text(other, rules.empty()) == other
 
