@@ -13,6 +13,7 @@ from .errors import BodyUnavailable as BodyUnavailable
 from .errors import BudgetError as BudgetError
 from .errors import CallFailed as CallFailed
 from .errors import CheckpointError as CheckpointError
+from .errors import ConditionError as ConditionError
 from .errors import MissingBundle as MissingBundle
 from .errors import MissingKey as MissingKey
 from .errors import MissingSDK as MissingSDK
@@ -35,7 +36,6 @@ from .errors import TranslationError as TranslationError
 from .errors import UnknownColumn as UnknownColumn
 from .errors import UnknownProvider as UnknownProvider
 from .errors import Unreadable as Unreadable
-from .errors import WatchError as WatchError
 from .experiments.branches import branches as branches
 from .experiments.branches import clean as clean
 from .experiments.checkpoints import Checkpoint as Checkpoint

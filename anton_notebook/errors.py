@@ -25,7 +25,7 @@
     ├── ArchiveError                    an archive in Parquet cannot be written or read, and why
     ├── NoteError                       (also ValueError) a note or mark that cannot be kept, and why
     ├── NotAllowed                      (also PermissionError) a page asked for what Python has not allowed
-    ├── WatchError                      (also ValueError) a condition that cannot be watched
+    ├── ConditionError                  (also ValueError) a condition on spans that cannot be evaluated
     ├── NoRun                           (also LookupError) nothing is shown yet that could be drawn or saved
     └── MissingBundle                   (also FileNotFoundError) the front end has not been built
 
@@ -96,8 +96,8 @@ class NotRerunnable(AntonNotebookError, ValueError):
     """No request to a model can be made from this span."""
 
 
-class WatchError(AntonNotebookError, ValueError):
-    """A condition that cannot be watched."""
+class ConditionError(AntonNotebookError, ValueError):
+    """A condition on spans that cannot be evaluated."""
 
 
 class NoRun(AntonNotebookError, LookupError):

@@ -69,5 +69,5 @@ def _write_html(
         raise FileExistsError(f"{target} exists. Choose another name, or replace it with --force.")
 
     with TraceGraph(traces, trace_id, redact=redact) as graph:
-        note = graph.to_html(target, save_bodies=bodies)
+        note = graph.to_html(target, save_bodies=bodies, overwrite=overwrite)
     warn(f"wrote {target}{f' ({note})' if note else ''}")

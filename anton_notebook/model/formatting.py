@@ -1,12 +1,15 @@
 """Numbers and texts for people: durations, amounts of money, counts and one-line texts.
 
-The rules equal those of `js/src/ui/format.ts`, so that a terminal, a page and a notebook show one value in one way.
+The rules equal those of `js/src/ui/format.ts`, so that a terminal, a page and a notebook show one value in one way. The tests of
+both read `tests/data/formats.json`.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
+from decimal import ROUND_HALF_UP, Decimal
 
 WIDEST = 40
 MISSING = "-"
@@ -28,7 +31,7 @@ def format_duration(ms: object) -> str:
     if not isinstance(ms, int | float) or math.isnan(ms):
         return MISSING
     if ms < 1000:
-        return f"{int(ms)} ms" if ms >= 1 or ms <= 0 else f"{ms:.2f} ms"
+        return f"{int(ms)} ms" if ms >= 1 or ms <= 0 else f"{_rounded(ms, 2)} ms"
     if ms < 60_000:
         return f"{int(ms / 10) / 100:.2f} s" if ms < 10_000 else f"{int(ms / 100) / 10:.1f} s"
     seconds = int(ms / 1000)
@@ -57,7 +60,8 @@ def format_usd(usd: object, at_least: bool = False) -> str:
         return "≥ $0" if at_least else "$0"
     size = abs(usd)
     digits = 0 if size >= 100 else 2 if size >= 1 else 3 if size >= 0.01 else 5
-    amount = f"{size:.{digits}f}" if float(f"{size:.{digits}f}") else f"{size:.1e}"
+    rounded = _rounded(size, digits)
+    amount = f"{rounded:,}" if rounded else f"{size:.1e}".replace("e-0", "e-")
     return ("≥ " if at_least else "") + ("-" if usd < 0 else "") + f"${amount}"
 
 
@@ -71,6 +75,25 @@ def format_count(number: object) -> str:
     if not isinstance(number, int | float) or math.isnan(number):
         return MISSING
     return f"{int(number):,}"
+
+
+def short_model(name: str) -> str:
+    """Return a model's name without vendor, date and suffix, the family first.
+
+    Examples:
+        >>> short_model("anthropic/claude-sonnet-4-5-20250929")
+        'sonnet-4-5'
+    """
+    tail = name.rpartition("/")[2]
+    short = re.sub(r"[-@]20\d{2}-?\d{2}-?\d{2}(-v\d.*)?$", "", tail)
+    short = re.sub(r"^(anthropic\.)?claude-", "", short)
+    short = re.sub(r"-(latest|instruct|preview)$", "", short)
+    return re.sub(r"^(\d(?:-\d)?)-([a-z]+)$", r"\2-\1", short) or name
+
+
+def _rounded(value: float, digits: int) -> Decimal:
+    """Round half up on the exact value of the float, as JavaScript's toFixed does."""
+    return Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
 
 
 def display_width(text: str) -> int:

@@ -1,23 +1,6 @@
-"""Inner: the picture of a run, drawn without a browser, by the rules of the page's own layout."""
+"""A run as a static picture and as rows of figures, without a browser. Start with `timeline_svg.run_svg`."""
 
-from anton_notebook.render.collapse import Folds
-from anton_notebook.render.formatting import duration
-from anton_notebook.render.layout import Layout
-from anton_notebook.render.run_svg import by_agent, figures, run_svg, spans_of
-from anton_notebook.render.scale import Spans
-from anton_notebook.render.svg import svg
-from anton_notebook.render.view_state import Camera, Seen
+from anton_notebook.render.run_summary import agent_rows, figures
+from anton_notebook.render.timeline_svg import run_svg
 
-__all__ = [
-    "Camera",
-    "Folds",
-    "Layout",
-    "Seen",
-    "Spans",
-    "by_agent",
-    "duration",
-    "figures",
-    "run_svg",
-    "spans_of",
-    "svg",
-]
+__all__ = ["agent_rows", "figures", "run_svg"]

@@ -1,4 +1,4 @@
-"""Inner: all that a page shows of one span, its texts read from disk when somebody looks."""
+"""Everything that a page shows of one span. Its texts are read from disk on request."""
 
 from __future__ import annotations
 
@@ -16,16 +16,22 @@ from anton_notebook.api import Span, Traces
 from anton_notebook.errors import AmbiguousSpan, BodyUnavailable
 from anton_notebook.model.span import Flag
 
-IntArray = np.ndarray[Any, np.dtype[np.int32]]
-PIECE = 65_536  # characters of a text that come with the details, or in one piece afterwards
-_SURROGATES = re.compile("[\ud800-\udfff]")  # which no message can hold
+Int32Array = np.ndarray[Any, np.dtype[np.int32]]
+CHUNK = 65_536  # characters of a text that are sent with the details, or per request afterwards
+_SURROGATES = re.compile("[\ud800-\udfff]")  # cannot be encoded in a message
 _LABELS = (("tools", "Tools"), ("parameters", "Parameters"), ("response", "Response"), ("result", "Result"))
 
 
 def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
-    """The fields of a span and the beginnings of its texts, as `Details` in `js/src/kernel/protocol.ts` names them.
+    """Return the fields of a span and the first `CHUNK` characters of its texts.
 
-    `raw`: with the line as it stands on disk, which holds all of it once more.
+    Args:
+        traces: The traces.
+        row: The row of the span.
+        raw: Whether the recorded line is included as well.
+
+    Returns:
+        `Details` of `js/src/kernel/protocol.ts`.
     """
     span = span_of(traces, row)
     problems: list[str] = []
@@ -36,7 +42,7 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         problems.append(str(error))
     problems += [str(fault) for fault in record.get("_faults", ())]
     light = traces.store.span(row)
-    shown = {
+    fields = {
         "row": row,
         "span_id": span.span_id,
         "trace_id": span.trace_id,
@@ -63,39 +69,36 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         "depth": _depth(traces, row),
         "note": span.note or "",
         "mark": span.mark or "",
-        "python": where(traces, span),
+        "python": python_expression(traces, span),
         "bodies": [
-            {"part": part, "label": label, "role": role, "kind": kind, "text": text[:PIECE], "chars": len(text)}
+            {"part": part, "label": label, "role": role, "kind": kind, "text": text[:CHUNK], "chars": len(text)}
             for part, label, role, kind, text in _bodies(record, span)
             if raw or part != "raw"
         ],
         "problems": problems,
     }
-    for name, value in shown.items():
-        if isinstance(value, str) and len(value) > PIECE:
-            shown[name] = value[: PIECE - 1] + "…"
+    for name, value in fields.items():
+        if isinstance(value, str) and len(value) > CHUNK:
+            fields[name] = value[: CHUNK - 1] + "…"
             problems.append(
-                f"{name} has {len(value):,} characters: the first {PIECE - 1:,} are shown, all in the raw line"
+                f"{name} has {len(value):,} characters; the first {CHUNK - 1:,} are shown, the raw line has all"
             )
-    return shown
+    return fields
 
 
-def piece(traces: Traces, row: int, part: str, offset: int) -> dict[str, Any]:
-    """A piece of one of a span's texts from `offset` on, and where the next begins (None at the end)."""
+def text_chunk(traces: Traces, row: int, part: str, offset: int) -> dict[str, Any]:
+    """Return `CHUNK` characters of a text of a span, and the offset of the next chunk (None at the end)."""
     span = span_of(traces, row)
     for name, _, _, _, text in _bodies(span.record, span):
         if name == part:
-            end = min(offset + PIECE, len(text))
+            end = min(offset + CHUNK, len(text))
             following = end if end < len(text) else None
             return {"text": text[offset:end], "offset": offset, "next_offset": following, "chars": len(text)}
-    raise ValueError(f"span {span.span_id!r} has no text {part[:80]!r}")
+    raise ValueError(f"Span {span.span_id!r} has no text {part[:80]!r}.")
 
 
-def where(traces: Traces, span: Span) -> str:
-    """The Python that fetches a span from `traces`.
-
-    The trace's id stands in it only where another trace has a span of the same id.
-    """
+def python_expression(traces: Traces, span: Span) -> str:
+    """Return the Python expression that gets a span from `traces`, with the trace's id if the span's id is ambiguous."""
     try:
         traces.store.row_of(span.span_id)
     except AmbiguousSpan:
@@ -104,42 +107,42 @@ def where(traces: Traces, span: Span) -> str:
 
 
 def span_of(traces: Traces, row: int) -> Span:
-    """The span of a row; ValueError where there is none, or none any more."""
+    """Return the span of a row; ValueError if there is none."""
     store = traces.store
     if not 0 <= row < store.size or store.c.flags[row] & (Flag.DEAD | Flag.PENDING):
-        raise ValueError(f"row {row} is no span of this store now; what the page shows is older than the files")
+        raise ValueError(f"Row {row} is not a span. The page shows an earlier state of the files.")
     return Span(traces, row)
 
 
-def living(traces: Traces, rows: IntArray) -> IntArray:
-    """Those of these rows that are spans now; ValueError for numbers that never were."""
+def live_rows(traces: Traces, rows: Int32Array) -> Int32Array:
+    """Return the rows that are still spans; ValueError for numbers out of range."""
     store = traces.store
     with store.lock:
         if rows.size and (rows.min() < 0 or rows.max() >= store.size):
-            raise ValueError("these rows are no spans of this store now; what the page shows is older than the files")
+            raise ValueError("These rows are not spans. The page shows an earlier state of the files.")
         alive: np.ndarray[Any, Any] = (store.c.flags[rows] & np.uint8(Flag.DEAD | Flag.PENDING)) == 0
-    kept: IntArray = rows[alive]
-    return kept
+    live: Int32Array = rows[alive]
+    return live
 
 
 def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, str | None, str, str]]:
-    """Part, label, role, kind and text of each of a span's texts, in reading order."""
+    """Yield part, label, role, kind and text of each text of a span, in reading order."""
     system, messages, response = record.get("system_prompt"), record.get("messages"), record.get("response")
     if system not in (None, ""):
         yield ("system", "System", "system", *readable(system))
     messages = messages if isinstance(messages, list) else []
     last = messages[-1] if messages else None
     if isinstance(last, Mapping) and last.get("role") == "assistant" and last.get("content") == response != "":
-        messages = messages[:-1]  # anton's own history ends with the answer
+        messages = messages[:-1]  # anton's history ends with the answer
     for i, message in enumerate(messages):
         role = message.get("role") if isinstance(message, Mapping) else None
         role = role if isinstance(role, str) else None
-        plain = isinstance(message, Mapping) and set(message) <= {"role", "content", "timestamp"}
+        is_simple = isinstance(message, Mapping) and set(message) <= {"role", "content", "timestamp"}
         yield (
             f"messages/{i}",
             (role or "message").capitalize(),
             role,
-            *readable(message["content"] if plain and "content" in message else message),
+            *readable(message["content"] if is_simple and "content" in message else message),
         )
     for part, label in _LABELS:
         value = record.get(part)
@@ -157,7 +160,7 @@ def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, s
 
 
 def _line(span: Span) -> str | None:
-    """The line of a trace file as it stands there; None where a span is no line of text."""
+    """Return the recorded line; None if the span is not a line of a text file."""
     place = span.place
     if place is None:
         return None
@@ -170,7 +173,7 @@ def _line(span: Span) -> str | None:
 
 
 def readable(value: Any) -> tuple[str, str]:
-    """`text` or `json`, and the value as people read it."""
+    """Return `text` or `json`, and the value as text."""
     if isinstance(value, str):
         return "text", _SURROGATES.sub("\ufffd", value)
     return "json", _SURROGATES.sub("\ufffd", json.dumps(value, indent=2, ensure_ascii=False, default=str))

@@ -20,14 +20,14 @@ from anton_notebook.model.span import LLM, MARKS, NAT, PROVENANCES, Flag, Int32
 from anton_notebook.store import RunFigures, Store, noted
 
 NONE = 0xFFFFFFFF
-SPAN_BYTES = 40
+SPAN_BYTES = 44
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("start", "<f8"),
+    ("cost", "<f8"),
     ("row", "<u4"),
     ("parent", "<u4"),
     ("cls", "<u4"),
     ("duration", "<f4"),
-    ("cost", "<f4"),
     ("input", "<u4"),
     ("output", "<u4"),
     ("status", "u1"),
@@ -37,15 +37,15 @@ COLUMNS: tuple[tuple[str, str], ...] = (
 )
 WIRE_FLAGS = Flag.DERIVED | Flag.PENDING | Flag.ESTIMATED | Flag.FILE_GONE
 UNPRICED = 16
-ROOM = 900_000  # bytes of one message's content; with what Jupyter adds it stays below a million
-BANDS = 500  # phases and marks of one run that cross, the last ones
-TEXT = 300  # characters of a name or id that cross; the details of a span hold all of them
+MESSAGE_LIMIT = 900_000  # bytes of one message's content; with what Jupyter adds it stays below a million
+BAND_LIMIT = 500  # phases and marks per run that are sent, the last ones
+TEXT_LIMIT = 300  # characters of a name or id that are sent; the details of a span hold all
 
 Buffers = list[bytes]
 
 
 class Phase(TypedDict):
-    """One phase of a run; `end` is None while it goes on. `status`: one of `running`, `ok`, `error`, `stopped`."""
+    """One phase of a run; `end` is None while it runs. `status`: `running`, `ok`, `error` or `stopped`."""
 
     name: str
     start: float
@@ -63,9 +63,8 @@ class Mark(TypedDict):
 class Run(TypedDict):
     """One run's figures; times in ms since 1970 UTC, costs in USD, None where unknown.
 
-    `original_row` is the call that an experiment's answers are about.
-
-    `progress` says how far it is, for people ("phase 1 of 2, 3 of 4 subtasks"), and is empty where nothing does.
+    `original_row`: the recorded call that an experiment is about.
+    `progress`: for people, such as "phase 1 of 2, 3 of 4 subtasks"; "" if unknown.
     """
 
     trace_id: str
@@ -91,7 +90,7 @@ class Run(TypedDict):
 
 
 class Status(TypedDict):
-    """How the following goes; `sentence` is for people."""
+    """State of the reader; `sentence` is for people."""
 
     live: bool
     following: Literal["inotify", "polling", "off"]
@@ -122,14 +121,14 @@ Header = TypedDict(
 
 
 class Message(NamedTuple):
-    """A header for JSON, and its binary buffers: the puts, then the rows gone; empty ones are left out."""
+    """A JSON header and its binary buffers: the put spans, then the removed rows; empty ones are left out."""
 
     header: Header
     buffers: Buffers
 
 
-class Known(NamedTuple):
-    """What a page has: its revision of a scope of an epoch, and how many strings and classes (string 0 is "")."""
+class ClientState(NamedTuple):
+    """What a page has: a revision of a scope of an epoch, and how many strings and classes (string 0 is "")."""
 
     epoch: str = ""
     scope: int = -1
@@ -139,7 +138,7 @@ class Known(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """The traces that are shown, the first the one looked at; `number` grows with every change of them."""
+    """The traces that are shown, the main one first; `number` grows with every change."""
 
     number: int
     codes: tuple[int, ...]
@@ -148,8 +147,8 @@ class Scope(NamedTuple):
 _UNPAIRED = re.compile("[\ud800-\udfff]")
 
 
-def clean(text: str, limit: int = TEXT) -> str:
-    """Text that can cross: unpaired surrogates replaced, the rest of a long one cut.
+def clean(text: str, limit: int = TEXT_LIMIT) -> str:
+    """Return text that can be sent: unpaired surrogates replaced, long text cut.
 
     >>> clean("a" * 400, 5), clean("a\\ud800b")
     ('aaaa…', 'a\ufffdb')
@@ -160,7 +159,7 @@ def clean(text: str, limit: int = TEXT) -> str:
 
 
 class Encoder:
-    """Makes the messages of one widget. Strings and classes keep their numbers, so pages may know different counts."""
+    """Creates the messages of one widget. Strings and classes keep their numbers, so pages may know different counts."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -171,24 +170,34 @@ class Encoder:
 
     def encode(
         self,
-        known: Known,
+        known: ClientState,
         scope: Scope,
         to_client: str | None = None,
         status: Status | None = None,
-        most: int | None = None,
-    ) -> tuple[list[Message], Known]:
-        """The messages that bring a page which has `known` up to date, and what it has then.
+        limit: int | None = None,
+    ) -> tuple[list[Message], ClientState]:
+        """Return the messages that bring a page up to date.
 
-        A snapshot where the page's epoch or scope is another, or its revision too far back. Only the first `most` spans.
+        A page with another epoch or scope, or with a revision too far back, gets a snapshot.
+
+        Args:
+            known: What the page has.
+            scope: The traces to show.
+            to_client: The page, or None for all pages.
+            status: State of the reader to send, or None if unchanged.
+            limit: Maximum number of spans; the first ones are sent.
+
+        Returns:
+            The messages, and what the page has after them.
         """
         store = self.store
         with store.lock:
             same = known.epoch == store.epoch and known.revision >= 0
             if not same:
-                known = Known(scope=known.scope)
+                known = ClientState(scope=known.scope)
             since = known.revision if same and known.scope == scope.number else -1
             changes = store.changes(since)
-            rows, gone = self._inside(changes.rows, scope)[:most], self._inside(changes.gone, scope)
+            rows, gone = self._inside(changes.rows, scope)[:limit], self._inside(changes.gone, scope)
             if changes.since < 0:
                 codes = range(len(store.traces))
             else:
@@ -197,7 +206,7 @@ class Encoder:
             runs = [_run(store, store.run(code)) for code in codes if store.traces[code].spans or code in scope.codes]
             shown = [clean(store.traces[code].trace_id) for code in scope.codes]
             columns = self._columns(rows)
-        after = Known(store.epoch, scope.number, changes.revision, len(self.strings), len(self.classes))
+        after = ClientState(store.epoch, scope.number, changes.revision, len(self.strings), len(self.classes))
         parts = list(self._parts(known, runs, gone, len(rows)))
         messages = []
         for number, (strings, classes, part_runs, part_gone, part_rows) in enumerate(parts):
@@ -228,8 +237,8 @@ class Encoder:
             inside: npt.NDArray[np.bool_] = traces == scope.codes[0]
         else:
             inside = np.isin(traces, scope.codes)
-        found: Int32 = rows[inside]
-        return found
+        result: Int32 = rows[inside]
+        return result
 
     def _string(self, text: str) -> int:
         text = clean(text)
@@ -269,13 +278,13 @@ class Encoder:
         for row, note in noted(store).items() if store.notes or store.brought else ():
             if note.mark:
                 marks[rows == row] = 1 + MARKS.index(note.mark)
-        found: dict[str, npt.NDArray[Any]] = {
+        columns: dict[str, npt.NDArray[Any]] = {
             "start": np.where(start == NAT, np.nan, start / 1000.0),
             "row": rows,
             "parent": c.parent[rows],
             "cls": self._codes(rows),
             "duration": np.where((duration == NAT) | (status == 0), np.nan, duration / 1000.0),
-            "cost": np.minimum(cost, 3e38),
+            "cost": cost,
             "input": c.input[rows],
             "output": c.output[rows],
             "status": status,
@@ -283,10 +292,10 @@ class Encoder:
             "provenance": provenance,
             "mark": marks,
         }
-        return [found[name].astype(dtype) for name, dtype in COLUMNS]  # -1 becomes NONE
+        return [columns[name].astype(dtype) for name, dtype in COLUMNS]  # -1 becomes NONE
 
-    def _parts(self, known: Known, runs: list[Run], gone: Int32, puts: int) -> Iterator[list[slice]]:
-        """Cuts a change (strings, classes, runs, gone, puts) so that each part fits into one message."""
+    def _parts(self, known: ClientState, runs: list[Run], gone: Int32, puts: int) -> Iterator[list[slice]]:
+        """Cut a change (strings, classes, runs, gone, puts) into slices that fit into one message each."""
         sizes: list[Callable[[int], int] | int] = [
             lambda i: _size(self.strings[i]),
             64,
@@ -297,7 +306,7 @@ class Encoder:
         at = [min(known.strings, len(self.strings)), min(known.classes, len(self.classes)), 0, 0, 0]
         ends = [len(self.strings), len(self.classes), len(runs), len(gone), puts]
         while True:
-            room, begin = ROOM, list(at)
+            room, begin = MESSAGE_LIMIT, list(at)
             for k, size in enumerate(sizes):
                 if isinstance(size, int):
                     taken = min(ends[k] - at[k], room // size)
@@ -348,17 +357,17 @@ def _run(store: Store, figures: RunFigures) -> Run:
         progress=clean(figures["progress"]),
         phases=[
             Phase(name=clean(name), start=begin / 1000, end=None if over is None else over / 1000, status=state)
-            for begin, over, name, state in figures["phases"][-BANDS:]
+            for begin, over, name, state in figures["phases"][-BAND_LIMIT:]
         ],
-        marks=[Mark(name=clean(name), time=at / 1000) for at, name in figures["marks"][-BANDS:]],
+        marks=[Mark(name=clean(name), time=at / 1000) for at, name in figures["marks"][-BAND_LIMIT:]],
     )
 
 
 def frame(header: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
-    """A header and its buffers as one piece of bytes, where a page gets no frames of Jupyter's.
+    """Pack a header and its buffers into one bytes object, for connections other than Jupyter's.
 
-    4 bytes with the length of the JSON header, the header, then for each buffer its 4 bytes of length and its bytes, which
-    begin at a multiple of 8 so that the page reads columns in place.
+    4 bytes with the length of the JSON header, the header, then for each buffer 4 bytes with its length and its bytes, which
+    start at a multiple of 8, so that the page reads columns in place.
 
     >>> frame({"type": "x"}).hex()[:8]
     '0c000000'
@@ -375,7 +384,7 @@ def frame(header: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
 
 
 def unpack(message: Message) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint32]]:
-    """A message's puts as columns by name, and the rows that are gone; ValueError where the lengths do not agree."""
+    """Return the put spans of a message as columns by name, and the removed rows; ValueError if lengths differ."""
     header, buffers = message.header, list(message.buffers)
     puts = buffers.pop(0) if header["puts"] else b""
     gone = buffers.pop(0) if header["gone"] else b""

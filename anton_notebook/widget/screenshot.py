@@ -1,4 +1,4 @@
-"""Inner: the picture as a page draws it: asked of a page that shows the graph, brought back as PNG."""
+"""PNG pictures that a page draws on request."""
 
 from __future__ import annotations
 
@@ -8,134 +8,115 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import ipywidgets  # type: ignore[import-untyped]
-import traitlets.traitlets as t
+from collections.abc import Callable
+from typing import Any
 
 from anton_notebook.errors import NoPage, PictureError
-from anton_notebook.widget import commands
-from anton_notebook.widget.ipykernel_compat import this_kernel
+from anton_notebook.widget.arguments import text_argument
+from anton_notebook.widget.commands import Args, Handlers
+from anton_notebook.widget.files import write_private
+from anton_notebook.widget.kernel_comm import supports_subshells
 
-if TYPE_CHECKING:
-    from anton_notebook.widget.stream import Stream
-
-MOST = 64 << 20
-GRACE = 0.25
+LIMIT = 64 << 20  # characters of base64
+POLL = 0.25  # seconds between two looks at refusals
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def _hears_beside() -> bool:
-    """Whether this kernel can take a page's message while a cell runs."""
-    return bool(getattr(this_kernel(), "_supports_kernel_subshells", False))
+class PictureRequest:
+    """One picture that `pages` pages were asked for; the first complete one counts."""
 
-
-class Shot:
-    """One picture that pages were asked for."""
-
-    def __init__(self, asked: int) -> None:
+    def __init__(self, pages: int) -> None:
         self.token = secrets.token_hex(8)
         self.done = threading.Event()
         self.png: bytes | None = None
         self.refused: dict[str, str] = {}
-        self._asked = asked
+        self._pages = pages
         self._pieces: dict[str, list[str]] = {}
 
     def add(self, client: str, piece: str, last: bool) -> None:
-        """A piece of a page's answer, base64; the first whole picture counts."""
+        """Add a piece of a page's answer, in base64."""
         pieces = self._pieces.setdefault(client, [])
         pieces.append(piece)
-        if sum(map(len, pieces)) > MOST:
-            raise ValueError("the picture is larger than 48 MiB")
+        if sum(map(len, pieces)) > LIMIT:
+            raise ValueError("The picture is larger than 48 MiB.")
         if not last or self.done.is_set():
             return
         try:
-            found = base64.b64decode("".join(pieces), validate=True)
+            png = base64.b64decode("".join(pieces), validate=True)
         except binascii.Error as error:
-            raise ValueError("the picture is no base64") from error
-        if not found.startswith(SIGNATURE):
-            raise ValueError("the picture is no PNG")
-        self.png = found
+            raise ValueError("The picture is not valid base64.") from error
+        if not png.startswith(SIGNATURE):
+            raise ValueError("The picture is not a PNG file.")
+        self.png = png
         self.done.set()
 
-    def refuse(self, client: str, why: str) -> None:
-        """A page cannot draw it."""
-        self.refused[client] = why
+    def refuse(self, client: str, reason: str) -> None:
+        """Record that a page cannot draw the picture."""
+        self.refused[client] = reason
 
     def wait(self, timeout: float) -> bool:
-        """Until there is a picture, every page has refused (one of its other views may still draw), or time is out."""
-        until = time.monotonic() + timeout
-        while (left := until - time.monotonic()) > 0:
-            if self.done.wait(min(left, GRACE)):
+        """Wait for the picture, for the refusal of every page, or for `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            if self.done.wait(min(left, POLL)):
                 return True
-            if len(self.refused) >= self._asked:
+            if len(self.refused) >= self._pages:
                 return False
         return False
 
 
-class Shooting(ipywidgets.Widget):  # type: ignore[misc]
-    """A part of the widget: `to_png`."""
+class Screenshot:
+    """Pictures of one widget. `pages` returns how many pages show it."""
 
-    _shoot = t.Dict().tag(sync=True)
-    _stream: Stream
-    _shot: Shot | None = None
-    _heard_on = 0
+    def __init__(self, widget: Any, pages: Callable[[], int]) -> None:
+        self._widget, self._pages = widget, pages
+        self._request: PictureRequest | None = None
+        self._page_thread = 0
 
-    def to_png(self, path: str | os.PathLike[str] | None = None, *, scale: float = 2.0, timeout: float = 10.0) -> bytes:
-        """What a page shows of the graph or the timeline, as PNG; written to `path` too, where one is given.
+    def handlers(self) -> Handlers:
+        """Return the handlers of a page's requests."""
+        return {"drawn": self._handle_drawn}
 
-        A page that shows this graph draws it: its camera, folding, filters, colours and theme. `scale`: points a CSS px, 0.5 to 4.
-        Raises `NoPage` at once where no page shows the graph, or where this kernel cannot be answered while a cell runs (then
-        call it from a thread, or use `to_svg`, which needs no page), and after `timeout` seconds without an answer;
-        `PictureError` with the page's own words where it shows a view that is no picture.
-        """
+    def note_page_thread(self) -> None:
+        """Remember the thread that answers pages."""
+        self._page_thread = threading.get_ident()
+
+    def to_png(self, path: str | os.PathLike[str] | None, *, scale: float, timeout: float, overwrite: bool) -> bytes:
+        """Ask the pages for a picture and wait; see `TraceGraph.to_png`."""
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0.5 <= scale <= 4:
-            raise ValueError(f"scale={scale!r}: a number from 0.5 to 4 is possible")
-        asked = self._stream.clients
-        if asked == 0:
-            raise NoPage("no page shows this graph, so none can draw it; show it in a cell, or use graph.to_svg(path)")
-        if self._heard_on == threading.get_ident() and not _hears_beside():
+            raise ValueError(f"scale must be a number from 0.5 to 4, not {scale!r}")
+        pages = self._pages()
+        if pages == 0:
+            raise NoPage("No page shows this graph. Display it in a cell, or use graph.to_svg(path).")
+        if self._page_thread == threading.get_ident() and not supports_subshells():
             raise NoPage(
-                "this kernel hears pages only between cells, so none can answer while this one runs; use ipykernel 7 with "
-                "JupyterLab 4.4 or newer, call it from a thread, or use graph.to_svg(path)"
+                "This kernel answers pages only between cells. Use ipykernel 7 with JupyterLab 4.4 or newer, call to_png from a "
+                "thread, or use graph.to_svg(path)."
             )
-        shot = self._shot = Shot(asked)
-        self._shoot = {"id": shot.token, "scale": float(scale)}
+        request = self._request = PictureRequest(pages)
+        self._widget._shoot = {"id": request.token, "scale": float(scale)}
         try:
-            shot.wait(timeout)
+            request.wait(timeout)
         finally:
-            self._shot = None
-        if shot.png is None:
-            if shot.refused:
-                raise PictureError(next(iter(shot.refused.values())))
+            self._request = None
+        if request.png is None:
+            if request.refused:
+                raise PictureError(next(iter(request.refused.values())))
             raise NoPage(
-                f"no page that shows this graph answered within {timeout:g} s; is its tab asleep? graph.to_svg(path) needs none"
+                f"No page that shows this graph answered within {timeout:g} s. Its tab may be asleep. graph.to_svg(path) needs "
+                "no page."
             )
         if path is not None:
-            with open(path, "wb", opener=_private) as file:
-                file.write(shot.png)
-        return shot.png
+            write_private(path, request.png, overwrite=overwrite)
+        return request.png
 
-    def _heard(self) -> None:
-        """Remembers on which thread pages are answered."""
-        self._heard_on = threading.get_ident()
-
-    def _shooting_ops(self) -> dict[str, commands.Op]:
-        return {"drawn": self._on_drawn}
-
-    def _on_drawn(self, args: Mapping[str, Any]) -> None:
-        self._heard()
-        shot = self._shot
-        if shot is None or args.get("shot") != shot.token:
+    def _handle_drawn(self, args: Args) -> None:
+        self.note_page_thread()
+        request = self._request
+        if request is None or args.get("shot") != request.token:
             return
-        client = commands.text(args, "client")
+        client = text_argument(args, "client")
         if args.get("problem") is not None:
-            shot.refuse(client, commands.text(args, "problem"))
+            request.refuse(client, text_argument(args, "problem"))
         else:
-            shot.add(client, commands.text(args, "piece", 1 << 20), args.get("last") is True)
-
-
-def _private(path: str, flags: int) -> int:
-    """Opens what is written anew for its owner alone."""
-    return os.open(path, flags, 0o600)
+            request.add(client, text_argument(args, "piece", 1 << 20), args.get("last") is True)

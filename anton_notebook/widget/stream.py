@@ -1,9 +1,11 @@
-"""Inner: keeps pages in step with a store. One thread sends for all widgets of the process.
+"""Sends the changes of a store to pages. One thread sends for all widgets of the process; `protocol` packs the messages.
 
-A `Stream` belongs to one widget. It sends the first change after a quiet spell at once, then at most one message
-every `PACE` seconds, and nothing while no page listens. All pages get the same changes; a page that says hello with
-less than the others have gets what it lacks for itself. What could not be sent is not counted as sent: the next
-message covers it.
+A `ChangeStream` belongs to one widget. After a quiet period it sends the first change at once, then at most one message every
+`INTERVAL` seconds, and nothing while no page listens. All pages in step get the same changes; a page that reports an older state
+gets a message of its own with what it lacks. A message that could not be sent does not count as sent: the next one covers it.
+
+Invariants: `_sent` is the state of every page that is in step; `_sending` is their state once `_queue` is empty. A failure
+clears the queue and keeps `_sent`, so nothing is lost. Lock order: store lock inside the stream's lock.
 """
 
 from __future__ import annotations
@@ -16,80 +18,84 @@ from collections import deque
 from collections.abc import Callable
 
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import Encoder, Known, Message, Scope, Status, clean
+from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope, Status, clean
 
 log = logging.getLogger(__name__)
 
-PACE = 1 / 30
-SILENCE = 60.0  # seconds after which a page that says nothing is forgotten
-LINGER = 10.0  # seconds for which the thread waits for more
-RETRY = (0.1, 5.0)  # seconds after a failed sending: at first, at most
+INTERVAL = 1 / 30  # seconds between two messages
+CLIENT_TIMEOUT = 60.0  # seconds after which a silent page is forgotten
+IDLE_TIMEOUT = 10.0  # seconds after which an idle thread ends
+RETRY = (0.1, 5.0)  # seconds of the first and the longest pause after a failure
 
 
-class Sender:
-    """The thread that sends. It runs while a stream has listeners, and a little longer."""
+class SenderThread:
+    """The thread that sends. It runs while a stream has listeners, and `IDLE_TIMEOUT` longer."""
 
     def __init__(self) -> None:
-        self._bell = threading.Condition()
-        self._rung = False
-        self._streams: set[Stream] = set()
+        self._condition = threading.Condition()
+        self._woken = False
+        self._streams: set[ChangeStream] = set()
         self._thread: threading.Thread | None = None
 
-    def add(self, stream: Stream) -> None:
-        """A stream has a listener."""
-        with self._bell:
+    def add(self, stream: ChangeStream) -> None:
+        """Add a stream that has a listener."""
+        with self._condition:
             self._streams.add(stream)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="anton_notebook sender", daemon=True)
                 self._thread.start()
-        self.ring()
+        self.wake()
 
-    def discard(self, stream: Stream) -> None:
-        """A stream has none any more."""
-        with self._bell:
+    def discard(self, stream: ChangeStream) -> None:
+        """Remove a stream without listeners."""
+        with self._condition:
             self._streams.discard(stream)
-        self.ring()
+        self.wake()
 
-    def ring(self) -> None:
-        """Something may have to be sent."""
-        with self._bell:
-            self._rung = True
-            self._bell.notify_all()
+    def wake(self) -> None:
+        """Check for something to send."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
 
     def _run(self) -> None:
         while True:
-            patience = self._round()
-            with self._bell:
-                if not self._rung and not self._bell.wait(patience) and not self._streams:
+            wait = self._send_due()
+            with self._condition:
+                if not self._woken and not self._condition.wait(wait) and not self._streams:
                     self._thread = None
                     return
-                self._rung = False
+                self._woken = False
 
-    def _round(self) -> float:
-        """Sends what is due; the seconds until there is more. No stream is held between two rounds."""
-        patience = LINGER
+    def _send_due(self) -> float:
+        """Send what is due; return the seconds until more is due. Keeps no reference to a stream between calls."""
+        wait = IDLE_TIMEOUT
         for stream in list(self._streams):
             now = time.monotonic()
             due = stream.due(now)
             if due is not None and due <= now:
-                stream.pump()
+                stream.send_next()
                 due = stream.due(time.monotonic())
             if due is not None:
-                patience = min(patience, max(0.0, due - time.monotonic()))
+                wait = min(wait, max(0.0, due - time.monotonic()))
             elif not stream.clients:
-                with self._bell:
+                with self._condition:
                     if not stream.clients:
                         self._streams.discard(stream)
-        return patience
+        return wait
 
 
-SENDER = Sender()
+SENDER = SenderThread()
 
 
-class Stream:
-    """The changes of one store on their way to the pages of one widget.
+class ChangeStream:
+    """Sends the changes of one store to the pages of one widget. All methods are thread-safe.
 
-    `send` may raise anything; `status` tells how the following goes. Every method may be called from any thread.
+    Args:
+        store: The store.
+        send: Sends one message; may raise any exception.
+        status: Returns the state of the reader.
+        sender: The thread that calls `send`.
     """
 
     def __init__(
@@ -97,7 +103,7 @@ class Stream:
         store: Store,
         send: Callable[[Message], None],
         status: Callable[[], Status],
-        sender: Sender = SENDER,
+        sender: SenderThread = SENDER,
     ) -> None:
         self.store = store
         self._sender = sender
@@ -107,73 +113,73 @@ class Stream:
         self._lock = threading.RLock()
         self._encoder = Encoder(store)
         self._clients: dict[str, float] = {}
-        self._asked: dict[str, Known] = {}
-        self._answering: dict[str, Known] = {}
+        self._catching_up: dict[str, ClientState] = {}
+        self._answering: dict[str, ClientState] = {}
         self._queue: deque[Message] = deque()
-        self._sent = self._sending = Known()
-        self._said: Status | None = None
+        self._sent = self._sending = ClientState()
+        self._sent_status: Status | None = None
         self._scope = Scope(0, ())
-        self._chosen: str | None = None
+        self._selected: str | None = None
         self._dirty = True
         self._due = 0.0
         self._failures = 0
         self._closed = False
-        self._unsubscribe = store.subscribe(_ringer(weakref.ref(self)))
+        self._unsubscribe = store.subscribe(_waker(weakref.ref(self)))
 
     @property
     def clients(self) -> int:
-        """How many pages listen."""
+        """The number of pages that listen."""
         return len(self._clients)
 
     @property
-    def place(self) -> Known:
-        """What the pages have been sent."""
+    def acknowledged(self) -> ClientState:
+        """The state that pages in step have."""
         return self._sent
 
-    def choose(self, trace_id: str | None) -> None:
-        """Shows this run; with None the newest, whichever that is at the time."""
+    def select_trace(self, trace_id: str | None) -> None:
+        """Show a run; None follows the newest."""
         with self._lock:
-            self._chosen = trace_id
-        self.ring()
+            self._selected = trace_id
+        self.wake()
 
-    def hello(self, client: str, known: Known) -> None:
-        """A page says what it has; it is sent what it lacks."""
+    def subscribe(self, client: str, known: ClientState) -> None:
+        """Add a page that reports its state; it is sent what it lacks."""
         with self._lock:
             if self._closed:
                 return
             self._clients[client] = time.monotonic()
-            self._asked[client] = known
+            self._catching_up[client] = known
             self._dirty = True
             if self._failures:
                 self._failures, self._due = 0, time.monotonic()
         self._sender.add(self)
 
     def alive(self, client: str) -> bool:
-        """A page still listens; False where it has been forgotten and must say hello again."""
+        """Note that a page still listens; False if it was forgotten and must subscribe again."""
         with self._lock:
             known = client in self._clients
             if known:
                 self._clients[client] = time.monotonic()
             return known
 
-    def bye(self, client: str) -> None:
-        """A page listens no longer."""
+    def unsubscribe(self, client: str) -> None:
+        """Remove a page."""
         with self._lock:
             self._clients.pop(client, None)
-            self._asked.pop(client, None)
+            self._catching_up.pop(client, None)
             self._answering.pop(client, None)
             if not self._clients:
                 self._queue.clear()
 
-    def ring(self) -> None:
-        """Something may have to be sent."""
+    def wake(self) -> None:
+        """Check for something to send."""
         if not self._dirty:
             self._dirty = True
             if self._clients:
-                self._sender.ring()
+                self._sender.wake()
 
     def close(self) -> None:
-        """Sends nothing any more."""
+        """Stop sending."""
         with self._lock:
             self._closed = True
             self._clients.clear()
@@ -182,15 +188,15 @@ class Stream:
         self._sender.discard(self)
 
     def due(self, now: float) -> float | None:
-        """When there is something to be sent; None where there is nothing."""
+        """Return the monotonic time at which the next message is due; None if there is nothing to send."""
         with self._lock:
             for client, heard in list(self._clients.items()):
-                if now - heard > SILENCE:
-                    self.bye(client)
+                if now - heard > CLIENT_TIMEOUT:
+                    self.unsubscribe(client)
             return self._due if self._clients and (self._dirty or self._queue) else None
 
-    def pump(self) -> None:
-        """Sends one message, where there is one. Never raises."""
+    def send_next(self) -> None:
+        """Send one message if there is one. Never raises."""
         try:
             with self._lock:
                 if not self._queue and self._clients:
@@ -198,7 +204,7 @@ class Stream:
                 if not self._queue:
                     return
                 message = self._queue[0]
-                self._due = time.monotonic() + PACE
+                self._due = time.monotonic() + INTERVAL
             self._send(message)
             with self._lock:
                 self.failure, self._failures = None, 0
@@ -211,91 +217,91 @@ class Stream:
 
     def _failed(self, error: BaseException) -> None:
         if type(error) is not type(self.failure):
-            log.warning("changes could not be sent: %r", error, exc_info=error)
+            log.warning("Changes could not be sent: %r", error, exc_info=error)
         with self._lock:
             self.failure = error.with_traceback(None)
-            self._asked = {**self._answering, **self._asked}
+            self._catching_up = {**self._answering, **self._catching_up}
             self._answering = {}
             self._queue.clear()
-            self._said = None
+            self._sent_status = None
             self._dirty = True
             self._due = time.monotonic() + min(RETRY[0] * 2**self._failures, RETRY[1])
             self._failures = min(self._failures + 1, 10)
 
     def _fill(self) -> None:
-        """Queues what the pages lack: for those in step one change, for each that asked its own."""
+        """Queue pending messages: one shared delta for pages in step, one catch-up message for each of the others."""
         self._dirty = False
         status = self._status()
-        news = status if status != self._said else None
-        asked, self._asked = self._asked, {}
-        self._answering = asked
+        new_status = status if status != self._sent_status else None
+        joined, self._catching_up = self._catching_up, {}
+        self._answering = joined
         with self.store.lock:
             codes = self._shown()
             if codes != self._scope.codes:
                 self._scope = Scope(self._scope.number + 1, codes)
             now = (self.store.epoch, self._scope.number, self.store.revision)
-            known_after = []
-            if any(client not in asked for client in self._clients):
-                known_after.append(self._sent)
-                if self._sent[:3] != now or news is not None:
-                    messages, known_after[0] = self._encoder.encode(self._sent, self._scope, None, news)
+            states_after = []
+            if any(client not in joined for client in self._clients):
+                states_after.append(self._sent)
+                if self._sent[:3] != now or new_status is not None:
+                    messages, states_after[0] = self._encoder.encode(self._sent, self._scope, None, new_status)
                     self._queue.extend(messages)
-            for client, known in asked.items():
-                if known[:3] != now or news is not None:
+            for client, known in joined.items():
+                if known[:3] != now or new_status is not None:
                     messages, known = self._encoder.encode(known, self._scope, client, status)
                     self._queue.extend(messages)
-                known_after.append(known)
-        words = (min(k.strings for k in known_after), min(k.classes for k in known_after))
-        self._sending = Known(*now, *words)
-        self._said = status
+                states_after.append(known)
+        counts = (min(k.strings for k in states_after), min(k.classes for k in states_after))
+        self._sending = ClientState(*now, *counts)
+        self._sent_status = status
         if not self._queue:
             self._sent, self._answering = self._sending, {}
 
     def _shown(self) -> tuple[int, ...]:
-        """The codes of the run looked at and of what was tried from it."""
+        """Return the codes of the main run and of its experiments."""
         traces = self.store.traces
-        first = self.code_of(self._chosen) if self._chosen is not None else self.store.newest_trace()
+        first = self.code_of(self._selected) if self._selected is not None else self.store.newest_trace()
         if first is None:
             return ()
         shown = {first: None}
-        if self.store.own:  # only lines of ours name an original
-            tried = [t for t in traces if t.original_trace_id is not None and t.spans]
+        if self.store.own:  # only lines written by this library name an original
+            experiments = [t for t in traces if t.original_trace_id is not None and t.spans]
             count = 0
             while count < len(shown):
                 count = len(shown)
                 ids = {traces[code].trace_id for code in shown}
-                shown.update((t.code, None) for t in tried if t.original_trace_id in ids)
+                shown.update((t.code, None) for t in experiments if t.original_trace_id in ids)
         return tuple(shown)
 
     def codes(self) -> tuple[int, ...]:
-        """The codes of the runs that are shown, the one looked at first."""
+        """Return the codes of the shown runs, the main one first."""
         with self._lock, self.store.lock:
             return self._shown()
 
     def shown(self) -> list[str]:
-        """The ids of the runs that are shown, the one looked at first."""
+        """Return the ids of the shown runs, the main one first."""
         with self._lock, self.store.lock:
             return [self.store.traces[code].trace_id for code in self._shown()]
 
     def waits_for(self) -> str | None:
-        """The run that was chosen, as long as it has not been seen."""
-        chosen = self._chosen
-        return None if chosen is None or self.code_of(chosen) is not None else clean(chosen)
+        """Return the id of the selected run while it has not been read."""
+        selected = self._selected
+        return None if selected is None or self.code_of(selected) is not None else clean(selected)
 
     def code_of(self, trace_id: str) -> int | None:
-        """The code of a run; a page knows ids as they crossed."""
+        """Return the code of a run, by its id or by its id as it was sent to pages; None if unknown."""
         code = self.store.find_trace(trace_id)
         if code is None:
             code = next((t.code for t in self.store.traces if clean(t.trace_id) == trace_id), None)
         return code
 
 
-def _ringer(stream: weakref.ref[Stream]) -> Callable[[], None]:
-    """Rings a stream that its store must not keep alive."""
+def _waker(stream: weakref.ref[ChangeStream]) -> Callable[[], None]:
+    """Return a callback that wakes a stream without keeping it alive."""
 
-    def ring() -> None:
-        found = stream()
-        if found is not None:
-            found.ring()
+    def wake() -> None:
+        target = stream()
+        if target is not None:
+            target.wake()
 
-    return ring
+    return wake

@@ -1,4 +1,4 @@
-"""Inner: looks for a text in everything that was recorded of some spans, in a thread of its own, with progress and a stop."""
+"""Full-text search in everything that was recorded of some spans: in a thread, with progress and a stop."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from anton_notebook.store import note_of
 if TYPE_CHECKING:
     from anton_notebook.api import Traces
 
-MOST = 10_000
-"""Rows that one search gives back; of more it says so."""
-KEPT = 4
+RESULT_LIMIT = 10_000  # rows per search
+SEARCH_LIMIT = 4  # searches that are kept
 _SKIPPED = frozenset({"timestamp", "trace_id", "span_id", "parent_id", "_faults"})
 
 
 class Search:
-    """One search. `found` grows while it goes on; `looked` of `total` spans have been read; `unread` could not be."""
+    """A running search. `rows` grows; `looked` of `total` spans have been read; `unread` could not be read."""
 
     def __init__(self, traces: Traces, text: str, rows: list[int]) -> None:
         self.name = secrets.token_hex(6)
         self.text, self.total = text, len(rows)
-        self.found: list[int] = []
+        self.rows: list[int] = []
         self.looked = self.unread = 0
         self.done = self.full = False
         self._stop = threading.Event()
@@ -36,11 +35,11 @@ class Search:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it; what was found stays."""
+        """Stop the search; results stay."""
         self._stop.set()
 
     def join(self, seconds: float | None = None) -> None:
-        """Waits for its end."""
+        """Wait for the end of the search."""
         self._thread.join(seconds)
 
     def _run(self, traces: Traces, rows: list[int]) -> None:
@@ -49,18 +48,18 @@ class Search:
             for row in rows:
                 if self._stop.is_set():
                     break
-                self._look(traces, row, wanted)
+                self._check(traces, row, wanted)
                 self.looked += 1
-                if len(self.found) >= MOST:
+                if len(self.rows) >= RESULT_LIMIT:
                     self.full = True
                     break
         finally:
             self.done = True
 
-    def _look(self, traces: Traces, row: int, wanted: str) -> None:
+    def _check(self, traces: Traces, row: int, wanted: str) -> None:
         store = traces.store
         if wanted in note_of(store, row).text.casefold():
-            self.found.append(row)
+            self.rows.append(row)
             return
         file = int(store.c.file[row])
         if file < 0:
@@ -71,11 +70,11 @@ class Search:
             self.unread += 1
             return
         if any(wanted in text.casefold() for text in texts_of(record)):
-            self.found.append(row)
+            self.rows.append(row)
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text in a record, at any depth, times and ids apart."""
+    """Yield every text in a record at any depth, except times and ids."""
     stack = [value]
     while stack:
         one = stack.pop()
@@ -95,26 +94,26 @@ class SearchManager:
         self._all: dict[str, Search] = {}
 
     def start(self, text: str, codes: tuple[int, ...]) -> Search:
-        """Starts one over these traces. ValueError for an empty text."""
+        """Start a search in these traces; ValueError for an empty text."""
         if not text.strip():
-            raise ValueError("there is nothing to search for: give at least one letter")
+            raise ValueError("The search text is empty.")
         store = self._traces.store
         rows = [row for row in store.changes(-1, codes).rows.tolist() if not store.c.flags[row] & Flag.PENDING]
-        for old in list(self._all)[: max(0, len(self._all) - KEPT + 1)]:
+        for old in list(self._all)[: max(0, len(self._all) - SEARCH_LIMIT + 1)]:
             self._all.pop(old).stop()
-        made = Search(self._traces, text, rows)
-        self._all[made.name] = made
-        return made
+        search = Search(self._traces, text, rows)
+        self._all[search.name] = search
+        return search
 
-    def look(self, name: str, since: int) -> dict[str, Any]:
-        """How far a search is, and the rows that it found after the first `since`."""
+    def progress(self, name: str, since: int) -> dict[str, Any]:
+        """Return the progress of a search and its results after the first `since`."""
         search = self._all.get(name)
         if search is None:
-            raise ValueError("this search is over; start it again")
-        done, found = search.done, search.found[since:]
+            raise ValueError("This search has ended. Start it again.")
+        done, rows = search.done, search.rows[since:]
         return {
             "search": name,
-            "rows": found,
+            "rows": rows,
             "looked": search.looked,
             "total": search.total,
             "unread": search.unread,
@@ -123,12 +122,12 @@ class SearchManager:
         }
 
     def stop(self, name: str) -> None:
-        """Stops one."""
+        """Stop a search."""
         if name in self._all:
             self._all[name].stop()
 
     def close(self) -> None:
-        """Stops all."""
+        """Stop all searches."""
         for search in self._all.values():
             search.stop()
         self._all.clear()

@@ -1,82 +1,66 @@
 """`TraceGraph`: the live graph in a notebook cell.
 
-Its traits are small and public; spans go through `sync`, requests come through `commands`.
+`graph_state` holds the traits; the parts do the work (`parts.GraphParts`). Each part has handlers for the page's requests.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import anywidget
-import ipywidgets  # type: ignore[import-untyped]
-import numpy as np
 import traitlets.traitlets as t
+from ipywidgets import Layout  # type: ignore[import-untyped]
 
-from anton_notebook.api import PathLike, Span, Traces, open_traces
-from anton_notebook.errors import AmbiguousSpan, did_you_mean
+from anton_notebook.api import PathLike, Span, Traces
 from anton_notebook.experiments.rerun import Budget
-from anton_notebook.render import Camera, Seen, figures
+from anton_notebook.render import figures
 from anton_notebook.widget import commands
 from anton_notebook.widget.bundle import bundled
-from anton_notebook.widget.details import details, piece, span_of
-from anton_notebook.widget.protocol import Known, Message, Status
-from anton_notebook.widget.replay_panel import Forks
-from anton_notebook.widget.rerun_panel.panel import Tries
-from anton_notebook.widget.screenshot import Shooting
-from anton_notebook.widget.selection import Brushing, unpack_rows
-from anton_notebook.widget.snapshot import LIMIT, Saving
-from anton_notebook.widget.stream import Stream
-from anton_notebook.widget.view_queries import ViewQueries
-from anton_notebook.widget.watchpoints import Watch
+from anton_notebook.widget.graph_state import GraphState
+from anton_notebook.widget.parts import GraphParts, check_budget, open_source, refuse_unknown
+from anton_notebook.widget.snapshot import STATE_LIMIT
+from anton_notebook.widget.watchpoints import Condition, Watch
 
 if TYPE_CHECKING:
     import pandas as pd
 
-X_AXES = ("time", "order")
-COLORS = ("kind", "agent", "model", "cost", "tokens", "duration", "status")
-SIZES = ("kind", "cost", "tokens", "duration")
+    from anton_notebook.widget.selection import Spans
 
 
-class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidget):
-    """A graph of agents' runs that grows while they work.
+class TraceGraph(GraphState):
+    """A live graph of the runs of LLM agents.
 
-    `path_or_traces`: what `read_traces` takes, or what it gave. `trace_id`: the run to show; None follows the newest.
-    `height`: px. `x_axis`: `"time"` or `"order"` (of the start). `allow_rerun`, `allow_replay`: whether the page may
-    start these; `budget`: US dollars for all that it starts (None: 1.00). No message of a page can change these
-    three. `all_repositories`: with a repository, whether the proxy's database shows the tasks of others too.
+    Traits to observe and set: `trace_id`, `selected_span_id`, `selected_span_ids`, `view` (one of `VIEWS`), `x_axis` (`X_AXES`),
+    `color` (`COLORS`), `size` (`SIZES`), `height` (pixels); `layout` is the `ipywidgets.Layout` of every widget. Read-only:
+    `waiting`, which says what is missing while no run is shown.
 
-    A saved notebook shows the run without a kernel: names, times and figures. `save_bodies`: texts too, where widgets' states are
-    saved; `save_limit`: bytes of that state; `redact`: whether secrets are taken out of all that is saved.
+    Args:
+        path_or_traces: What `read_traces` accepts or returned.
+        trace_id: The run to show; None follows the newest.
+        allow_rerun: Whether pages may start re-runs. Set in Python only.
+        allow_replay: Whether pages may start replays. Set in Python only.
+        budget: US dollars for everything that pages start; None means 1.00. Set in Python only.
+        height: Height in pixels.
+        x_axis: `"time"` or `"order"` (of the start).
+        all_repositories: Whether the proxy's database shows the tasks of other repositories too.
+        save_bodies: Whether a saved notebook contains texts, where widget states are saved.
+        save_limit: Maximum size of the saved state in bytes.
+        redact: Whether secrets are removed from everything that is saved or exported.
+        layout: The widget's `ipywidgets.Layout`, or a dict of its properties.
 
-    Traits to observe and set: `trace_id`, `selected_span_id`, `selected_span_ids`, `view`, `height`,
-    `x_axis`, `color` (one of `COLORS`), `size` (one of `SIZES`); `layout` is the `ipywidgets.Layout` of every widget.
-    Raises `PathNotFound`, `NotATrace`,
-    `MissingBundle`; TypeError for an argument that it does not know.
+    Raises:
+        PathNotFound: The path and its parents do not exist.
+        NotATrace: The file is not a trace.
+        TraceNotFound: There is no run with this `trace_id`.
+        MissingBundle: The front end has not been built.
 
-    >>> import anton_notebook as anb
-    >>> graph = anb.TraceGraph(".", height=400)  # doctest: +SKIP
-    >>> graph.observe(lambda change: print(graph.selected_span), "selected_span_id")  # doctest: +SKIP
+    Example:
+        >>> import anton_notebook as anb
+        >>> graph = anb.TraceGraph(".", height=400)  # doctest: +SKIP
+        >>> graph.observe(lambda change: print(graph.selected_span), "selected_span_id")  # doctest: +SKIP
     """
-
-    # Traits with the files' text, where anywidget takes paths too: for a path it would hold every widget for ever.
-    _esm = t.Unicode().tag(sync=True)
-    _css = t.Unicode().tag(sync=True)
-    trace_id = t.Unicode(None, allow_none=True).tag(sync=True)
-    selected_span_id = t.Unicode(None, allow_none=True).tag(sync=True)
-    height = t.Int(560, min=120, max=10_000).tag(sync=True)
-    x_axis = t.Enum(X_AXES, "time").tag(sync=True)
-    color = t.Enum(COLORS, "kind").tag(sync=True)
-    size = t.Enum(SIZES, "kind").tag(sync=True)
-    _selected_row = t.Int(-1).tag(sync=True)
-    # what is folded by hand, as rows of the store, and runs of like calls that were opened, as -1 - row
-    _folded = t.List(t.Int()).tag(sync=True)
-    # where a page looked last, as `picture.Camera` takes it; empty while it follows the run. Pages tell it and open with it.
-    _camera = t.Dict().tag(sync=True)
-    _commands = t.Instance(commands.Commands, allow_none=True).tag(sync=True, **ipywidgets.widget_serialization)
-    _error = t.Unicode("").tag(sync=True)
 
     def __init__(
         self,
@@ -90,97 +74,160 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
         x_axis: str = "time",
         all_repositories: bool = False,
         save_bodies: bool = False,
-        save_limit: int = LIMIT,
+        save_limit: int = STATE_LIMIT,
         redact: bool = True,
+        layout: Layout | dict[str, str] | None = None,
         **unknown: Any,
     ) -> None:
-        for name in unknown:
-            known = [*inspect.signature(TraceGraph).parameters][1:-1]
-            raise TypeError(
-                f"TraceGraph has no argument {name!r}{did_you_mean(name, known) or '; it has ' + ', '.join(known)}"
-            )
+        refuse_unknown(unknown, [*inspect.signature(TraceGraph).parameters][1:-1])
         script, style = bundled("widget.js"), bundled("widget.css")
-        self.allow_rerun, self.allow_replay, self.budget = allow_rerun, allow_replay, _budget(budget)
-        given = path_or_traces
-        self.traces = (
-            given.hold()
-            if isinstance(given, Traces)
-            else open_traces(given, following=True, all_repositories=all_repositories)
-        )
-        self._ends: list[Callable[[], object]] = [self.traces.close]
+        self.allow_rerun, self.allow_replay, self.budget = allow_rerun, allow_replay, check_budget(budget)
+        self.traces = open_source(path_or_traces, all_repositories)
+        self._parts = GraphParts(self, self.traces, trace_id, bodies=save_bodies, limit=save_limit, redact=redact)
         try:
-            self._stream = Stream(self.traces.store, self._send_changes, self._status)
-            self._ends.append(self._stream.close)
-            self._stream.choose(trace_id)
-            self._tries = Tries(self.traces, lambda: self.allow_rerun, lambda: self.budget, bundled)
-            self._ends.append(self._tries.close)
-            self._forks = Forks(self.traces, lambda: self.allow_replay, lambda: self._tries.budget)
-            self._ends.append(self._forks.close)
-            self._asking = ViewQueries(self.traces, self._codes)
-            self._ends.append(self._asking.close)
-            ops: dict[str, commands.Op] = {
-                "hello": self._on_hello,
-                "alive": self._on_alive,
-                "bye": lambda args: self._stream.bye(commands.text(args, "client")),
-                "select": self._on_select,
-                "show": self._on_show,
-                "details": self._on_details,
-                "text": lambda args: piece(
-                    self.traces, self._row(args), commands.text(args, "part"), commands.number(args, "offset")
-                ),
-                **self._tries.ops(),
-                **self._forks.ops(),
-                **self._asking.ops(),
-                **self._brushing_ops(),
-                **self._shooting_ops(),
-            }
-            channel = commands.Commands(ops)
-            self._ends.append(channel.close)
-            looks = {"height": height, "x_axis": x_axis, "_esm": script, "_css": style}
-            super().__init__(trace_id=trace_id, _commands=channel, **looks)
-            self.on_msg(lambda widget, content, buffers: commands.answer(self, content, ops))  # hosts with one comm
+            channel, handlers = self._parts.channel, self._parts.handlers
+            given = {} if layout is None else {"layout": layout}
+            super().__init__(
+                trace_id=trace_id, _commands=channel, height=height, x_axis=x_axis, _esm=script, _css=style, **given
+            )
+            if layout is None:
+                self._parts.on_close(self.layout.close)
+            self.on_msg(lambda widget, content, buffers: commands.answer(self, content, handlers))  # one-comm hosts
             self.comm.on_close(lambda message: self.close())
-            self._ends.append(commands.close_previous_in_cell(self))
-            self._ends.append(self._start_saving(save_bodies, save_limit, redact))
-            if self.traces.live is not None:  # last: it may be called at once
-                self._ends.append(self.traces.live.subscribe(self._on_live))
+            self._parts.start()
         except BaseException:
             self.close()
             raise
 
-    # -- what users see
+    # -- selection
 
     @property
     def selected_span(self) -> Span | None:
-        """The span that is selected, in the page or by `selected_span_id`."""
-        return None if self._selected_row < 0 else span_of(self.traces, self._selected_row)
+        """The selected span; the first of several."""
+        return self._parts.selection.span
+
+    @property
+    def selected_df(self) -> pd.DataFrame:
+        """The selected rows of `spans_df()`, by start; empty if nothing is selected."""
+        return self._parts.selection.frame()
+
+    def highlight(self, spans: Spans) -> None:
+        """Highlight spans and fade all others; None removes the highlight.
+
+        Args:
+            spans: A DataFrame with the column `span_id` (and `trace_id` if ids repeat), span ids, `Span` objects, or a condition
+                as text for `DataFrame.query`, such as `"kind == 'llm' and cost_usd > 0.01"`.
+
+        Raises:
+            SpanNotFound: An id does not exist.
+            AmbiguousSpan: An id is in several runs, none of which is shown.
+            ConditionError: The condition cannot be evaluated.
+            ValueError: The DataFrame has no ids.
+
+        Example:
+            >>> graph.highlight("status == 'error'")  # doctest: +SKIP
+        """
+        self._parts.selection.highlight(spans)
+
+    def filter(self, spans: Spans) -> None:
+        """Show only these spans in every view; None shows all. Accepts and raises the same as `highlight`."""
+        self._parts.selection.filter(spans)
+
+    def select(self, spans: Spans) -> None:
+        """Select spans; the page shows the first one in full. None selects nothing. Accepts the same as `highlight`."""
+        self._parts.selection.select(spans)
+
+    def note(
+        self, span: Span | str, note: str | None = None, mark: str | None = None, *, trace_id: str | None = None
+    ) -> Span:
+        """Annotate a span; see `Traces.note`. Of several spans with this id, the one on screen is used.
+
+        Example:
+            >>> graph.note(graph.selected_span, "invented a file name", mark="bad")  # doctest: +SKIP
+        """
+        return self._parts.selection.note(span, note, mark, trace_id)
 
     @property
     def experiments_df(self) -> pd.DataFrame:
-        """What was tried in the cell: the columns of `rerun`, a row an answer; `variant` is the number of the try."""
-        return self._tries.frame()
+        """Answers of the re-runs started in the page: the columns of `rerun`, one row per answer."""
+        return self._parts.reruns.frame()
 
     def watch(
-        self, condition: str, callback: Callable[[Span], object], *, thread: bool = False, existing: bool = True
+        self, condition: Condition, callback: Callable[[Span], object], *, thread: bool = False, existing: bool = True
     ) -> Watch:
-        """Calls back once for every span that comes to satisfy a condition over the columns of `spans_df`, in order, none lost.
+        """Call back once for every span that comes to satisfy a condition, in order.
 
-        On the kernel's event loop, that is between cells; with `thread=True` at once, on the thread that reads. Spans that satisfy
-        it already come first, unless `existing=False`. Returns the watch; its `close()` ends it, and so does the graph's.
-        Raises `WatchError` that names what is possible.
+        Args:
+            condition: A function of a `Span`, or text for `DataFrame.query`, such as `"cost_usd > 0.5"`.
+            callback: Called with the span: on the kernel's event loop, that is between cells.
+            thread: Whether it is called on the reader thread instead, at once.
+            existing: Whether spans that satisfy the condition already come first.
 
-        >>> graph.watch("cost_usd > 0.5 or status == 'error'", print)  # doctest: +SKIP
+        Returns:
+            The watchpoint; `close()` ends it, and so does closing the graph.
+
+        Raises:
+            ConditionError: The condition cannot be evaluated.
+
+        Example:
+            >>> graph.watch("cost_usd > 0.5 or status == 'error'", print)  # doctest: +SKIP
         """
         watch = Watch(self.traces, condition, callback, thread=thread, existing=existing)
-        self._ends.append(watch.close)
+        self._parts.on_close(watch.close)
         return watch
 
+    def to_html(self, path: str | os.PathLike[str], *, save_bodies: bool | None = None, overwrite: bool = False) -> str:
+        """Write the shown run as one page that needs no network and no kernel.
+
+        Args:
+            path: The file. An existing one raises FileExistsError unless `overwrite` is true.
+            save_bodies: Whether texts of messages, answers and errors are included; None: as the graph was created.
+            overwrite: Whether an existing file is replaced.
+
+        Returns:
+            A sentence about what was left out or removed; "" if nothing was. Raises `NoRun` if no run is shown.
+        """
+        return self._parts.snapshot.to_html(path, save_bodies, overwrite)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None, *, width: int = 960, overwrite: bool = False) -> str:
+        """Draw the shown run as a static timeline, without a browser and without texts of messages.
+
+        Args:
+            path: The file to write as well, or None. An existing one raises FileExistsError unless `overwrite` is true.
+            width: Width in pixels.
+            overwrite: Whether an existing file is replaced.
+
+        Returns:
+            The SVG document. Raises `NoRun` if no run is shown.
+        """
+        return self._parts.snapshot.to_svg(path, width, overwrite)
+
+    def to_png(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        scale: float = 2.0,
+        timeout: float = 10.0,
+        overwrite: bool = False,
+    ) -> bytes:
+        """Return a PNG image of what a page shows of this graph: its view, camera, filters and theme.
+
+        Args:
+            path: The file to write as well, or None. An existing one raises FileExistsError unless `overwrite` is true.
+            scale: Image pixels per CSS pixel, 0.5 to 4.
+            timeout: Seconds to wait for a page.
+            overwrite: Whether an existing file is replaced.
+
+        Raises:
+            NoPage: No page shows the graph or answers in time, or the kernel cannot be answered while a cell runs.
+            PictureError: The page shows a view that is not a picture.
+        """
+        return self._parts.screenshot.to_png(path, scale=scale, timeout=timeout, overwrite=overwrite)
+
     def close(self) -> None:
-        """Takes the graph off the page and lets go of its traces; the last one ends their thread. Idempotent."""
-        ends = self.__dict__.pop("_ends", [])
-        for end in reversed(ends):
-            with contextlib.suppress(Exception):
-                end()
+        """Close the widget and release its traces. The reader thread stops when the last user closes."""
+        if "_parts" in self.__dict__:
+            self._parts.close()
         super().close()
 
     def __enter__(self) -> TraceGraph:
@@ -189,133 +236,28 @@ class TraceGraph(Saving, Shooting, Brushing, commands.Prompt, anywidget.AnyWidge
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        where = ", ".join(self.traces.reader.paths)
-        following = self.traces.live.following if self.traces.live is not None else "off"
-        codes = self._codes()
-        shown = (
-            f"; {', '.join(' '.join(known).strip() for known in figures(self.traces.store.run(codes[0])))}"
-            if codes
-            else ""
-        )
-        return f"<TraceGraph of {where}: {len(self.traces)} runs, following {following}{shown}>"
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
 
-    # -- traits
+    def __repr__(self) -> str:
+        follower, codes = self.traces.live, self._parts.session.stream.codes()
+        following = follower.following if follower is not None else "off"
+        shown = [" ".join(pair).strip() for pair in figures(self.traces.store.run(codes[0]))] if codes else []
+        summary = f"; {', '.join(shown)}" if shown else ""
+        paths = ", ".join(self.traces.reader.paths)
+        return f"<TraceGraph of {paths}: {len(self.traces)} runs, following {following}{summary}>"
+
+    def _ipython_display_(self) -> None:
+        self._parts.snapshot.display()
+
+    @t.validate("trace_id")
+    def _check_trace(self, proposal: dict[str, Any]) -> str | None:
+        return self._parts.session.check_trace(proposal["value"])
 
     @t.validate("selected_span_id")
-    def _known_span(self, proposal: dict[str, Any]) -> str | None:
-        span_id: str | None = proposal["value"]
-        if span_id is not None and (self._selected_row < 0 or self.traces.store.span_id(self._selected_row) != span_id):
-            self._find(span_id)
-        return span_id
+    def _check_span(self, proposal: dict[str, Any]) -> str | None:
+        return self._parts.selection.check_id(proposal["value"])
 
-    @t.observe("selected_span_id")
-    def _selected(self, change: dict[str, Any]) -> None:
-        row = -1 if change["new"] is None else self._find(change["new"])
-        self._selected_row = row
-        if row >= 0:
-            trace_id = self.traces.store.span(row).trace_id
-            if trace_id not in self._stream.shown():
-                self.trace_id = trace_id
-
-    def _find(self, span_id: str) -> int:
-        """The row of an id; of several traces that have it, the one on the screen."""
-        store, row = self.traces.store, self._selected_row
-        if row >= 0 and store.span_id(row) == span_id:
-            return row
-        try:
-            return store.row_of(span_id)
-        except AmbiguousSpan:
-            for trace_id in self._stream.shown():
-                with contextlib.suppress(KeyError):
-                    return store.row_of(span_id, trace_id)
-            raise
-
-    @t.observe("trace_id")
-    def _chosen(self, change: dict[str, Any]) -> None:
-        self._stream.choose(change["new"])
-
-    # -- the page
-
-    def _send_changes(self, message: Message) -> None:
-        self.send(message.header, message.buffers)
-
-    def _status(self) -> Status:
-        live, problems = self.traces.live, self.traces.reader.problems
-        following = live.following if live is not None else "off"
-        waits = self._stream.waits_for()
-        said = [f"waiting for the run {waits!r}"] if waits else []
-        return Status(
-            live=following != "off",
-            following=following,
-            problems=problems.count,
-            sentence="; ".join(word for word in (*said, problems.sentence()) if word),
-        )
-
-    def _on_live(self) -> None:
-        error = self.traces.live.error if self.traces.live is not None else None
-        # Only its kind: a message may quote a trace, and traits are saved in notebooks.
-        said = (
-            f"Reading the traces failed ({type(error).__name__}); graph.traces.live.error says more." if error else ""
-        )
-        if said != self._error:
-            self._error = said
-        self._stream.ring()
-        self._saver.look()
-
-    def _codes(self) -> tuple[int, ...]:
-        return self._stream.codes()
-
-    def _seen(self) -> Seen | None:
-        if not (self._heard_on or self._camera or self._folded):
-            return None
-        rows = [found for packed in (self._only_rows, self._bright_rows) if (found := unpack_rows(packed)) is not None]
-        lit = np.intersect1d(rows[0], rows[-1]) if rows else None
-        return Seen(self._folded, Camera.of(self._camera), self.color, self.size, lit)
-
-    def _on_hello(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        self._heard()
-        epoch = commands.text(args, "epoch") if args.get("epoch") is not None else ""
-        scope, revision = commands.number(args, "scope", -1), commands.number(args, "revision", -1)
-        known = Known(epoch, scope, revision, commands.number(args, "strings"), commands.number(args, "classes"))
-        self._stream.hello(commands.text(args, "client"), known)
-        return {"subshell": commands.on_subshell()}
-
-    def _on_details(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        self.traces.read_notes()
-        return details(self.traces, self._row(args))
-
-    def _on_alive(self, args: Mapping[str, Any]) -> None:
-        self._heard()
-        self.traces.read_notes()
-        if not self._stream.alive(commands.text(args, "client")):
-            raise LookupError("this page was forgotten: say hello")
-
-    def _on_select(self, args: Mapping[str, Any]) -> None:
-        if args.get("row") is None:
-            self.selected_span_id = None
-            return
-        span = span_of(self.traces, commands.number(args, "row"))
-        if self._selected_row != span.row:
-            self.set_trait("_selected_row", span.row)
-            self.selected_span_id = span.span_id
-
-    def _on_show(self, args: Mapping[str, Any]) -> None:
-        trace_id = None if args.get("trace_id") is None else commands.text(args, "trace_id")
-        code = None if trace_id is None else self._stream.code_of(trace_id)
-        self.trace_id = trace_id if code is None else self.traces.store.traces[code].trace_id
-
-    def _row(self, args: Mapping[str, Any]) -> int:
-        if args.get("epoch") != self.traces.store.epoch:
-            raise ValueError("the page shows another reading of the traces: it will be brought up to date")
-        return commands.number(args, "row")
-
-
-def _budget(budget: float | Budget | None) -> float | Budget | None:
-    if isinstance(budget, Budget):
-        return budget
-    if budget is not None and (
-        isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 <= budget < 1e9
-    ):
-        raise ValueError(f"budget must be US dollars from 0 on, or None for 1.00; got {budget!r}")
-    return budget
+    @t.validate("selected_span_ids")
+    def _check_spans(self, proposal: dict[str, Any]) -> list[str]:
+        return self._parts.selection.check_ids(proposal["value"])

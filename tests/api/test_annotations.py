@@ -19,7 +19,7 @@ from anton_notebook.api.annotation_db import Notes
 from anton_notebook.errors import NoteError
 from anton_notebook.model.span import MARKS
 from anton_notebook.store import Note
-from anton_notebook.widget.protocol import Encoder, Known, Scope
+from anton_notebook.widget.protocol import ClientState, Encoder, Scope
 
 SECRET = "sk-ant-api03-" + "a1B2" * 20
 
@@ -90,9 +90,9 @@ def test_what_another_process_notes_is_seen(folder: Path) -> None:
 def test_a_mark_crosses_to_the_page_and_a_note_does_not(folder: Path) -> None:
     with anb.read_traces(folder) as traces:
         traces.note("s1", "a private thought", mark="bad")
-        (message,), _ = Encoder(traces.store).encode(Known(), Scope(1, (0,)))
+        (message,), _ = Encoder(traces.store).encode(ClientState(), Scope(1, (0,)))
         puts = message.header["puts"]
-        rows = [int.from_bytes(message.buffers[0][8 * puts + 4 * i :][:4], "little") for i in range(puts)]
+        rows = [int.from_bytes(message.buffers[0][16 * puts + 4 * i :][:4], "little") for i in range(puts)]
         marks = dict(zip(rows, message.buffers[0][-puts:], strict=True))
         assert marks[traces.span("s1").row] == 1 + MARKS.index("bad") and sum(marks.values()) == 2
         assert b"private" not in message.buffers[0] and "private" not in json.dumps(message.header)
@@ -146,15 +146,16 @@ def test_a_graph_takes_notes_from_python_and_from_its_page(folder: Path) -> None
         graph.note("s1", "from Python", mark="bad")
         graph.note(graph.traces.span("s2"), mark="good")
         assert noted(graph.traces.spans_df()) == {"s1": ("bad", "from Python"), "s2": ("good", "")}
+        notes = graph._parts.handlers["note"]
         epoch, row = graph.traces.store.epoch, graph.traces.span("s0").row
-        said = graph._on_note({"epoch": epoch, "row": row, "note": "from the page", "mark": ""})
+        said = notes({"epoch": epoch, "row": row, "note": "from the page", "mark": ""})
         assert said == {"note": "from the page", "mark": ""} and graph.traces.span("s0").note == "from the page"
         for wrong in ({"row": row}, {"epoch": epoch, "row": "0", "note": "", "mark": ""}, {"epoch": epoch, "row": row}):
-            with pytest.raises(ValueError, match="whole number|another reading"):
-                graph._on_note(wrong)
-        found = graph._asking._searches.start("the page", graph._codes())
+            with pytest.raises(ValueError, match="must be an integer|must be a text|earlier reading"):
+                notes(wrong)
+        found = graph._parts.queries._searches.start("the page", graph._parts.session.stream.codes())
         found.join(30)
-        assert found.found == [row], "a note is found by its words"
+        assert found.rows == [row], "a note is found by its words"
     finally:
         graph.close()
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from anton_notebook.api import read_traces
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import Encoder, Known, Message, Scope
-from anton_notebook.widget.stream import Stream
+from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope
+from anton_notebook.widget.stream import ChangeStream
 from tests.support.pages import STATUS, Page, line, put
 
 WRITER = """
@@ -87,7 +87,7 @@ def size(messages: list[Message]) -> int:
     return sum(len(json.dumps(m.header, ensure_ascii=False).encode()) + sum(map(len, m.buffers)) for m in messages)
 
 
-def big(spans: int) -> tuple[Store, Encoder, Known]:
+def big(spans: int) -> tuple[Store, Encoder, ClientState]:
     """A store of that many spans in one run, and a page that has them all."""
     store = Store()
     put(
@@ -95,7 +95,7 @@ def big(spans: int) -> tuple[Store, Encoder, Known]:
         [{"id": f"s{i}", "agent": f"module_{i % 12}", "start": i, "name": f"tool-{i % 20}"} for i in range(spans)],
     )
     encoder = Encoder(store)
-    return store, encoder, encoder.encode(Known(), Scope(1, (0,)))[1]
+    return store, encoder, encoder.encode(ClientState(), Scope(1, (0,)))[1]
 
 
 def appends(times: int) -> tuple[float, float, int, int]:
@@ -117,9 +117,9 @@ def appends(times: int) -> tuple[float, float, int, int]:
 def messages_a_second(seconds: float) -> tuple[float, bool]:
     """Messages a second while a store changes a thousand times a second, and whether everything arrived."""
     store, page, sent = Store(), Page(), list[float]()
-    stream = Stream(store, lambda m: (sent.append(time.monotonic()), page.take(m))[1], lambda: STATUS)
+    stream = ChangeStream(store, lambda m: (sent.append(time.monotonic()), page.take(m))[1], lambda: STATUS)
     put(store, [{"id": "root"}])
-    stream.hello("page", page.known)
+    stream.subscribe("page", page.known)
     began, i = time.monotonic(), 0
     while time.monotonic() - began < seconds:
         put(store, [{"id": f"x{i}", "start": i}])

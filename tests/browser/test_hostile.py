@@ -334,7 +334,7 @@ def test_X1_no_payload_runs_in_a_saved_page_or_a_still_picture(
     with anb.TraceGraph(tmp_path) as graph:
         graph.to_html(tmp_path / "page.html", save_bodies=True)
         (tmp_path / "still.html").write_text(
-            f"<!doctype html><meta charset=utf-8>{graph._still_html()}", encoding="utf-8"
+            f"<!doctype html><meta charset=utf-8>{graph._parts.snapshot.static_html()}", encoding="utf-8"
         )
         graph.to_svg(tmp_path / "run.svg")
     watched = Watched(context, "file:")

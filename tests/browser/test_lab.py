@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import time
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -113,7 +111,7 @@ def test_W4_two_views_and_a_second_tab_show_the_same(notebook: Opener, traces: P
     append(traces, line("x"))
     book.painted(4, patience=10)
     tab.painted(4)
-    assert book.ask("graph._stream.clients") == 2
+    assert book.ask("graph._parts.session.stream.clients") == 2
     tab.page.close()
     append(traces, line("y"))
     book.painted(5, patience=5)
@@ -239,96 +237,3 @@ def test_what_is_seen_comes_back_as_a_picture_while_the_cell_runs(notebook: Open
     book.page.wait_for_selector(".anton[data-view=tree]")
     with pytest.raises(Exception, match="The tree view is no picture"):
         book.do("graph.to_png()")
-
-
-# What the last frame of the graph wrote, and where: [text, x, y] in CSS px; and how large the picture is.
-WRITTEN = """
-(() => {
-  const plain = CanvasRenderingContext2D.prototype.fillText;
-  let now = [];
-  CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...more) {
-    if (this.canvas.parentElement?.matches('.an-stage')) now.push([text, x, y]);
-    return plain.call(this, text, x, y, ...more);
-  };
-  document.addEventListener('anton:painted', () => { window.__written = now; now = []; }, true);
-})()
-"""
-
-
-def names(texts: list[tuple[str, float, float]], wide: float, high: float, edge: float) -> set[str]:
-    """Names of calls, and of what is folded, that begin so many px inside the window."""
-    inside = (text for text, x, y in texts if edge <= x <= wide - edge and edge <= y <= high - edge)
-    return {
-        found[0]
-        for text in inside
-        if (found := re.match(r"[tu]\d\d\b|(?:read )?× 12|(one|two|three) · \d+ spans", text))
-    }
-
-
-def test_the_picture_drawn_in_python_shows_what_the_page_shows(notebook: Opener, traces: Path) -> None:
-    def at(minute: int) -> str:
-        return f"2026-01-01T00:{minute:02d}:00.000Z"
-
-    def tool(name: str, agent: str, minute: int) -> bytes:
-        more = {"span_type": "tool_call", "tool_name": name, "agent_name": agent, "parent_id": agent}
-        return line(f"{agent}-{minute}", timestamp=at(minute), duration_ms=50_000.0, **more)
-
-    def agent(name: str, minute: int, minutes: int) -> bytes:
-        more = {"span_type": "agent", "agent_name": name, "parent_id": "root"}
-        return line(name, timestamp=at(minute), duration_ms=60_000.0 * minutes, **more)
-
-    append(
-        traces,
-        line("root", span_type="orchestrator", timestamp=at(0), duration_ms=1_800_000.0),
-        *(agent(*one) for one in (("one", 0, 30), ("two", 6, 13), ("three", 7, 12))),
-        *(line(f"ask-{i}", timestamp=at(i), duration_ms=60_000.0, agent_name="one", parent_id="one") for i in (0, 29)),
-        *(tool(f"t{i:02d}", "one", i) for i in range(30)),
-        *(tool("read", "two", i) for i in range(7, 19)),
-        *(tool(f"u{i:02d}", "three", i) for i in range(8, 18)),
-    )
-    book = notebook([show(traces)])
-    page = book.page
-    page.evaluate(WRITTEN)
-    page.emulate_media(reduced_motion="reduce")  # the picture jumps where it is to go
-    book.idle()
-    book.run_cell(0)
-    book.painted(58)
-    book.do("graph.selected_span_id = 'three'")
-    page.locator(".an-details").wait_for()
-    page.locator(".an-stage").focus()
-    page.keyboard.press(" ")
-    book.until(lambda: len(book.ask("graph._folded")) == 1, "the folding in Python")
-    page.keyboard.press("Escape")
-    page.locator(".an-details").wait_for(state="hidden")
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.keyboard.press("f")
-    stage = page.locator(".an-stage").bounding_box()
-    assert stage is not None
-    page.mouse.move(stage["x"] + stage["width"] * 0.4, stage["y"] + stage["height"] * 0.75)
-    page.mouse.wheel(0, -750)
-
-    def both(edge: float) -> tuple[set[str], set[str]]:
-        ruler = page.evaluate("document.querySelector('.an-stage canvas').clientHeight") - book.ask(
-            "graph._camera['height']"
-        )
-        written = [(text, x, y - ruler) for text, x, y in page.evaluate("window.__written")]
-        drawn = ET.fromstring(book.ask("graph.to_svg()")).find("{*}svg")
-        assert drawn is not None
-        texts = [(t.text or "", float(t.get("x", 0)), float(t.get("y", 0))) for t in drawn.findall(".//{*}text")]
-        size = float(drawn.attrib["width"]), float(drawn.attrib["height"])
-        return names(written, *size, edge), names(texts, *size, edge)
-
-    def same() -> bool:
-        if not book.ask("graph._camera"):
-            return False
-        (page_all, svg_all), (page_inner, svg_inner) = both(-60), both(4)
-        return bool(page_inner) and page_inner <= svg_all and svg_inner <= page_all
-
-    book.until(same, "the same names in the page and in Python's picture")
-    seen = both(4)[1]
-    assert 4 <= len({name for name in seen if name.startswith("t")}) < 30, "a part of the calls is seen"
-    assert "three · 10 spans" in seen, "what was folded by hand"
-    assert any("× 12" in name for name in seen), "what folded by itself"
-    assert not any(name.startswith("u") for name in seen)
-    whole = ET.fromstring(book.ask("graph.to_svg(view='all')"))
-    assert float(whole.attrib["width"]) == 960

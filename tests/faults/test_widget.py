@@ -14,7 +14,7 @@ import pytest
 from anton_notebook.store import Store
 from anton_notebook.widget import stream as sync
 from anton_notebook.widget.protocol import Message
-from anton_notebook.widget.stream import Stream
+from anton_notebook.widget.stream import ChangeStream
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.support.pages import STATUS, Hand, Page, expected, line, put, settle
 from tests.widget.conftest import folder, graph, wires  # noqa: F401  (fixtures)
@@ -43,25 +43,25 @@ def lossy(seed: int, make: Callable[[str], Page] = Page) -> bool:
                 page.take(dice.choice(kept))
         kept.append(message)
 
-    stream = Stream(store, send, lambda: STATUS, Hand())
+    stream = ChangeStream(store, send, lambda: STATUS, Hand())
     for page in pages:
-        stream.hello(page.name, page.known)
+        stream.subscribe(page.name, page.known)
     for turn in range(dice.randrange(5, 30)):
         put(
             store,
             [{"id": f"s{turn}-{i}", "parent": f"s{turn - 1}-0", "start": turn} for i in range(dice.randrange(1, 4))],
         )
-        stream.pump()
+        stream.send_next()
         for page in pages:
             if page.behind:
-                stream.hello(page.name, page.known)
+                stream.subscribe(page.name, page.known)
     loss = 0.0
     kept.clear()
     behind = [page for page in pages if page.behind]
     settle(stream, behind)
     put(store, [{"id": "last"}])
     settle(stream, [page for page in pages if page.behind])
-    stream.pump()
+    stream.send_next()
     for page in pages:
         if page.behind:
             settle(stream, [page])
@@ -110,7 +110,7 @@ def test_W6_a_send_that_fails_at_any_place_is_made_up_for(
         if client.look().behind:
             client.hello()
     eventually(lambda: client.in_step() or client.hello() is None)
-    assert graph._stream.failure is None
+    assert graph._parts.session.stream.failure is None
 
 
 def test_W7_a_reader_that_fails_is_a_banner_and_goes_on(
@@ -146,8 +146,8 @@ def test_W10_a_page_that_slept_gets_what_it_lacks_and_no_backlog(
     client = Client(graph)
     client.hello()
     eventually(client.in_step)
-    monkeypatch.setattr(sync, "SILENCE", -1.0)
-    graph._stream.due(time.monotonic())
+    monkeypatch.setattr(sync, "CLIENT_TIMEOUT", -1.0)
+    graph._parts.session.stream.due(time.monotonic())
     monkeypatch.undo()
     before = len(graph.comm.custom("changes"))
     for number in range(40):
@@ -155,7 +155,7 @@ def test_W10_a_page_that_slept_gets_what_it_lacks_and_no_backlog(
         time.sleep(0.005)
     eventually(lambda: graph.traces.store.size >= 403)
     assert len(graph.comm.custom("changes")) == before, "nothing is sent to a page that sleeps"
-    with pytest.raises(RuntimeError, match="say hello"):
+    with pytest.raises(RuntimeError, match="subscribe again"):
         client.ask("alive", client="page")
     client.hello()
     eventually(client.in_step)

@@ -11,8 +11,8 @@ import numpy as np
 
 from anton_notebook.model.span import NAT, Flag, Own, Records, SpanClass
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import NONE, Known, Message, clean, unpack
-from anton_notebook.widget.stream import Sender, Stream
+from anton_notebook.widget.protocol import NONE, ClientState, Message, clean, unpack
+from anton_notebook.widget.stream import ChangeStream, SenderThread
 
 
 class Page:
@@ -20,7 +20,7 @@ class Page:
 
     def __init__(self, name: str = "page") -> None:
         self.name = name
-        self.known = Known()
+        self.known = ClientState()
         self.strings: list[str] = [""]
         self.classes: list[list[int]] = []
         self.spans: dict[int, tuple[Any, ...]] = {}
@@ -60,7 +60,7 @@ class Page:
             if not self._apply(parts[i]):
                 self.behind = True
                 return
-        self.known = Known(header["epoch"], header["scope"], header["to"], len(self.strings), len(self.classes))
+        self.known = ClientState(header["epoch"], header["scope"], header["to"], len(self.strings), len(self.classes))
         self.behind = False
 
     def _apply(self, message: Message) -> bool:
@@ -92,7 +92,7 @@ def _plain(value: Any) -> float | int | None:
     return None if number == NONE or (isinstance(number, float) and math.isnan(number)) else number
 
 
-def expected(store: Store, stream: Stream) -> dict[int, tuple[Any, ...]]:
+def expected(store: Store, stream: ChangeStream) -> dict[int, tuple[Any, ...]]:
     """What a page should hold of the runs that are shown, taken span by span from the store."""
     shown, out = set(stream.shown()), {}
     for row in range(store.size):
@@ -109,7 +109,7 @@ def expected(store: Store, stream: Stream) -> dict[int, tuple[Any, ...]]:
             None if span.start == NAT else span.start / 1000,
             None if span.parent < 0 else span.parent,
             None if span.duration == NAT or span.status == "running" else float(np.float32(span.duration / 1000)),
-            None if math.isnan(span.cost_usd) else float(np.float32(span.cost_usd)),
+            None if math.isnan(span.cost_usd) else span.cost_usd,
             span.usage.input_tokens,
             span.usage.output_tokens,
             ("running", "ok", "error").index(span.status),
@@ -158,37 +158,37 @@ def put(store: Store, spans: Iterable[dict[str, Any]], commit: bool = True) -> N
         store.commit()
 
 
-class Hand(Sender):
+class Hand(SenderThread):
     """No thread: the test sends by hand."""
 
-    def add(self, stream: Stream) -> None:
+    def add(self, stream: ChangeStream) -> None:
         """Nothing."""
 
-    def discard(self, stream: Stream) -> None:
+    def discard(self, stream: ChangeStream) -> None:
         """Nothing."""
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """Nothing."""
 
 
 STATUS: Any = {"live": True, "following": "inotify", "problems": 0, "sentence": ""}
 
 
-def pump_all(stream: Stream, most: int = 1000) -> None:
+def pump_all(stream: ChangeStream, most: int = 1000) -> None:
     """Sends until there is nothing to be sent."""
     for _ in range(most):
         if stream.due(0.0) is None:
             return
-        stream.pump()
+        stream.send_next()
     raise AssertionError("it never came to rest")
 
 
-def settle(stream: Stream, pages: Sequence[Page]) -> None:
+def settle(stream: ChangeStream, pages: Sequence[Page]) -> None:
     """As pages do: say hello until nothing is missing any more."""
     for _ in range(5):
         pump_all(stream)
         for page in pages:
-            stream.hello(page.name, page.known)
+            stream.subscribe(page.name, page.known)
     pump_all(stream)
 
 

@@ -58,6 +58,7 @@ HOUSE = {
         "model store sources.follower api experiments llm pricing render redact tables errors",
         "anywidget ipywidgets traitlets IPython",
     ),
+    "widget.kernel_comm": Room(doors="comm"),
     "dashboard": Room(ANY, "tornado comm pandas"),
     "simulate": Room(ANY),
     "cli": Room(ANY, "jupyter_client nbformat typer rich pandas"),

@@ -86,7 +86,9 @@ class Client:
 
     def in_step(self) -> bool:
         self.look()
-        return not self.page.behind and self.page.spans == expected(self.graph.traces.store, self.graph._stream)
+        return not self.page.behind and self.page.spans == expected(
+            self.graph.traces.store, self.graph._parts.session.stream
+        )
 
 
 def append(folder: Path, *lines: bytes) -> None:

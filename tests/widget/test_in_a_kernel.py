@@ -44,7 +44,7 @@ def test_it_runs_without_a_page(saved: nbformat.NotebookNode) -> None:
     shown, still = saved.cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in shown.data
     assert shown.data["text/plain"].startswith("<TraceGraph of ")
-    assert still.data["text/html"].startswith('<div class="anton-still"><img alt=')
+    assert still.data["text/html"].startswith('<div class="anton-still tex2jax_ignore mathjax_ignore"><img alt=')
     assert "<svg" not in still.data["text/html"]  # which an untrusted notebook would lose
 
 

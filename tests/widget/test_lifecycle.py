@@ -12,7 +12,7 @@ import pytest
 
 from anton_notebook import api
 from anton_notebook.errors import MissingBundle, PathNotFound
-from anton_notebook.widget import bundle, commands
+from anton_notebook.widget import bundle, cell_lifetime
 from anton_notebook.widget import stream as sync
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.support.pages import line
@@ -23,14 +23,14 @@ def test_a_closed_widget_sends_nothing_and_raises_nothing(graph: TraceGraph, fol
     client = Client(graph)
     client.hello()
     eventually(client.in_step)
-    stream, line_out, channel = graph._stream, graph.comm, graph._commands
+    stream, line_out, channel = graph._parts.session.stream, graph.comm, graph._commands
     live = graph.traces.live
     assert live is not None
     graph.close()
     graph.close()
     assert live.closed
     append(folder, line("x"))
-    stream.pump()
+    stream.send_next()
     assert line_out.__dict__["sent"][-1][0] == "comm_close"
     assert channel.comm is None
     assert stream.due(0.0) is None
@@ -88,7 +88,7 @@ class Cells:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cell, self.run = "c1", 0
-        monkeypatch.setattr(commands, "_cell", lambda: (self.cell, str(self.run)))
+        monkeypatch.setattr(cell_lifetime, "current_cell", lambda: (self.cell, str(self.run)))
 
     def start(self, cell: str) -> None:
         self.cell, self.run = cell, self.run + 1
@@ -109,13 +109,13 @@ def test_running_a_cell_again_closes_what_it_made_before(folder: Path, monkeypat
         cells.start("c1")
         TraceGraph(folder)
     assert (
-        len([w for w in Wire.all.values() if not w._closed]) == 4
-    )  # the other cell's graph and the last one, two comms each
+        len([w for w in Wire.all.values() if not w._closed]) == 6
+    )  # the other cell's graph and the last one: three comms each, with the layout
     other.close()
     cells.start("c1")
     TraceGraph(folder).close()
     eventually(lambda: threading.active_count() <= threads + 1)  # the sender may linger
-    assert not commands._made
+    assert not cell_lifetime._widgets
 
 
 def test_a_hundred_runs_of_a_cell_keep_the_memory_of_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,8 +152,8 @@ def test_a_graph_that_was_closed_can_be_collected(folder: Path) -> None:
 
 
 def test_the_sender_ends_when_nobody_listens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "LINGER", 0.05)
-    sync.SENDER.ring()
+    monkeypatch.setattr(sync, "IDLE_TIMEOUT", 0.05)
+    sync.SENDER.wake()
     graph = TraceGraph(folder)
     client = Client(graph)
     client.hello()

@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 
 from anton_notebook.model.span import NAT
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import COLUMNS, ROOM, SPAN_BYTES, Encoder, Known, Message, Scope, clean, unpack
-from anton_notebook.widget.stream import Stream
+from anton_notebook.widget.protocol import (
+    COLUMNS,
+    MESSAGE_LIMIT,
+    SPAN_BYTES,
+    ClientState,
+    Encoder,
+    Message,
+    Scope,
+    clean,
+    unpack,
+)
+from anton_notebook.widget.stream import ChangeStream
 from tests.support.pages import STATUS, Hand, Page, expected, pump_all, put, settle
 
 
@@ -22,8 +32,10 @@ def size(message: Message) -> int:
     return len(json.dumps(message.header).encode()) + sum(map(len, message.buffers))
 
 
-def changes(store: Store, known: Known = Known(), shown: tuple[int, ...] = (0,)) -> tuple[list[Message], Known]:  # noqa: B008
-    return Encoder(store).encode(known, Scope(1, shown))
+def changes(
+    store: Store, known: ClientState | None = None, shown: tuple[int, ...] = (0,)
+) -> tuple[list[Message], ClientState]:
+    return Encoder(store).encode(known or ClientState(), Scope(1, shown))
 
 
 def test_a_span_is_forty_bytes_and_its_columns_come_back() -> None:
@@ -50,7 +62,7 @@ def test_a_span_is_forty_bytes_and_its_columns_come_back() -> None:
         "ask",
         "gpt",
     ]  # type: ignore[index]
-    assert after == Known(store.epoch, 1, store.revision, len(strings) + 1, len(message.header["classes"]) - 1)
+    assert after == ClientState(store.epoch, 1, store.revision, len(strings) + 1, len(message.header["classes"]) - 1)
 
 
 def test_unknown_is_not_a_number_and_none() -> None:
@@ -114,7 +126,7 @@ def test_words_cross_once() -> None:
     store, encoder = Store(), None
     put(store, [{"id": "a", "agent": "someone"}])
     encoder = Encoder(store)
-    first, known = encoder.encode(Known(), Scope(1, (0,)))
+    first, known = encoder.encode(ClientState(), Scope(1, (0,)))
     put(store, [{"id": "b", "agent": "someone"}])
     second, after = encoder.encode(known, Scope(1, (0,)))
     assert "someone" in first[0].header["strings"]
@@ -162,13 +174,13 @@ def test_no_message_passes_a_million_bytes_and_nothing_is_lost_between_parts() -
     put(store, [{"id": f"s{i}", "name": names[i % 8_000]} for i in range(50_000)], commit=False)
     put(store, [{"id": "x", "trace": f"run-{i}"} for i in range(3_000)])
     page, sent = Page(), list[Message]()
-    stream = Stream(store, lambda m: (sent.append(m), page.take(m))[1], lambda: STATUS, Hand())
-    stream.choose("t")
-    stream.hello("page", page.known)
+    stream = ChangeStream(store, lambda m: (sent.append(m), page.take(m))[1], lambda: STATUS, Hand())
+    stream.select_trace("t")
+    stream.subscribe("page", page.known)
     pump_all(stream)
     assert len(sent) == sent[0].header["parts"] > 3
     assert max(map(size, sent)) <= 1_000_000
-    assert min(map(size, sent[:-1])) > ROOM * 0.7
+    assert min(map(size, sent[:-1])) > MESSAGE_LIMIT * 0.7
     assert page.spans == expected(store, stream)
     assert len(page.runs) == 3_001
 
@@ -177,7 +189,7 @@ def test_a_span_costs_sixty_bytes_at_a_hundred_a_message() -> None:
     store = Store()
     put(store, [{"id": f"s{i}", "agent": f"a{i % 5}", "start": i} for i in range(1_000)])
     encoder = Encoder(store)
-    _, known = encoder.encode(Known(), Scope(1, (0,)))
+    _, known = encoder.encode(ClientState(), Scope(1, (0,)))
     put(store, [{"id": f"x{i}", "agent": f"a{i % 5}", "start": i} for i in range(100)])
     (message,), _ = encoder.encode(known, Scope(1, (0,)))
     assert size(message) / 100 <= 60
@@ -256,7 +268,7 @@ def test_snapshot_and_changes_are_everything(steps: list[tuple[str, Any]], seed:
         if dice.random() < loss:
             late.append(message)
 
-    stream = Stream(store, send, lambda: STATUS, Hand())
+    stream = ChangeStream(store, send, lambda: STATUS, Hand())
     for what, value in steps:
         if what == "put":
             put(store, value)
@@ -265,13 +277,13 @@ def test_snapshot_and_changes_are_everything(steps: list[tuple[str, Any]], seed:
             store.commit()
         elif what == "pump":
             for _ in range(value):
-                stream.pump()
+                stream.send_next()
         elif what == "hello":
-            stream.hello(pages[value].name, pages[value].known)
+            stream.subscribe(pages[value].name, pages[value].known)
         elif what == "bye":
-            stream.bye(pages[value].name)
+            stream.unsubscribe(pages[value].name)
         elif what == "choose":
-            stream.choose(value)
+            stream.select_trace(value)
         else:
             failing[0] += value
     loss, failing[0] = 0.0, 0

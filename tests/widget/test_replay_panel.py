@@ -14,7 +14,7 @@ import anton_notebook as anb
 from anton_notebook import llm
 from anton_notebook.errors import NotAllowed
 from anton_notebook.experiments.rerun import Budget
-from anton_notebook.widget.replay_panel import Forks
+from anton_notebook.widget.replay_panel import ReplayJobs
 from tests.experiments.replay.families import anton
 from tests.experiments.replay.programs import TOOLS, execute, model, record
 
@@ -32,17 +32,17 @@ def openai() -> Iterator[None]:
     llm._makers["openai"] = before
 
 
-def made(folder: Path, allowed: bool, budget: float = 10.0) -> tuple[Forks, dict[str, Any], anb.Traces]:
+def made(folder: Path, allowed: bool, budget: float = 10.0) -> tuple[ReplayJobs, dict[str, Any], anb.Traces]:
     record(execute(anton(random.Random(1)), model, TOOLS), folder / ".modular-agents" / "traces")
     traces = anb.read_traces(folder)
     purse = Budget(budget)
     call = next(span for span in traces["trace"].spans if span.kind == "llm")
-    return Forks(traces, lambda: allowed, lambda: purse), {"epoch": traces.store.epoch, "row": call.row}, traces
+    return ReplayJobs(traces, lambda: allowed, lambda: purse), {"epoch": traces.store.epoch, "row": call.row}, traces
 
 
 def test_a_plan_is_told_and_nothing_is_started_unless_python_allows_it(tmp_path: Path, openai: None) -> None:
     forks, args, traces = made(tmp_path, False)
-    ops = forks.ops()
+    ops = forks.handlers()
     planned = ops["fork_plan"]({**args, "prompt": "[plan] Otherwise", "allowed": True, "allow_replay": True})
     assert planned is not None and not planned["allowed"]
     assert planned["rows"]["executed"] == [args["row"]]
@@ -55,7 +55,7 @@ def test_a_plan_is_told_and_nothing_is_started_unless_python_allows_it(tmp_path:
 
 def test_a_start_runs_to_its_end_and_is_a_branch(tmp_path: Path, openai: None) -> None:
     forks, args, traces = made(tmp_path, True)
-    ops = forks.ops()
+    ops = forks.handlers()
     started = ops["fork_run"]({**args, "prompt": "[plan] Otherwise"})
     assert started is not None
     until = time.monotonic() + 20
@@ -71,9 +71,9 @@ def test_a_start_runs_to_its_end_and_is_a_branch(tmp_path: Path, openai: None) -
 
 def test_what_stands_in_the_way_is_said_before(tmp_path: Path, openai: None) -> None:
     forks, args, _ = made(tmp_path, True, budget=0.0)
-    planned = forks.ops()["fork_plan"](args)
+    planned = forks.handlers()["fork_plan"](args)
     assert planned is not None and "budget" in planned["problem"]
-    with pytest.raises(ValueError, match="brought up to date"):
-        forks.ops()["fork_plan"]({**args, "epoch": "other"})
-    with pytest.raises(ValueError, match="no replay"):
-        forks.ops()["fork_look"]({"fork": 7})
+    with pytest.raises(ValueError, match="earlier reading"):
+        forks.handlers()["fork_plan"]({**args, "epoch": "other"})
+    with pytest.raises(ValueError, match="No replay"):
+        forks.handlers()["fork_look"]({"fork": 7})

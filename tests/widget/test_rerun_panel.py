@@ -170,13 +170,13 @@ def test_the_quote_says_calls_tokens_and_dollars_and_asks_nobody(
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ({"parameters": '{"temperature": }'}, "parameters is no JSON: .*line 1"),
+        ({"parameters": '{"temperature": }'}, "parameters is not valid JSON: .*line 1"),
         ({"messages": "[]"}, "at least one message"),
         ({"tools": '{"name": "x"}'}, "tools must be a JSON list"),
         ({"model": "nobody-knows-1"}, "anb.set_price"),
         ({"provider": "nobody", "model": "x"}, "provider 'nobody' is not known"),
         ({"n": 1000}, "from 1 to 50"),
-        ({"parameters": '{"max_tokens": 64000000}', "prompt": "x"}, "left of the graph's budget"),
+        ({"parameters": '{"max_tokens": 64000000}', "prompt": "x"}, "of the graph's budget is left"),
     ],
 )
 def test_what_stands_in_the_way_is_said_beside_the_button(
@@ -289,7 +289,7 @@ def test_the_history_holds_this_graphs_tries_and_those_of_python(
     assert [answer["text"] for answer in found["answers"]] == ["All good.", "All good."]
     eventually(lambda: len(page.graph.traces.store.traces) == 3)
     assert len(page.on_span("try_history")["tries"]) == 2  # its own trace is not told twice
-    with pytest.raises(RuntimeError, match="no sweep"):
+    with pytest.raises(RuntimeError, match="No sweep"):
         page.on_span("try_look", trace_id=page.graph.traces.span("s2").trace_id)
 
 
@@ -322,13 +322,13 @@ def test_only_what_is_on_the_list_is_handed_out(opened: Callable[..., Page]) -> 
     page = opened()
     assert "export" in page.ask("asset", name="editor.js")["text"]
     for name in ("widget.js", "../widget.js", "editor.js/../../__init__.py", "", None, 3):
-        with pytest.raises(RuntimeError, match="no file of this name"):
+        with pytest.raises(RuntimeError, match="No such file"):
             page.ask("asset", name=name)
 
 
 def test_a_try_that_is_not_there_is_said(opened: Callable[..., Page]) -> None:
     for number in (1, 0, -1, "1", None, True):
-        with pytest.raises(RuntimeError, match="no try"):
+        with pytest.raises(RuntimeError, match="No re-run"):
             opened().ask("try_look", **{"try": number})
 
 
@@ -378,6 +378,6 @@ def test_closing_the_graph_stops_what_it_started(opened: Callable[..., Page], se
     page = opened()
     page.on_span("try_run", prompt="Never")
     eventually(lambda: server.open == 1)
-    tried = page.graph._tries
+    tried = page.graph._parts.reruns
     page.graph.close()
-    eventually(lambda: tried._tries[0].state == "stopped")
+    eventually(lambda: tried._jobs.all()[0].state == "stopped")

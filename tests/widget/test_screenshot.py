@@ -44,7 +44,7 @@ def beside(graph: TraceGraph, reply: Callable[[Client, str], None]) -> threading
 
 def test_without_a_page_and_on_the_thread_that_would_hear_it_that_is_said_at_once(graph: TraceGraph) -> None:
     began = time.monotonic()
-    with pytest.raises(NoPage, match=r"no page shows this graph.*to_svg"):
+    with pytest.raises(NoPage, match=r"No page shows this graph.*to_svg"):
         graph.to_png()
     hello(graph)
     with pytest.raises(NoPage, match=r"only between cells.*ipykernel 7"):
@@ -67,6 +67,11 @@ def test_a_page_draws_it_in_pieces_and_strangers_are_not_heard(graph: TraceGraph
     thread = beside(graph, reply)
     assert graph.to_png(tmp_path / "x.png", scale=1) == PNG
     assert (tmp_path / "x.png").read_bytes() == PNG
+    thread.join()
+    graph._shoot = {}
+    thread = beside(graph, reply)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        graph.to_png(tmp_path / "x.png")
     thread.join()
 
 
@@ -92,4 +97,4 @@ def test_a_page_that_shows_a_table_says_so_and_what_is_no_picture_is_not_taken(g
     with pytest.raises(NoPage, match="answered within"):
         graph.to_png(timeout=1.0)
     thread.join()
-    assert [word in said for word, said in zip(("no PNG", "no base64"), answers, strict=True)] == [True, True]
+    assert [word in said for word, said in zip(("not a PNG", "not valid base64"), answers, strict=True)] == [True, True]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from anton_notebook.errors import AmbiguousSpan, SpanNotFound
-from anton_notebook.widget.selection import pack_rows, rows_in, unpack_rows
+from anton_notebook.errors import AmbiguousSpan, ConditionError, SpanNotFound
+from anton_notebook.widget.arguments import pack_rows, rows_argument, unpack_rows
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.support.pages import line
 from tests.widget.fakes import Client, append, eventually
@@ -78,9 +78,30 @@ def test_what_names_no_span_is_refused_and_changes_nothing(graph: TraceGraph) ->
     for bad in (packed(99_999), packed(-1), "no base64 at all!", 7, None):
         with pytest.raises(RuntimeError, match="ValueError"):
             client.ask("select_many", epoch=epoch, rows=bad)
-    with pytest.raises(RuntimeError, match="another reading"):
+    with pytest.raises(RuntimeError, match="earlier reading"):
         client.ask("select_many", epoch="other", rows=packed(0))
     assert graph.selected_span_ids == ["s1"]
+
+
+def test_selection_accepts_conditions(graph: TraceGraph, folder: Path) -> None:
+    append(folder, line("t1", span_type="tool", tool_name="read_file", parent_id="s1"))
+    eventually(lambda: "t1" in set(graph.traces.spans_df().span_id))
+    row = {name: graph.traces.span(name).row for name in ("s1", "s2", "t1")}
+    graph.filter("kind == 'llm'")
+    assert sorted(rows(graph._only_rows) or []) == sorted([row["s1"], row["s2"]])
+    graph.highlight("name.str.contains('read')")
+    assert rows(graph._bright_rows) == [row["t1"]]
+    graph.select("kind == 'tool' and duration_ms > 0")
+    assert graph.selected_span_ids == ["t1"]
+    graph.filter("cost_usd > 1e9")
+    assert rows(graph._only_rows) == []
+    with pytest.raises(ConditionError, match="No column 'cost'.*cost_usd"):
+        graph.filter("cost > 1")
+    with pytest.raises(ConditionError, match="not a condition"):
+        graph.highlight("kind ==")
+    with pytest.raises(SpanNotFound, match="s1"):
+        graph.select("s11")
+    assert graph.selected_span_ids == ["t1"]
 
 
 def test_an_id_in_two_runs_is_said_with_its_run(graph: TraceGraph, folder: Path) -> None:
@@ -99,7 +120,7 @@ def test_an_id_in_two_runs_is_said_with_its_run(graph: TraceGraph, folder: Path)
 
 
 def test_rows_cross_packed_and_nothing_else_is_taken_for_them() -> None:
-    assert rows_in(packed(3, 1, 2)).tolist() == [3, 1, 2]
+    assert rows_argument({"rows": packed(3, 1, 2)}).tolist() == [3, 1, 2]
     assert rows(pack_rows([])) == [] and rows(b"") is None
     assert len(pack_rows(range(1_000_000))) == 4_000_004
 
@@ -156,10 +177,10 @@ def test_texts_are_found_in_bodies_in_pieces(graph: TraceGraph, folder: Path) ->
     name = client.ask("find", text="needle")["search"]
     eventually(lambda: client.ask("found", search=name, since=0)["done"])
     said = client.ask("found", search=name, since=0)
-    assert rows_in(said["rows"]).tolist() == [graph.traces.span("s3").row]
+    assert rows_argument(said).tolist() == [graph.traces.span("s3").row]
     assert said["looked"] == said["total"] >= 3
     client.ask("stop_finding", search=name)
-    with pytest.raises(RuntimeError, match="letter"):
+    with pytest.raises(RuntimeError, match="empty"):
         client.ask("find", text=" ")
 
 

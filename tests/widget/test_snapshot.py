@@ -16,7 +16,7 @@ import pytest
 from anton_notebook.errors import NoRun
 from anton_notebook.widget import snapshot
 from anton_notebook.widget.protocol import SPAN_BYTES
-from anton_notebook.widget.snapshot import Saver, pack_state
+from anton_notebook.widget.snapshot import AutoSaver, pack_state
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.widget.conftest import line
 from tests.widget.fakes import Client, append, eventually
@@ -49,7 +49,7 @@ def asked(folder: Path) -> Path:
 
 def test_a_saved_state_has_every_span_and_no_text_of_any(asked: Path) -> None:
     with TraceGraph(asked) as graph:
-        packed, said = pack_state(graph.traces, graph._codes())
+        packed, said = pack_state(graph.traces, graph._parts.session.stream.codes())
     headers = frames(packed)
     assert sum(one["puts"] for one in headers) == graph.traces.store.live_rows().size
     data = zlib.decompress(packed[4:])
@@ -62,12 +62,12 @@ def test_a_saved_state_has_every_span_and_no_text_of_any(asked: Path) -> None:
 
 def test_texts_are_saved_where_they_are_asked_for_and_redacted_unless_that_is_not_wanted(asked: Path) -> None:
     with TraceGraph(asked, save_bodies=True) as graph:
-        packed, _ = pack_state(graph.traces, graph._codes(), bodies=True)
+        packed, _ = pack_state(graph.traces, graph._parts.session.stream.codes(), bodies=True)
         details = {one["details"]["span_id"]: one["details"] for one in frames(packed) if one["type"] == "details"}
         assert QUESTION in json.dumps(details["q"])
         assert SECRET not in json.dumps(details)
         assert "[redacted: Anthropic key]" in json.dumps(details["q"])
-        bare, said = pack_state(graph.traces, graph._codes(), bodies=True, redact=False)
+        bare, said = pack_state(graph.traces, graph._parts.session.stream.codes(), bodies=True, redact=False)
     assert SECRET.encode() in zlib.decompress(bare[4:])
     assert said == ""
 
@@ -75,8 +75,8 @@ def test_texts_are_saved_where_they_are_asked_for_and_redacted_unless_that_is_no
 def test_a_state_that_is_too_large_is_cut_and_says_what_was_left_out(folder: Path) -> None:
     append(folder, *(line(f"many-{i}", duration_ms=float(i * 37 % 1000)) for i in range(3000)))
     with TraceGraph(folder) as graph:
-        whole, nothing = pack_state(graph.traces, graph._codes())
-        packed, said = pack_state(graph.traces, graph._codes(), limit=len(whole) // 3)
+        whole, nothing = pack_state(graph.traces, graph._parts.session.stream.codes())
+        packed, said = pack_state(graph.traces, graph._parts.session.stream.codes(), limit=len(whole) // 3)
     assert nothing == ""
     assert len(packed) <= len(whole) // 3
     headers = frames(packed)
@@ -101,7 +101,7 @@ def test_while_a_run_grows_it_is_saved_at_most_once_a_minute(monkeypatch: pytest
     class Fake:
         revision = 0
 
-    monkeypatch.setattr(snapshot, "EVERY", 0.4)
+    monkeypatch.setattr(snapshot, "RUNNING_INTERVAL", 0.4)
     store, saved = Fake(), []
 
     class Owner:
@@ -109,25 +109,25 @@ def test_while_a_run_grows_it_is_saved_at_most_once_a_minute(monkeypatch: pytest
             saved.append((time.monotonic(), store.revision))
 
     owner = Owner()
-    saver = Saver(store, lambda: True, owner.save)  # type: ignore[arg-type]
+    saver = AutoSaver(store, lambda: True, owner.save)  # type: ignore[arg-type]
     until = time.monotonic() + 1.5
     while time.monotonic() < until:
         store.revision += 1
-        saver.look()
+        saver.schedule()
         time.sleep(0.005)
     assert 3 <= len(saved) <= 5
     store.revision += 1
-    saver.now()
+    saver.save_now()
     assert saved[-1][1] == store.revision
     saver.close()
-    saver.look()
+    saver.schedule()
     time.sleep(0.5)
     assert saved[-1][1] == store.revision
 
 
 def test_the_picture_survives_where_scripts_and_drawings_do_not(asked: Path) -> None:
     with TraceGraph(asked) as graph:
-        html = graph._still_html()
+        html = graph._parts.snapshot.static_html()
     image = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
     assert image is not None
     drawn = base64.b64decode(image[1]).decode()
@@ -161,3 +161,20 @@ def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
             with pytest.raises(NoRun, match="runs_df"):
                 ask()
     assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize("name", ["to_html", "to_svg"])
+def test_exports_refuse_an_existing_file(asked: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "existing"
+    target.write_text("mine")
+    with TraceGraph(asked) as graph:
+        export = getattr(graph, name)
+        with pytest.raises(FileExistsError, match="overwrite=True"):
+            export(target)
+        assert target.read_text() == "mine"
+        export(target, overwrite=True)
+    assert target.read_text().startswith("<")
+    export_file = tmp_path / "new"
+    with TraceGraph(asked) as graph:
+        getattr(graph, name)(export_file)
+    assert export_file.stat().st_mode & 0o777 == 0o600

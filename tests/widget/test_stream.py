@@ -48,11 +48,11 @@ def test_a_silent_page_is_forgotten_and_told_so(graph: TraceGraph, monkeypatch: 
     client = Client(graph)
     client.hello()
     assert client.ask("alive", client="page") == {}
-    monkeypatch.setattr(stream, "SILENCE", -1.0)
-    graph._stream.due(time.monotonic())
+    monkeypatch.setattr(stream, "CLIENT_TIMEOUT", -1.0)
+    graph._parts.session.stream.due(time.monotonic())
     monkeypatch.undo()
-    assert graph._stream.clients == 0
-    with pytest.raises(RuntimeError, match="say hello"):
+    assert graph._parts.session.stream.clients == 0
+    with pytest.raises(RuntimeError, match="subscribe again"):
         client.ask("alive", client="page")
 
 
@@ -108,7 +108,7 @@ def test_failing_sends_lose_nothing(
     client.hello()
     eventually(client.in_step)
     assert failed
-    assert graph._stream.failure is None
+    assert graph._parts.session.stream.failure is None
 
 
 def test_the_page_chooses_the_run(graph: TraceGraph, folder: Path) -> None:
@@ -124,19 +124,18 @@ def test_the_page_chooses_the_run(graph: TraceGraph, folder: Path) -> None:
     assert heard == ["run-1", None]
 
 
-def test_a_run_that_is_still_to_come_is_waited_for(folder: Path) -> None:
-    graph = TraceGraph(folder, trace_id="later")
-    try:
-        client = Client(graph)
-        client.hello()
-        eventually(lambda: client.look().status is not None)
-        assert client.page.spans == {}
-        assert "waiting for the run 'later'" in client.page.status["sentence"]
-        append(folder, line("l", trace_id="later"))
-        eventually(lambda: client.in_step() and client.page.shown == ["later"])
-        eventually(lambda: client.look().status["sentence"] == "")
-    finally:
-        graph.close()
+def test_stream_waits_for_a_run_that_a_page_expects(graph: TraceGraph, folder: Path) -> None:
+    client = Client(graph)
+    client.hello()
+    eventually(client.in_step)
+    client.ask("show", client="page", trace_id="later")
+    eventually(lambda: "waiting for the run 'later'" in client.look().status["sentence"])
+    assert client.page.spans == {}
+    assert any("'later'" in hint for hint in graph.waiting["hints"])
+    append(folder, line("l", trace_id="later"))
+    eventually(lambda: client.in_step() and client.page.shown == ["later"])
+    eventually(lambda: client.look().status["sentence"] == "")
+    assert graph.waiting == {}
 
 
 def test_a_folder_that_is_still_to_come_is_waited_for(tmp_path: Path) -> None:

@@ -48,13 +48,13 @@ def test_a_text_is_found_wherever_it_was_recorded_in_any_case(tmp_path: Path) ->
             search.join(10)
             assert search.done
             assert search.looked == search.total
-            return set(names(traces, search.found))
+            return set(names(traces, search.rows))
 
         assert found("needle") == {"question", "block", "answer", "tool"}
         assert found("STRASSE") == {"escaped"}
         assert found('\\ "quoted"') == {"escaped"}
         assert found("s1") == set()
-        with pytest.raises(ValueError, match="at least one"):
+        with pytest.raises(ValueError, match="empty"):
             searches.start("  ", (0,))
 
 
@@ -67,11 +67,11 @@ def test_a_search_says_how_far_it_is_and_stops(tmp_path: Path) -> None:
             time.sleep(0.001)
         searches.stop(search.name)
         search.join(10)
-        known = searches.look(search.name, 0)
+        known = searches.progress(search.name, 0)
         assert known["done"]
         assert 0 < known["looked"] < known["total"]
-        with pytest.raises(ValueError, match="over"):
-            searches.look("nothing", 0)
+        with pytest.raises(ValueError, match="ended"):
+            searches.progress("nothing", 0)
         for _ in range(9):
             searches.start("x", (0,))
         assert len(searches._all) <= 4
@@ -84,7 +84,7 @@ def test_what_vanished_is_counted(tmp_path: Path) -> None:
         search = Search(traces, "done", traces.store.live_rows().tolist())
         search.join(10)
         assert search.unread == 2
-        assert search.found == []
+        assert search.rows == []
 
 
 def test_equal_runs_have_no_difference(tmp_path: Path) -> None:

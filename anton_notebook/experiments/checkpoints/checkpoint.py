@@ -13,6 +13,7 @@ from typing import Any
 from anton_notebook.errors import CheckpointError, did_you_mean
 from anton_notebook.experiments.checkpoints.conversation_state import conversations, first_call, knowledge
 from anton_notebook.experiments.checkpoints.database import FILE_NAME, CheckpointDatabase, CheckpointRow
+from anton_notebook.model.html_repr import no_math
 from anton_notebook.model.request import Message
 from anton_notebook.model.span import LLM
 
@@ -193,7 +194,7 @@ class Checkpoint:
             "kept as": f"<code>{escape(self.checkpoint_id)}</code>" if self.checkpoint_id else "not saved",
         }
         lines = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items() if value)
-        return f"<table><caption>Checkpoint</caption>{lines}</table>"
+        return no_math(f"<table><caption>Checkpoint</caption>{lines}</table>")
 
     def _source(self) -> Any:
         if self._traces is None:

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.experiments.compare.text_diff import changes
+from anton_notebook.model.html_repr import no_math
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +43,7 @@ class SideBySide:
             parts.append(
                 f"<p>{self._left_out} more rows are not shown: show_diff(df[df.variant == ...]) picks some.</p>"
             )
-        return "".join(parts)
+        return no_math("".join(parts))
 
     def __repr__(self) -> str:
         blocks = [f"{_title(row)}\n{_text(row.get('diff')) or '(no difference)'}" for row in self._rows]

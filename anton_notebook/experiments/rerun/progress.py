@@ -7,6 +7,8 @@ import time
 from html import escape
 from typing import Any
 
+from anton_notebook.model.html_repr import no_math
+
 EVERY = 0.2
 
 
@@ -79,7 +81,9 @@ class _Bar:
         return f"{self._text}, {self._seconds:.1f} s"
 
     def _repr_html_(self) -> str:
-        return f'<progress value="{self._done:d}" max="{self._total:d}"></progress> {escape(repr(self))}'
+        return no_math(
+            f'<progress value="{self._done:d}" max="{self._total:d}"></progress> {escape(repr(self))}'
+        )
 
 
 def _in_kernel() -> bool:

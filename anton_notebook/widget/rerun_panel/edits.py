@@ -1,4 +1,4 @@
-"""Inner: a request as texts that people edit, the changes that edited texts mean, and the Python line that says the same."""
+"""An edited request: its texts for the editor, the changes that edited texts mean, and the same call as Python."""
 
 from __future__ import annotations
 
@@ -9,89 +9,95 @@ from typing import Any
 
 from anton_notebook.model.request import Request
 
-LONGEST = 8_000_000
-MOST_ANSWERS = 50
+TEXT_LIMIT = 8_000_000  # characters
+ANSWER_LIMIT = 50
 PARTS = ("prompt", "system", "messages", "parameters", "tools")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_WIDE = 88
+_LINE_LENGTH = 88
 
 
 class Code(str):
-    """Python that stands in a line as it is."""
+    """Python code that is inserted unchanged."""
 
 
-def texts(request: Request) -> dict[str, str | None]:
-    """What the editor shows of a request: plain text, or JSON. None where there is nothing to change.
+def request_texts(request: Request) -> dict[str, str | None]:
+    """Return the texts of a request for the editor: plain text or JSON, None if the part cannot be edited.
 
-    >>> texts(Request("openai", "gpt-4o", messages=[{"role": "user", "content": "Hi"}]))["prompt"]
+    >>> request_texts(Request("openai", "gpt-4o", messages=[{"role": "user", "content": "Hi"}]))["prompt"]
     'Hi'
     """
     blocks = request.system is not None and not isinstance(request.system, str)
     return {
-        "prompt": None if request.prompt is None else plain(request.prompt),
-        "system": shown(request.system) if blocks else plain(request.system_text or ""),
-        "messages": shown(request.messages),
-        "parameters": shown(request.parameters),
-        "tools": shown(request.tools or []),
+        "prompt": None if request.prompt is None else plain_text(request.prompt),
+        "system": to_json(request.system) if blocks else plain_text(request.system_text or ""),
+        "messages": to_json(request.messages),
+        "parameters": to_json(request.parameters),
+        "tools": to_json(request.tools or []),
     }
 
 
-def plain(text: str) -> str:
-    """Text that can cross to a page."""
+def plain_text(text: str) -> str:
+    """Return text without unpaired surrogates."""
     return _SURROGATES.sub("\ufffd", text)
 
 
-def shown(value: Any) -> str:
-    """A value as JSON that can be read and edited."""
-    return plain(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+def to_json(value: Any) -> str:
+    """Return a value as indented JSON."""
+    return plain_text(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def changes(request: Request, args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of `rerun` that the edited texts in `args` mean, and the same as they stand in a Python line.
+    """Return the arguments of `rerun` for edited texts.
 
-    A text that says what was recorded is no change. ValueError says which text cannot be read, and why.
+    Args:
+        request: The recorded request.
+        args: Edited texts by part. A text equal to the recorded one is no change.
+
+    Returns:
+        The keyword arguments, and the same for display as Python.
+
+    Raises:
+        ValueError: A text cannot be parsed; the message names it.
     """
-    before = texts(request)
-    made: dict[str, Any] = {}
+    before = request_texts(request)
+    keywords: dict[str, Any] = {}
     for name in PARTS:
         after = args.get(name)
         if after is None or after == before[name] or before[name] is None:
             continue
-        if not isinstance(after, str) or len(after) > LONGEST:
-            raise ValueError(f"{name} must be a text of at most {LONGEST:,} characters")
+        if not isinstance(after, str) or len(after) > TEXT_LIMIT:
+            raise ValueError(f"{name} must be a text of at most {TEXT_LIMIT:,} characters")
         json_here = name in ("messages", "parameters", "tools") or not isinstance(request.system or "", str)
         if name == "prompt" or not json_here:
-            made[name] = after
+            keywords[name] = after
             continue
         value = _parsed(name, after)
         if value != json.loads(before[name] or "null"):
-            made |= _structured(name, value, request)
+            keywords |= _structured(name, value, request)
     for name in ("model", "provider"):
         word = args.get(name)
         if word is not None and not (isinstance(word, str) and len(word) <= 300):
             raise ValueError(f"{name} must be a text of at most 300 characters")
         word = (word or "").strip()
         if word and word != getattr(request, name):
-            made[name] = word
+            keywords[name] = word
     count = args.get("n", 1)
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_ANSWERS:
-        raise ValueError(
-            f"answers: a whole number from 1 to {MOST_ANSWERS} is possible; more from Python, rerun(n=...)"
-        )
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= ANSWER_LIMIT:
+        raise ValueError(f"answers must be an integer from 1 to {ANSWER_LIMIT}; for more use rerun(n=...) in Python")
     if count > 1:
-        made["n"] = count
-    said = dict(made)
-    if "tools" in made and made["tools"] is None:
-        made["tools"], said["tools"] = (lambda tools: None), Code("lambda tools: None")
-    return made, said
+        keywords["n"] = count
+    shown = dict(keywords)
+    if "tools" in keywords and keywords["tools"] is None:
+        keywords["tools"], shown["tools"] = (lambda tools: None), Code("lambda tools: None")
+    return keywords, shown
 
 
 def _parsed(name: str, text: str) -> Any:
     try:
         return json.loads(text) if text.strip() else ({} if name == "parameters" else [])
     except (ValueError, RecursionError) as error:
-        why = f"{error.msg}, line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "nested too deep"
-        raise ValueError(f"{name} is no JSON: {why}") from None
+        why = f"{error.msg}, line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise ValueError(f"{name} is not valid JSON: {why}") from None
 
 
 def _structured(name: str, value: Any, request: Request) -> dict[str, Any]:
@@ -105,36 +111,36 @@ def _structured(name: str, value: Any, request: Request) -> dict[str, Any]:
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise ValueError(f"{name} must be a JSON list of objects")
     if name == "messages" and not value:
-        raise ValueError("messages is empty: a request has at least one message")
+        raise ValueError("messages is empty; a request needs at least one message")
     if name == "system":
         return {"system": [value] if value else ""}  # blocks: a list of lists is one value
     return {name: value or None}
 
 
-def python(found: str, said: Mapping[str, Any]) -> str:
-    """The line that does the same from Python.
+def python_call(span: str, keywords: Mapping[str, Any]) -> str:
+    """Return the call of `anb.rerun` as Python.
 
-    >>> print(python("traces.span('a')", {"prompt": "Hi", "n": 3}))
+    >>> print(python_call("traces.span('a')", {"prompt": "Hi", "n": 3}))
     df = anb.rerun(traces.span('a'), prompt='Hi', n=3)
     """
-    given = {name: _literal(value, 4) for name, value in said.items()}
-    line = f"df = anb.rerun({', '.join([found, *(f'{name}={value}' for name, value in given.items())])})"
-    if len(line) <= _WIDE and "\n" not in line:
+    arguments = {name: _literal(value, 4) for name, value in keywords.items()}
+    line = f"df = anb.rerun({', '.join([span, *(f'{name}={value}' for name, value in arguments.items())])})"
+    if len(line) <= _LINE_LENGTH and "\n" not in line:
         return line
-    inner = [f"    {found},", *(f"    {name}={value}," for name, value in given.items())]
+    inner = [f"    {span},", *(f"    {name}={value}," for name, value in arguments.items())]
     return "\n".join(["df = anb.rerun(", *inner, ")"])
 
 
 def _literal(value: Any, indent: int) -> str:
-    """A value as Python, laid out over several lines where it is long."""
+    """Return a value as Python, over several lines if it is long."""
     if isinstance(value, Code):
         return str(value)
     pad = " " * (indent + 4)
-    if isinstance(value, str) and ("\n" in value.rstrip("\n") or len(value) > _WIDE):
+    if isinstance(value, str) and ("\n" in value.rstrip("\n") or len(value) > _LINE_LENGTH):
         pieces = [repr(part) for part in value.splitlines(True)]
         return "(\n" + "\n".join(pad + piece for piece in pieces) + "\n" + " " * indent + ")"
     flat = repr(value)
-    if len(flat) <= _WIDE - indent or not isinstance(value, dict | list) or not value:
+    if len(flat) <= _LINE_LENGTH - indent or not isinstance(value, dict | list) or not value:
         return flat
     if isinstance(value, dict):
         items = [f"{pad}{key!r}: {_literal(inner, indent + 4)}," for key, inner in value.items()]

@@ -1,4 +1,4 @@
-"""Inner: answers as a page shows them, and the sweeps of a span that its traces hold already."""
+"""Answers as JSON for a page, and the sweeps about a span that are on disk."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ import numpy as np
 from anton_notebook.api import Span, Traces
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.model.span import Flag
-from anton_notebook.widget.rerun_panel.edits import plain
+from anton_notebook.widget.rerun_panel.edits import plain_text
 
-MOST = 100
+LIMIT = 100  # sweeps, and answers per sweep
 _FIGURES = ("similarity", "cost_usd", "saved_usd", "duration_ms", "input_tokens", "output_tokens", "cached_tokens")
 
 
-def summed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a sweep's frame, in what JSON can hold."""
+def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a re-run's frame as JSON values."""
     calls = row["tool_calls"]
     return {
         "done": True,
-        "text": plain(row["response"] or ""),
-        "tool_calls": plain(json.dumps(calls, indent=2, ensure_ascii=False, default=str)) if calls else "",
-        "error": None if row["error"] is None else plain(row["error"]),
+        "text": plain_text(row["response"] or ""),
+        "tool_calls": plain_text(json.dumps(calls, indent=2, ensure_ascii=False, default=str)) if calls else "",
+        "error": None if row["error"] is None else plain_text(row["error"]),
         "from_cache": bool(row["from_cache"]),
         "attempts": row["attempts"],
         "finish_reason": row["finish_reason"],
-        "model": plain(row["model"] or ""),
+        "model": plain_text(row["model"] or ""),
         **{name: _finite(row[name]) for name in _FIGURES},
     }
 
 
 def sweeps(traces: Traces, span: Span) -> list[dict[str, Any]]:
-    """The sweeps about a span that are on disk, oldest first."""
+    """Return the sweeps about a span that are on disk, oldest first."""
     store = traces.store
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for info in [t for t in store.traces if t.origin == "rerun" and t.original_trace_id == span.trace_id]:
         rows = _rows(traces, info.code)
-        own = store.own.get(rows[0]) if rows else None
-        if own is None or own.original_span_id != span.span_id:
+        extras = store.own.get(rows[0]) if rows else None
+        if extras is None or extras.original_span_id != span.span_id:
             continue
         figures = store.run(info.code)
         start = figures["start"]
-        found.append(
+        entries.append(
             {
                 "try": None,
                 "trace_id": info.trace_id,
@@ -54,21 +54,21 @@ def sweeps(traces: Traces, span: Span) -> list[dict[str, Any]]:
                 "changed": [],
                 "answers": len(rows),
                 "failed": figures["errors"],
-                "model": plain(store.span(rows[0]).model),
+                "model": plain_text(store.span(rows[0]).model),
                 "cost_usd": figures["cost_usd"],
             }
         )
-    return sorted(found, key=lambda entry: entry["started"] or 0.0)[-MOST:]
+    return sorted(entries, key=lambda entry: entry["started"] or 0.0)[-LIMIT:]
 
 
 def answers(traces: Traces, trace_id: str) -> list[dict[str, Any]]:
-    """The answers of a sweep that is on disk; ValueError where there is none of this id."""
+    """Return the answers of a sweep on disk; ValueError if there is none with this id."""
     code = traces.store.find_trace(trace_id)
     info = None if code is None else traces.store.traces[code]
     if info is None or info.origin != "rerun":
-        raise ValueError("there is no sweep of this id in the traces")
+        raise ValueError("No sweep with this id in the traces.")
     out = []
-    for place, row in enumerate(_rows(traces, info.code)[:MOST]):
+    for place, row in enumerate(_rows(traces, info.code)[:LIMIT]):
         span = Span(traces, row)
         try:
             response = span.response
@@ -87,7 +87,7 @@ def _answer(place: int, span: Span, text: str, calls: list[Any], error: str | No
         "duration_ms": span.duration_ms, "input_tokens": span.input_tokens, "output_tokens": span.output_tokens,
         "cached_tokens": span.cached_tokens,
     }  # fmt: skip
-    return {"place": place, "repeat": place + 1, "offset": 0, **summed(row)}
+    return {"place": place, "repeat": place + 1, "offset": 0, **row_to_json(row)}
 
 
 def _rows(traces: Traces, code: int) -> list[int]:

@@ -1,17 +1,14 @@
-"""Inner: prompts that are tried from the page. The page asks for everything, and nothing is pushed to it.
+"""Re-runs started from a page. `edits` turns edited texts into arguments, `history` reads earlier sweeps.
 
-An answer that streams in is fetched in pieces: a message that is lost costs nothing, a page that is loaded again finds
-what it left, and a page without a kernel has nothing to miss. Whether calls are made, and for how much money, is said in
-Python alone. Keys stay in the SDKs' clients; a page learns at most which variable is not set.
+The page asks for everything, nothing is pushed to it: streamed answers are requested in pieces. Whether calls are made, and for
+how much money, is set in Python only. Keys stay in the SDK's clients; a page learns at most which variable is not set.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,45 +18,42 @@ from anton_notebook.api import Span, Traces
 from anton_notebook.errors import AntonNotebookError, NotAllowed
 from anton_notebook.experiments.rerun import Budget, Call, Plan, Sweep, plan
 from anton_notebook.experiments.rerun.cost_quote import quoted
-from anton_notebook.experiments.rerun.event_loop import private_loop
 from anton_notebook.experiments.verdict import rerun_frame
-from anton_notebook.widget.details import span_of, where
+from anton_notebook.widget.arguments import span_argument
+from anton_notebook.widget.commands import Args, Handlers
+from anton_notebook.widget.details import python_expression
+from anton_notebook.widget.jobs import PanelJob, PanelJobs
 from anton_notebook.widget.rerun_panel import history
-from anton_notebook.widget.rerun_panel.edits import changes, plain, python, shown, texts
+from anton_notebook.widget.rerun_panel.edits import changes, plain_text, python_call, request_texts, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ASSETS = ("editor.js",)
-DEFAULT_USD = 1.0
-MOST_AT_ONCE = 8
+DEFAULT_BUDGET_USD = 1.0
+JOB_LIMIT = 8
 HOW_TO_ALLOW = (
-    "This graph makes no calls: nothing leaves the machine unasked. To allow it, make the graph with "
-    "TraceGraph(..., allow_rerun=True), or set graph.allow_rerun = True in a cell."
+    "This graph sends no requests. To allow re-runs, create it with TraceGraph(..., allow_rerun=True), or set "
+    "graph.allow_rerun = True in a cell."
 )
-Args = Mapping[str, Any]
 
 
-@dataclass
-class Try:
-    """One press of the button: a sweep of one variant, what it has said so far, and how to do the same from Python."""
+@dataclass(kw_only=True)
+class RerunJob(PanelJob):
+    """One sweep of one variant: its texts so far by answer, and the same call as Python."""
 
-    number: int
     row: int
     sweep: Sweep
     python: str
     changed: list[str]
     started: float
-    state: str = "running"
-    error: str | None = None
-    said: dict[int, list[str]] = field(default_factory=dict)
-    future: Future[None] | None = None
+    texts: dict[int, list[str]] = field(default_factory=dict)
 
 
-class Tries:
-    """What was tried from the pages of one graph.
+class RerunJobs:
+    """The re-runs started from the pages of one graph.
 
-    `allowed` and `budget` are asked at each press; `asset(name)` gives the text of a file of the front end.
+    `allowed` and `budget` are read at each start; `asset(name)` returns a file of the front end.
     """
 
     def __init__(
@@ -70,216 +64,189 @@ class Tries:
         asset: Callable[[str], str],
     ) -> None:
         self._traces, self._allowed, self._given, self._asset = traces, allowed, budget, asset
+        self._jobs: PanelJobs[RerunJob] = PanelJobs("re-run", JOB_LIMIT)
         self._lock = threading.Lock()
-        self._tries: list[Try] = []
-        self._purse: tuple[Any, Budget] | None = None
-        self._closed = False
+        self._budget: tuple[Any, Budget] | None = None
 
-    def ops(self) -> dict[str, Callable[[Args], Mapping[str, Any] | None]]:
-        """What a page may ask."""
+    def handlers(self) -> Handlers:
+        """Return the handlers of a page's requests."""
         return {
             "asset": self._on_asset,
             "try_open": self._on_open,
             "try_quote": self._on_quote,
             "try_run": self._on_run,
             "try_look": self._on_look,
-            "try_stop": self._on_stop,
-            "try_history": lambda args: {"tries": self._history(self._span(args))},
+            "try_stop": lambda args: self._jobs.stop(args.get("try")),
+            "try_history": lambda args: {"tries": self._history(span_argument(self._traces, args))},
         }
 
     @property
     def budget(self) -> Budget:
-        """The money for all tries together: a new one only where Python gave the graph another."""
+        """The budget of all re-runs together; replaced only if Python sets another on the graph."""
         given = self._given()
         with self._lock:
             if isinstance(given, Budget):
                 return given
-            if self._purse is None or self._purse[0] != given:
-                self._purse = (given, Budget(DEFAULT_USD if given is None else given))
-            return self._purse[1]
+            if self._budget is None or self._budget[0] != given:
+                self._budget = (given, Budget(DEFAULT_BUDGET_USD if given is None else given))
+            return self._budget[1]
 
     def frame(self) -> pd.DataFrame:
-        """All answers so far, one row each; `variant` is the number of the try."""
+        """Return all answers so far, one row each; `variant` is the number of the re-run."""
         return rerun_frame(
-            {**one.sweep.rows[place], "variant": one.number}
-            for one in list(self._tries)
-            for place in sorted(one.sweep.rows)
+            {**job.sweep.rows[place], "variant": job.number}
+            for job in self._jobs.all()
+            for place in sorted(job.sweep.rows)
         )
 
     def close(self) -> None:
-        """Stops what is under way."""
-        self._closed = True
-        for one in list(self._tries):
-            if one.future is not None:
-                one.future.cancel()
+        """Stop running jobs."""
+        self._jobs.close()
 
-    # -- what a page asks
+    # -- requests of a page
 
     def _on_asset(self, args: Args) -> dict[str, Any]:
         name = args.get("name")
         if name not in ASSETS:
-            raise ValueError(f"there is no file of this name; possible: {', '.join(ASSETS)}")
+            raise ValueError(f"No such file; available: {', '.join(ASSETS)}")
         return {"text": self._asset(str(name))}
 
     def _on_open(self, args: Args) -> dict[str, Any]:
-        span = self._span(args)
+        span = span_argument(self._traces, args)
         request, response = span.request, span.response
-        models = {name for name in (found.model for found in self._traces.store.classes) if name}
+        models = {name for name in (cls.model for cls in self._traces.store.classes) if name}
         return {
             "allowed": self._allowed(),
             "how_to_allow": HOW_TO_ALLOW,
             "provider": request.provider,
-            "model": plain(request.model),
-            "texts": texts(request),
+            "model": plain_text(request.model),
+            "texts": request_texts(request),
             "system_is_json": request.system is not None and not isinstance(request.system, str),
             "missing": list(request.missing),
-            "response": plain(response.text),
-            "tool_calls": shown(list(response.tool_calls)) if response.tool_calls else "",
+            "response": plain_text(response.text),
+            "tool_calls": to_json(list(response.tool_calls)) if response.tool_calls else "",
             "error": span.error,
-            "models": sorted(plain(name) for name in models)[:100],
+            "models": sorted(plain_text(name) for name in models)[:100],
             "providers": ["anthropic", "openai", "ollama"],
             "tries": self._history(span),
         }
 
     def _on_quote(self, args: Args) -> dict[str, Any]:
-        """What a press would take. What stands in its way is `problem`, and is no failure of the question."""
-        span = self._span(args)
-        purse = self.budget
-        out: dict[str, Any] = {"left_usd": purse.left_usd, "problem": None, "quote": None, "python": None}
+        """Return the cost of a re-run. What prevents it is `problem`, not an error of this request."""
+        span = span_argument(self._traces, args)
+        budget = self.budget
+        out: dict[str, Any] = {"left_usd": budget.left_usd, "problem": None, "quote": None, "python": None}
         try:
-            made, said = changes(span.request, args)
-            out["python"] = python(where(self._traces, span), self._said(said, args))
-            planned = plan(span, **made)
-            found = quoted(planned, cache=args.get("fresh") is not True)
+            keywords, shown = changes(span.request, args)
+            out["python"] = python_call(python_expression(self._traces, span), self._with_cache(shown, args))
+            planned = plan(span, **keywords)
+            quote = quoted(planned, cache=args.get("fresh") is not True)
             out["quote"] = {
                 name: None if isinstance(value, float) and not math.isfinite(value) else value
-                for name, value in asdict(found).items()
+                for name, value in asdict(quote).items()
             }
             out["assumed"] = sorted(planned.assumed)
-            if found.calls:
+            if quote.calls:
                 for provider in {id(v.provider): v.provider for v in planned.variants}.values():
                     if isinstance(provider, llm.Sdk):
                         provider.check()
-                Sweep(planned, budget=purse)  # a model without a price is refused here
-                if not math.isnan(found.cost_high_usd) and found.cost_high_usd / found.calls > purse.left_usd:
+                Sweep(planned, budget=budget)  # a model without a price is refused here
+                if not math.isnan(quote.cost_high_usd) and quote.cost_high_usd / quote.calls > budget.left_usd:
                     out["problem"] = (
-                        f"The worst case of a call, ${found.cost_high_usd / found.calls:,.4f}, is more than what is left of the "
-                        f"graph's budget, ${purse.left_usd:,.4f}. Lower max_tokens, or give TraceGraph(..., budget=...)."
+                        f"A call may cost up to ${quote.cost_high_usd / quote.calls:,.4f}; ${budget.left_usd:,.4f} of the graph's "
+                        "budget is left. Lower max_tokens, or set TraceGraph(..., budget=...)."
                     )
         except (AntonNotebookError, ValueError, TypeError) as error:
-            out["problem"] = plain(str(error))
+            out["problem"] = plain_text(str(error))
         return out
 
     def _on_run(self, args: Args) -> dict[str, Any]:
         if not self._allowed():
             raise NotAllowed(HOW_TO_ALLOW)
-        span = self._span(args)
-        made, said = changes(span.request, args)
-        line = python(where(self._traces, span), self._said(said, args))
-        planned = plan(span, **made)
-        purse = self.budget
-        with self._lock:
-            if self._closed:
-                raise ValueError("the graph is closed")
-            if sum(one.state == "running" for one in self._tries) >= MOST_AT_ONCE:
-                raise ValueError(f"{MOST_AT_ONCE} tries are under way already: wait for one, or stop one")
-            one = self._made(span, planned, purse, line, [*said], fresh=args.get("fresh") is True)
-            self._tries.append(one)
-        one.future = asyncio.run_coroutine_threadsafe(self._run(one), private_loop())
-        return {"try": one.number, "tries": self._history(span)}
+        span = span_argument(self._traces, args)
+        keywords, shown = changes(span.request, args)
+        line = python_call(python_expression(self._traces, span), self._with_cache(shown, args))
+        planned, budget, fresh = plan(span, **keywords), self.budget, args.get("fresh") is True
+        job = self._jobs.start(
+            lambda number: self._create(number, span, planned, budget, line, [*shown], fresh=fresh),
+            lambda job: job.sweep.run(),
+        )
+        return {"try": job.number, "tries": self._history(span)}
 
-    def _made(self, span: Span, planned: Plan, purse: Budget, line: str, changed: list[str], *, fresh: bool) -> Try:
+    def _create(
+        self, number: int, span: Span, planned: Plan, budget: Budget, line: str, changed: list[str], *, fresh: bool
+    ) -> RerunJob:
         places = {id(call): place for place, call in enumerate(planned.calls)}
-        said: dict[int, list[str]] = {}
+        texts: dict[int, list[str]] = {}
 
-        def heard(call: Call, text: str) -> None:
-            said.setdefault(places[id(call)], []).append(text)
+        def add_text(call: Call, text: str) -> None:
+            texts.setdefault(places[id(call)], []).append(text)
 
-        sweep = Sweep(planned, budget=purse, cache=not fresh, on_text=heard)
+        sweep = Sweep(planned, budget=budget, cache=not fresh, on_text=add_text)
         now = datetime.now(UTC).timestamp() * 1000
-        return Try(len(self._tries) + 1, span.row, sweep, line, changed, now, said=said)
-
-    async def _run(self, one: Try) -> None:
-        try:
-            await one.sweep.run()
-            one.state = "done"
-        except (asyncio.CancelledError, CancelledError):
-            one.state = "stopped"
-        except Exception as error:
-            one.state, one.error = "failed", f"{type(error).__name__}: {error}"[:2000]
+        return RerunJob(
+            number=number, row=span.row, sweep=sweep, python=line, changed=changed, started=now, texts=texts
+        )
 
     def _on_look(self, args: Args) -> dict[str, Any]:
-        """What a try has said beyond the characters that the page has: `seen`, one number an answer, -1 for whole ones."""
+        """Return the texts beyond those that the page has: `seen` holds their lengths by answer, -1 for complete ones."""
         if args.get("trace_id") is not None:
             return {"state": "done", "error": None, "answers": history.answers(self._traces, str(args["trace_id"]))}
-        one = self._try(args)
-        state, error = one.state, one.error
+        job = self._jobs.get(args.get("try"))
+        state, error = job.state, job.error
         seen = args.get("seen")
         have = seen if isinstance(seen, list) else []
         return {
             "state": state,
-            "error": None if error is None else plain(error),
-            "answers": list(self._answers(one, have)),
-            "python": one.python,
+            "error": None if error is None else plain_text(error),
+            "answers": list(self._answers(job, have)),
+            "python": job.python,
             "left_usd": self.budget.left_usd,
         }
 
-    def _answers(self, one: Try, have: list[Any]) -> Iterator[dict[str, Any]]:
-        for place, call in enumerate(one.sweep.plan.calls):
+    def _answers(self, job: RerunJob, have: list[Any]) -> Iterator[dict[str, Any]]:
+        for place, call in enumerate(job.sweep.plan.calls):
             at = have[place] if place < len(have) and isinstance(have[place], int) else 0
-            row = one.sweep.rows.get(place)
+            row = job.sweep.rows.get(place)
             if at < 0:
                 continue
             if row is None:
-                parts = one.said.get(place)
+                parts = job.texts.get(place)
                 text = "" if parts is None else "".join(parts)
-                yield {"place": place, "repeat": call.repeat, "offset": min(at, len(text)), "text": plain(text[at:])}
+                yield {
+                    "place": place,
+                    "repeat": call.repeat,
+                    "offset": min(at, len(text)),
+                    "text": plain_text(text[at:]),
+                }
             else:
-                yield {"place": place, "repeat": call.repeat, "offset": 0, **history.summed(row)}
+                yield {"place": place, "repeat": call.repeat, "offset": 0, **history.row_to_json(row)}
 
-    def _on_stop(self, args: Args) -> None:
-        one = self._try(args)
-        if one.future is not None:
-            one.future.cancel()
-
-    # -- inner
+    # -- internal
 
     def _history(self, span: Span) -> list[dict[str, Any]]:
-        """The tries of a span, newest last: those of Python and of earlier days first, from the traces."""
-        own = [one for one in list(self._tries) if one.row == span.row]
-        traces = {one.sweep.trace_id for one in list(self._tries)}
-        before = [entry for entry in history.sweeps(self._traces, span) if entry["trace_id"] not in traces]
-        return before + [
+        """Return the re-runs of a span, newest last: those on disk first, then those of this graph."""
+        jobs = self._jobs.all()
+        traces = {job.sweep.trace_id for job in jobs}
+        earlier = [entry for entry in history.sweeps(self._traces, span) if entry["trace_id"] not in traces]
+        return earlier + [
             {
-                "try": one.number,
+                "try": job.number,
                 "trace_id": None,
-                "started": one.started,
-                "state": one.state,
-                "changed": one.changed,
-                "answers": len(one.sweep.plan.calls),
-                "failed": sum(row["error"] is not None for row in list(one.sweep.rows.values())),
-                "model": plain(one.sweep.plan.variants[-1].request.model),
-                "cost_usd": _sum([row["cost_usd"] for row in list(one.sweep.rows.values())]),
+                "started": job.started,
+                "state": job.state,
+                "changed": job.changed,
+                "answers": len(job.sweep.plan.calls),
+                "failed": sum(row["error"] is not None for row in list(job.sweep.rows.values())),
+                "model": plain_text(job.sweep.plan.variants[-1].request.model),
+                "cost_usd": _sum([row["cost_usd"] for row in list(job.sweep.rows.values())]),
             }
-            for one in own
+            for job in jobs
+            if job.row == span.row
         ]
 
-    def _said(self, said: dict[str, Any], args: Args) -> dict[str, Any]:
-        return {**said, "cache": False} if args.get("fresh") is True else said
-
-    def _try(self, args: Args) -> Try:
-        number = args.get("try")
-        if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= len(self._tries):
-            return self._tries[number - 1]
-        raise ValueError(f"there is no try {str(number)[:20]} in this graph; it may have been made anew")
-
-    def _span(self, args: Args) -> Span:
-        if args.get("epoch") != self._traces.store.epoch:
-            raise ValueError("the page shows another reading of the traces: it will be brought up to date")
-        row = args.get("row")
-        if isinstance(row, bool) or not isinstance(row, int):
-            raise ValueError("row must be a whole number")
-        return span_of(self._traces, row)
+    def _with_cache(self, keywords: dict[str, Any], args: Args) -> dict[str, Any]:
+        return {**keywords, "cache": False} if args.get("fresh") is True else keywords
 
 
 def _sum(costs: list[float]) -> float | None:

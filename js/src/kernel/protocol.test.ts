@@ -10,7 +10,7 @@ function columns(n: number, gone: number[] = []): Puts {
     parent: Uint32Array.from(of((i) => (i ? i - 1 : NONE))),
     cls: Uint32Array.from(of((i) => i)),
     duration: Float32Array.from(of((i) => (i % 2 ? Number.NaN : i / 2))),
-    cost: Float32Array.from(of((i) => i / 1e6)),
+    cost: Float64Array.from(of((i) => i / 1e6)),
     input: Uint32Array.from(of((i) => i * 10)),
     output: Uint32Array.from(of(() => NONE)),
     status: Uint8Array.from(of((i) => i % 3)),
@@ -48,16 +48,16 @@ describe("the columns of a message", () => {
 
   it("are refused where the header announces another number", () => {
     const buffers = pack(columns(3));
-    expect(() => unpack({ puts: 4, gone: 0 }, buffers)).toThrow(/120 bytes.*160/);
+    expect(() => unpack({ puts: 4, gone: 0 }, buffers)).toThrow(/132 bytes.*176/);
     expect(() => unpack({ puts: 3, gone: 1 }, buffers)).toThrow(/gone/);
   });
 
-  it("lie where the kernel puts them: start, row, parent, class, duration, cost, input, output, then the bytes", () => {
+  it("lie where the kernel puts them: start, cost, row, parent, class, duration, input, output, then the bytes", () => {
     const [buffer] = pack(columns(2)) as [DataView];
     expect(buffer.getFloat64(8, true)).toBe(1.76e12 + 1.25);
-    expect(buffer.getUint32(16, true)).toBe(4_000_000_000);
-    expect(buffer.getUint32(24, true)).toBe(NONE);
-    expect(buffer.getFloat32(52, true)).toBe(Math.fround(1e-6));
-    expect([buffer.getUint8(72), buffer.getUint8(73), buffer.getUint8(75)]).toEqual([0, 1, 1]);
+    expect(buffer.getUint32(32, true)).toBe(4_000_000_000);
+    expect(buffer.getUint32(40, true)).toBe(NONE);
+    expect(buffer.getFloat64(24, true)).toBe(1e-6);
+    expect([buffer.getUint8(80), buffer.getUint8(81), buffer.getUint8(83)]).toEqual([0, 1, 1]);
   });
 });

@@ -5,7 +5,7 @@
  */
 
 export const NONE = 0xffffffff;
-export const SPAN_BYTES = 40;
+export const SPAN_BYTES = 44;
 
 export const Status = { running: 0, ok: 1, error: 2 } as const;
 export const Flag = { derived: 1, pending: 2, estimated: 4, sourceGone: 8, unpriced: 16 } as const;
@@ -154,11 +154,11 @@ export interface TextPiece {
 export interface Puts {
   n: number;
   start: Float64Array;
+  cost: Float64Array;
   row: Uint32Array;
   parent: Uint32Array;
   cls: Uint32Array;
   duration: Float32Array;
-  cost: Float32Array;
   input: Uint32Array;
   output: Uint32Array;
   status: Uint8Array;
@@ -191,11 +191,11 @@ export function unpack(header: Pick<ChangesHeader, "puts" | "gone">, buffers: re
   return {
     n,
     start: new Float64Array(buffer, take(8), n),
+    cost: new Float64Array(buffer, take(8), n),
     row: new Uint32Array(buffer, take(4), n),
     parent: new Uint32Array(buffer, take(4), n),
     cls: new Uint32Array(buffer, take(4), n),
     duration: new Float32Array(buffer, take(4), n),
-    cost: new Float32Array(buffer, take(4), n),
     input: new Uint32Array(buffer, take(4), n),
     output: new Uint32Array(buffer, take(4), n),
     status: new Uint8Array(buffer, take(1), n),
@@ -213,11 +213,11 @@ export function pack(puts: Puts): DataView[] {
   let at = 0;
   for (const column of [
     puts.start,
+    puts.cost,
     puts.row,
     puts.parent,
     puts.cls,
     puts.duration,
-    puts.cost,
     puts.input,
     puts.output,
     puts.status,
@@ -248,7 +248,7 @@ function block(view: DataView | undefined, bytes: number, what: string): Uint8Ar
 }
 
 function swapColumns(puts: Uint8Array, gone: Uint8Array, n: number): void {
-  for (let i = 0; i < n; i++) puts.subarray(i * 8, i * 8 + 8).reverse();
-  for (let i = n * 2; i < n * 9; i++) puts.subarray(i * 4, i * 4 + 4).reverse();
+  for (let i = 0; i < n * 2; i++) puts.subarray(i * 8, i * 8 + 8).reverse();
+  for (let i = n * 4; i < n * 10; i++) puts.subarray(i * 4, i * 4 + 4).reverse();
   for (let i = 0; i < gone.length; i += 4) gone.subarray(i, i + 4).reverse();
 }

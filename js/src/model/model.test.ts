@@ -66,7 +66,7 @@ function expected(kernel: FakeKernel): Map<number, Span> {
         ...one,
         parent: one.parent !== null && one.parent !== row && state.has(one.parent) ? one.parent : null,
         duration: Math.fround(one.duration),
-        cost: Math.fround(one.cost),
+        cost: one.cost,
       },
     ]),
   );

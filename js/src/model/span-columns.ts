@@ -33,7 +33,7 @@ export class SpanColumns {
   /** Milliseconds; NaN unknown or running. */
   duration = new Float32Array(0);
   /** USD; NaN unknown. */
-  cost = new Float32Array(0);
+  cost = new Float64Array(0);
   /** Tokens; NONE unknown. */
   input = new Uint32Array(0);
   output = new Uint32Array(0);

@@ -229,7 +229,7 @@ export class FakeKernel {
       parent: Uint32Array.from(of((s) => s.parent ?? NONE)),
       cls: Uint32Array.from(rows, (row) => this.classOf[row] as number),
       duration: Float32Array.from(of((s) => s.duration)),
-      cost: Float32Array.from(of((s) => s.cost)),
+      cost: Float64Array.from(of((s) => s.cost)),
       input: Uint32Array.from(of((s) => s.input)),
       output: Uint32Array.from(of((s) => s.output)),
       status: Uint8Array.from(of((s) => s.status)),

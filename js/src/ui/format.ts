@@ -5,7 +5,9 @@ export function money(usd: number, atLeast = false): string {
   if (!Number.isFinite(usd)) return "–";
   if (usd === 0) return `${sign}$0`;
   const digits = usd >= 100 ? 0 : usd >= 1 ? 2 : usd >= 0.01 ? 3 : 5;
-  return `${sign}$${usd.toFixed(digits)}`;
+  const text = usd.toFixed(digits);
+  if (Number(text) === 0) return `${sign}$${usd.toExponential(1)}`;
+  return `${sign}$${usd >= 1000 ? text.replace(/\B(?=(\d{3})+$)/g, ",") : text}`;
 }
 
 export function count(n: number | null | undefined): string {

@@ -29,7 +29,7 @@ from anton_notebook.experiments.rerun.progress import Progress
 from anton_notebook.experiments.verdict import RERUN, rerun_frame
 from anton_notebook.llm import Scripted
 from anton_notebook.model.request import Request, Response, Usage
-from anton_notebook.widget.protocol import Encoder, Known, Scope
+from anton_notebook.widget.protocol import ClientState, Encoder, Scope
 from tests.support.servers.llm_server import Call, LlmServer, Reply
 
 LINE = {
@@ -360,7 +360,7 @@ def test_another_server_is_another_answer(server: LlmServer, folder: Path, monke
 def _told(traces: Any) -> list[dict[str, Any]]:
     """The runs as they go to a page."""
     store = traces.store
-    messages, _ = Encoder(store).encode(Known(), Scope(1, tuple(range(len(store.traces)))))
+    messages, _ = Encoder(store).encode(ClientState(), Scope(1, tuple(range(len(store.traces)))))
     return [run for message in messages for run in message.header["runs"]]
 
 
