@@ -28,7 +28,7 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 demo: install
-	$(BIN)/anton-notebook demo $(ARGS)
+	@$(BIN)/anton-notebook demo $(ARGS)
 
 # Two workers, a file of tests each at a time, in the given order: the browser's driver keeps an event loop, so its files come last.
 # Many hold a clock or a browser against a machine that others use too: what fails is tried twice more, and each such try is listed.
@@ -66,13 +66,12 @@ soak: install chromium
 	$(BIN)/python tests/tools/soak.py $(ARGS)
 
 install: $(BIN)/python
-	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null || { \
-	  echo "Node.js 20 or newer is needed to build the widget; found: $$(node --version 2>/dev/null || echo none)." >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@$(BIN)/python tests/tools/install.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed; $(PYTHON) is older or missing. Another one: make PYTHON=python3.12 test" >&2; exit 1; }
+	@echo "Creating the virtual environment .venv"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "$(PYTHON) could not make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 

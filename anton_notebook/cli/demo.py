@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,10 +60,12 @@ def run(
         tempfile.TemporaryDirectory(prefix="anton-notebook-lab-") as state,
     ):
         _copy(folder)
-        print(f"Starting JupyterLab on {folder} …", flush=True)
+        print(f"Working in {folder}", flush=True)
         with Lab(folder, Path(state), port) as lab:
-            lab.wait(stop.is_set)
+            # The agents begin and JupyterLab starts at the same time.
             with _simulation(folder, speed, stop):
+                with _timed("JupyterLab"):
+                    lab.wait(stop.is_set)
                 if not stop.is_set():
                     _show(lab, no_browser)
                 while not stop.wait(0.25):
@@ -75,13 +78,27 @@ def run(
 
 def _show(lab: Lab, quiet: bool) -> None:
     try:
-        lab.run(NOTEBOOK)
+        with _timed("Notebook"):
+            lab.run(NOTEBOOK)
     except Exception as error:  # the notebook can be run by hand just as well
         print(f"The notebook could not be run beforehand ({type(error).__name__}: {error}); run its cells.", flush=True)
     url = lab.url(NOTEBOOK)
     print(f"\n  {url}\n\nCtrl-C ends the demo and all that it started.", flush=True)
     if not quiet and has_display():
         webbrowser.open(url)
+
+
+@contextmanager
+def _timed(step: str) -> Iterator[None]:
+    """Print one line per step with its time."""
+    print(f"{step:<16} ", end="", flush=True)
+    began = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print(f"{'failed':<11} {time.monotonic() - began:6.1f} s", flush=True)
+        raise
+    print(f"{'started':<11} {time.monotonic() - began:6.1f} s", flush=True)
 
 
 @contextmanager
