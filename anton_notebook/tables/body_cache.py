@@ -1,8 +1,10 @@
-"""What was read from disk for a frame, for the next one to take over: nothing is read twice that somebody still holds."""
+"""Texts and values that were read from disk for a frame, kept for the next frame while they are small.
+
+`ReadTracker` says which bodies have to be read again, `BodyCache` holds what was read.
+"""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,17 +14,17 @@ import pandas as pd
 from anton_notebook.model.span import Flag, Int32, Int64
 from anton_notebook.store import Store
 from anton_notebook.store.columns import grown
-from anton_notebook.tables.column_buffer import Array
+from anton_notebook.tables.column_arrays import Array
 
-FEW = 32 << 20
-"""So many bytes are held even if nobody else does."""
+CACHE_BYTES = 32 << 20
+"""Larger columns are not kept in memory: they are read again for the next frame."""
 CHUNKS = 64
-_NOTHING: Int64 = np.empty(0, np.int64)
+_NO_KEYS: Int64 = np.empty(0, np.int64)
 Read = Callable[[Int64], tuple[Int64, list[list[Any]]]]
 
 
-class Seen:
-    """Which spans' bodies were read, and whether they are still what they were then."""
+class ReadTracker:
+    """Which spans' bodies were read, and whether they are unchanged since."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -30,52 +32,52 @@ class Seen:
         self._marks: Int64 = np.empty(0, np.int64)
 
     def changes(self) -> tuple[Int32 | None, Int32]:
-        """The spans that changed since the last call (None: any may have), and those whose bodies have to be read again.
+        """The rows that changed since the last call (None: any may have), and the rows whose bodies must be read again.
 
-        A line of a file never changes: it is read again only where a span lies elsewhere than it did.
+        A line of a file never changes: it is read again only if the span's location in the file has changed.
         """
         with self._store.lock:
             return self._changes()
 
     def _changes(self) -> tuple[Int32 | None, Int32]:
         store = self._store
-        found = store.changes(self._revision)
-        self._revision = found.revision
+        changes = store.changes(self._revision)
+        self._revision = changes.revision
         if store.size > (before := len(self._marks)):
             self._marks = grown(self._marks, store.size + (store.size >> 3))
             self._marks[before:] = 0
         known = np.flatnonzero(self._marks[: store.size]).astype(np.int32)
-        changed = None if found.since < 0 else np.concatenate([found.rows, found.gone])
+        changed = None if changes.since < 0 else np.concatenate([changes.rows, changes.gone])
         if changed is not None:
             known = known[np.isin(known, changed)]
-        there = np.zeros(store.size, bool)
-        there[found.rows] = True
+        present = np.zeros(store.size, bool)
+        present[changes.rows] = True
         lines = np.array([file.kind == "jsonl" for file in store.files] + [False])
-        kept = there[known] & lines[store.c.file[known]] & (self._of(known) == self._marks[known])
-        stale: Int32 = known[~kept]
+        unchanged = present[known] & lines[store.c.file[known]] & (self._of(known) == self._marks[known])
+        stale: Int32 = known[~unchanged]
         self._marks[stale] = 0
         return changed, stale
 
     def unread(self, rows: Int32) -> Int32:
-        """Those of these spans that were not read."""
+        """The rows whose bodies were not read yet."""
         unread: Int32 = rows[self._marks[rows] == 0]
         return unread
 
     def marks(self, rows: Int32) -> Int64:
-        """What to `note` of these spans once they are read; asked for before, since they may change meanwhile."""
+        """Marks to pass to `note` after reading; taken before, because spans may change meanwhile."""
         with self._store.lock:
             return self._of(rows)
 
     def note(self, rows: Int32, marks: Int64) -> None:
-        """These were read."""
+        """Record that these rows were read."""
         self._marks[rows] = marks
 
     def forget(self, rows: Int32) -> None:
-        """These are to be read again."""
+        """Read these rows again."""
         self._marks[rows] = 0
 
     def _of(self, rows: Int32) -> Int64:
-        """A number that says where a body lies and whether its span has ended; never 0."""
+        """A number for a body's location and its span's state; never 0."""
         c = self._store.c
         gone = c.flags[rows] & np.uint8(Flag.FILE_GONE)
         place = c.offset[rows].astype(np.int64) * 1_000_003 + c.length[rows].astype(np.int64) * 8_191
@@ -84,96 +86,83 @@ class Seen:
         return marks
 
 
-class Kept:
-    """Columns that were read for the last frame, a number for each row: there for as long as that frame lives, or they are few.
+class BodyCache:
+    """Columns read for the last frame, with a key per row; kept while they are no larger than `CACHE_BYTES`.
 
-    `dtypes` says what a column is of: a dtype of text, or None for any objects.
+    `dtypes` has one entry per column: a dtype of text, or None for any objects.
     """
 
     def __init__(self, dtypes: Sequence[Any]) -> None:
         self._dtypes = list(dtypes)
-        self._keys = _NOTHING
-        self._refs: list[weakref.ref[Any]] = []
-        self._held: list[Any] | None = None
+        self._keys = _NO_KEYS
+        self._series = [_series(dtype, []) for dtype in self._dtypes]
         self._stale: set[int] = set()
 
     def forget(self, keys: Array) -> None:
-        """The values of these numbers are no longer what they were."""
+        """Drop the values of these keys."""
         self._stale.update(keys.tolist())
 
-    def take(self, keys: Int64, fresh: tuple[Int64, list[list[Any]]], read: Read, size: int | None = None) -> list[Any]:
-        """The columns for these numbers (-1: nothing is known). `fresh` was read just now; `read` gets what is neither there
-        nor held any more, and may give more than that. `size` is about how many bytes they are, where that does not show."""
-        old, order = self._alive()
-        place = np.full(max(int(a.max(initial=-1)) for a in (keys, order, fresh[0])) + 1, -1, np.int64)
-        place[order] = np.arange(len(order))
-        whole = not self._stale
+    def take(
+        self, keys: Int64, fresh: tuple[Int64, list[list[Any]]], read: Read, size: int | None = None
+    ) -> list[pd.Series[Any]]:
+        """The columns for these keys (-1: missing), as Series that pandas shares with the cache by copy-on-write.
+
+        Args:
+            keys: one key per row of the frame.
+            fresh: keys and values that were read just now.
+            read: reads keys that are in neither; it may return more than it was asked for.
+            size: approximate size in bytes, for columns of objects.
+        """
+        cached = self._keys
+        place = np.full(max(int(a.max(initial=-1)) for a in (keys, cached, fresh[0])) + 1, -1, np.int64)
+        place[cached] = np.arange(len(cached))
         if self._stale:
             stale = np.fromiter(self._stale, np.int64, len(self._stale))
             place[stale[stale < len(place)]] = -1
-        place[fresh[0]] = np.arange(len(fresh[0])) + len(order)
+        place[fresh[0]] = np.arange(len(fresh[0])) + len(cached)
         missing = keys[keys >= 0]
         missing = missing[place[missing] < 0]
         more, columns = fresh
         if len(missing):
-            again, found = read(missing)
-            place[again] = np.arange(len(again)) + len(order) + len(more)
-            more, columns = np.concatenate([more, again]), [a + b for a, b in zip(columns, found, strict=True)]
-        n = len(order)
-        behind = (
-            whole and len(keys) == n + len(more) and np.array_equal(keys[:n], order) and np.array_equal(keys[n:], more)
-        )
-        made = []
-        for dtype, before, values in zip(self._dtypes, old, columns, strict=True):
-            if behind:
-                made.append(_joined(dtype, before, _array(dtype, values)) if values or not n else before)
-            else:
-                pool = _joined(dtype, before, _array(dtype, [*values, None]))
-                made.append(pool.take(np.where(keys < 0, n + len(more), place[keys])))
-        self._hold(keys, made, size)
-        return made
+            again, values = read(missing)
+            place[again] = np.arange(len(again)) + len(cached) + len(more)
+            more, columns = np.concatenate([more, again]), [a + b for a, b in zip(columns, values, strict=True)]
+        places = np.where(keys < 0, len(cached) + len(more), place[keys])
+        result = []
+        for dtype, old, new in zip(self._dtypes, self._series, columns, strict=True):
+            pool = pd.concat([old, _series(dtype, [*new, None])], ignore_index=True)
+            moved = not _is_prefix(places, len(pool))
+            result.append(pool.take(places).reset_index(drop=True) if moved else pool.iloc[:-1])
+        self._keep(keys, result, size)
+        return result
 
-    def _alive(self) -> tuple[list[Any], Int64]:
-        cores = self._held if self._held is not None else [ref() for ref in self._refs]
-        if not cores or any(core is None for core in cores):
-            self._stale.clear()
-            return [_array(dtype, []) for dtype in self._dtypes], _NOTHING
-        return [_shown(dtype, core) for dtype, core in zip(self._dtypes, cores, strict=True)], self._keys
-
-    def _hold(self, keys: Int64, made: list[Any], size: int | None) -> None:
-        cores = [_core(dtype, array) for dtype, array in zip(self._dtypes, made, strict=True)]
-        few = (sum(array.nbytes for array in made) if size is None else size) <= FEW
-        self._keys, self._refs, self._held = keys, [weakref.ref(core) for core in cores], cores if few else None
+    def _keep(self, keys: Int64, columns: list[pd.Series[Any]], size: int | None) -> None:
         self._stale.clear()
+        if (sum(column.array.nbytes for column in columns) if size is None else size) <= CACHE_BYTES:
+            self._keys, self._series = keys, [_compact(column) for column in columns]
+        else:
+            self._keys, self._series = _NO_KEYS, [_series(dtype, []) for dtype in self._dtypes]
 
 
-def _array(dtype: Any, values: list[Any]) -> Any:
+def _is_prefix(places: Int64, size: int) -> bool:
+    """Whether places are 0, 1, 2 … of all values but the missing one at the end: nothing has to move."""
+    return len(places) == size - 1 and bool((places == np.arange(size - 1)).all())
+
+
+def _series(dtype: Any, values: list[Any]) -> pd.Series[Any]:
     if dtype is not None:
-        return pd.array([np.nan if value is None else value for value in values], dtype=dtype)
-    made = np.empty(len(values), object)
-    for i, value in enumerate(values):  # at once, numpy would take lists apart
-        made[i] = value
-    return made
+        return pd.Series(pd.array([np.nan if value is None else value for value in values], dtype=dtype))
+    objects = np.empty(len(values), object)
+    for i, value in enumerate(values):  # at once, numpy would make an array of more dimensions of lists
+        objects[i] = value
+    return pd.Series(objects, dtype=object)
 
 
-def _joined(dtype: Any, before: Any, more: Any) -> Any:
-    """One column behind the other; text of Arrow's is not copied, but for a while now and then where it is in too many pieces."""
-    if dtype is None:
-        return np.concatenate([before, more])
-    whole: Any = pd.concat([pd.Series(before), pd.Series(more)], ignore_index=True).array
-    if dtype.storage == "pyarrow" and (core := whole.__arrow_array__()).num_chunks > CHUNKS:
-        return dtype.__from_arrow__(core.combine_chunks())
-    return whole
-
-
-def _core(dtype: Any, array: Any) -> Any:
-    """What every column that shares these values keeps alive."""
-    if dtype is None:
-        return array
-    return array.__arrow_array__() if dtype.storage == "pyarrow" else np.asarray(array, dtype=object)
-
-
-def _shown(dtype: Any, core: Any) -> Any:
-    if dtype is None:
-        return core
-    return dtype.__from_arrow__(core) if dtype.storage == "pyarrow" else pd.array(core, dtype=dtype)
+def _compact(column: pd.Series[Any]) -> pd.Series[Any]:
+    """The same texts in few Arrow chunks: every concatenation adds one, and access slows down with their number."""
+    dtype: Any = column.dtype
+    if getattr(dtype, "storage", "") == "pyarrow":
+        chunks = column.array.__arrow_array__()
+        if chunks.num_chunks > CHUNKS:
+            return pd.Series(dtype.__from_arrow__(chunks.combine_chunks()))
+    return column

@@ -11,7 +11,7 @@ import pandas as pd
 
 from anton_notebook.model.span import NAT, Problem
 from anton_notebook.store import RunFigures
-from anton_notebook.tables.column_buffer import TEXT
+from anton_notebook.tables.column_arrays import TEXT
 from anton_notebook.tables.schema import PROBLEMS, RUNS
 
 LONG = pd.StringDtype(na_value=np.nan)

@@ -1,7 +1,7 @@
 """The frames of messages and of tool calls, kept between calls: what one costs follows what was appended.
 
-What is light stays in memory. Texts lie on disk; they are taken from the frame that was given out last, as long as anybody has
-that one, and read again otherwise.
+Light columns stay in memory. Texts are on disk: those of the last frame are kept while they are small (see `body_cache`), and
+read again otherwise.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from anton_notebook.errors import BodyUnavailable
 from anton_notebook.model.span import STATUS_NAMES, Int32, Int64
 from anton_notebook.store import Store
 from anton_notebook.store.columns import grown
-from anton_notebook.tables.body_cache import Kept, Seen
+from anton_notebook.tables.body_cache import BodyCache, ReadTracker
 from anton_notebook.tables.builder import LONG
-from anton_notebook.tables.column_buffer import Array, Buffer, Held, Words, lent, plain, text, time
+from anton_notebook.tables.column_arrays import Array, Buffer, Categories, Column, new_column
 from anton_notebook.tables.schema import MESSAGES, TOOL_CALLS
 from anton_notebook.tables.span_columns import SPANS, Context
 
@@ -45,7 +45,7 @@ class MessagesFrame:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._seen, self._lines, self._texts = Seen(store), _Lines(store, MESSAGES), Kept([LONG])
+        self._seen, self._lines, self._texts = ReadTracker(store), _Lines(store, MESSAGES), BodyCache([LONG])
         self._first: Int64 = np.empty(0, np.int64)
         self._count: Int32 = np.empty(0, np.int32)
         self._roles: list[str] = []
@@ -86,7 +86,7 @@ class MessagesFrame:
                 made["text"] = text[0]
             columns = [name for name in MESSAGES if name in made]
             frame = pd.DataFrame({c: made[c] for c in columns}, copy=False, index=pd.RangeIndex(len(index)))
-            return lent(frame), lost
+            return frame, lost
 
     def _make_room(self) -> None:
         size = self._store.size
@@ -150,7 +150,7 @@ class ToolCallsFrame:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._seen, self._lines, self._bodies = Seen(store), _Lines(store, TOOL_CALLS), Kept([None, None])
+        self._seen, self._lines, self._bodies = ReadTracker(store), _Lines(store, TOOL_CALLS), BodyCache([None, None])
 
     def frame(self, rows: Int32, read: ReadToolCall, bodies: bool, strict: bool) -> tuple[pd.DataFrame, int]:
         """These rows of the store, in their order, with `parameters` and `result` or without, and how many could not be read.
@@ -182,10 +182,7 @@ class ToolCallsFrame:
                 self._seen.forget(np.array(gone, np.int32))
                 self._bodies.forget(np.array(gone, np.int64))
             columns = {name: made[name] for name in TOOL_CALLS if name in made}
-            for name in ("parameters", "result"):
-                if bodies:  # an array of objects that are all text would become a column of text
-                    columns[name] = pd.Series(columns[name], dtype=object, copy=False)
-            return lent(pd.DataFrame(columns, copy=False, index=pd.RangeIndex(len(rows)))), len(gone)
+            return pd.DataFrame(columns, copy=False, index=pd.RangeIndex(len(rows))), len(gone)
 
 
 class _Gone(Exception):
@@ -205,8 +202,8 @@ class _Lines:
         self._kinds = columns
         self._spans: Int32 = np.empty(0, np.int32)
         self._index = _NONE
-        self._held: dict[str, Held] = {}
-        self._words: dict[str, Words] = {}
+        self._columns: dict[str, Column] = {}
+        self._words: dict[str, Categories] = {}
         self._tables: dict[str, Int32] = {}
 
     def arrays(
@@ -224,25 +221,18 @@ class _Lines:
         )
         if not behind:
             known = 0
-            self._words = {name: Words() for name, kind in self._kinds.items() if kind == "category"}
-            self._tables, self._held = {}, {}
+            self._words = {name: Categories() for name, kind in self._kinds.items() if kind == "category"}
+            self._tables, self._columns = {}, {}
         for name, values in self._values(
             spans[known:], {name: part[known:] for name, part in own.items()}, roles
         ).items():
             if behind:
-                self._held[name].append([values])
+                self._columns[name].append([values])
             else:
-                self._held[name] = self._column(name)
-                self._held[name].fill([values])
+                self._columns[name] = new_column(self._kinds[name], self._words.get(name))
+                self._columns[name].fill([values])
         self._spans, self._index = spans, index
-        return {name: held.array() for name, held in self._held.items()}
-
-    def _column(self, name: str) -> Held:
-        kind = self._kinds[name]
-        if kind == "category":
-            words = self._words[name]
-            return Held(lambda parts: words.array([parts[0].astype(words.width)]))
-        return Held({"text": text, "time": time}.get(kind, plain))
+        return {name: held.array() for name, held in self._columns.items()}
 
     def _values(self, rows: Int32, own: dict[str, Array], roles: Sequence[str]) -> dict[str, Array]:
         store, made = self._store, dict[str, Array]()

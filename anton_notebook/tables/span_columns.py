@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from anton_notebook import pricing
 from anton_notebook.model.span import LLM, MARKS, NAT, PROVENANCES, STATUS_NAMES, UNKNOWN, Flag, Int32, Int64, SpanClass
 from anton_notebook.store import PICO, Note, Store, noted
 from anton_notebook.store.columns import distinct, grown
-from anton_notebook.tables.column_buffer import SPARE, Array, Held, Words, integer, masked, plain, text, texts, time
+from anton_notebook.tables import column_arrays
+from anton_notebook.tables.column_arrays import Array, Categories, masked, sparse_texts, text_array
 
 _FEW = 2000
 _NO_TIMES: Int64 = np.empty(0, np.int64)
@@ -44,10 +44,9 @@ class Context:
         self.cost_source = cost_source
         self._ids: Array = np.empty(0, object)
         self._ids_known = 0
-        self.words: dict[str, Words] = {}
+        self.words: dict[str, Categories] = {}
         self._by_class: dict[str, Array] = {}
         self.sources: list[int] = []
-        self._blank: weakref.ref[Array] | None = None
 
     def ids(self) -> Array:
         """Every row's id, and NaN as the last of all: for rows that are none (-1)."""
@@ -59,9 +58,9 @@ class Context:
         self._ids_known = len(ids)
         return self._ids
 
-    def vocabulary(self, column: str) -> Words:
+    def vocabulary(self, column: str) -> Categories:
         """The words of a categorical column."""
-        return self.words.setdefault(column, Words())
+        return self.words.setdefault(column, Categories())
 
     def by_class(self, column: str, word: Callable[[SpanClass], str | None], rows: Int32) -> Array:
         """Codes of a column that depends on the class of a span alone."""
@@ -71,15 +70,6 @@ class Context:
             codes = np.array([words.code(word(cls)) for cls in classes], np.int32)
             table = self._by_class[column] = codes.astype(words.width)
         return table[self.store.c.cls[rows]]
-
-    def blank(self, size: int) -> Array:
-        """No text in any row. Columns of long frames that hold none share it: a buffer that others hold is never written to."""
-        blank = self._blank() if self._blank is not None else None
-        if blank is None or len(blank) != size or size <= SPARE:
-            blank = np.empty(size, object)
-            blank[:] = np.nan
-            self._blank = weakref.ref(blank)
-        return blank
 
     def forget(self) -> None:
         """Drops what was derived from prices."""
@@ -92,17 +82,13 @@ class Column(NamedTuple):
     name: str
     kind: str
     meaning: str
-    make: Callable[[Context, Int32], list[Array]]
+    make: Callable[[Context, Int32], list[Any]]
 
-    def held(self, context: Context) -> Held:
-        """An empty column."""
-        if self.kind == "category":
-            return Held(context.vocabulary(self.name).array)
-        return Held(
-            {"text": text, "time": time, "integer": integer, "number": plain, "count": plain, "flag": plain}[self.kind]
-        )
+    def buffer(self, context: Context) -> column_arrays.Column:
+        """An empty column buffer."""
+        return column_arrays.new_column(self.kind, context.vocabulary(self.name) if self.kind == "category" else None)
 
-    def values(self, context: Context, rows: Int32) -> list[Array]:
+    def values(self, context: Context, rows: Int32) -> list[Any]:
         """The raw values of these rows, in the types that the buffers hold."""
         parts = self.make(context, rows)
         if self.kind == "category":
@@ -127,20 +113,19 @@ def _trace(ctx: Context, rows: Int32) -> list[Array]:
     return [ctx.store.c.trace[rows]]
 
 
-def _named(ctx: Context, rows: Int32) -> Array:
-    """The ids of rows as objects; nothing (NaN) for -1."""
+def _named(ctx: Context, rows: Int32) -> Any:
+    """The ids of rows; missing for -1."""
     if len(rows) < _FEW:
         ids = ctx.store.ids
-        return texts([ids[row] if row >= 0 else None for row in rows.tolist()])
-    named: Array = ctx.ids()[rows]
-    return named
+        return text_array([ids[row] if row >= 0 else None for row in rows.tolist()])
+    return text_array(ctx.ids()[rows])
 
 
-def _ids(ctx: Context, rows: Int32) -> list[Array]:
+def _ids(ctx: Context, rows: Int32) -> list[Any]:
     return [_named(ctx, rows)]
 
 
-def _parents(ctx: Context, rows: Int32) -> list[Array]:
+def _parents(ctx: Context, rows: Int32) -> list[Any]:
     return [_named(ctx, ctx.store.c.parent[rows])]
 
 
@@ -223,16 +208,10 @@ def _saved(ctx: Context, rows: Int32) -> list[Array]:
     return [values]
 
 
-def _errors(ctx: Context, rows: Int32) -> list[Array]:
+def _errors(ctx: Context, rows: Int32) -> list[Any]:
     errors = ctx.store.errors
-    out = ctx.blank(len(rows))
-    if errors:
-        out = out.copy()
-        for i in np.flatnonzero(ctx.store.c.status[rows] == 2):
-            found = errors.get(int(rows[i]))
-            if found is not None:
-                out[i] = found
-    return [out]
+    failed = np.flatnonzero(ctx.store.c.status[rows] == 2).tolist() if errors else []
+    return [sparse_texts(len(rows), {i: errors[row] for i in failed if (row := int(rows[i])) in errors})]
 
 
 def _marks(ctx: Context, rows: Int32) -> list[Array]:
@@ -246,14 +225,8 @@ def _marks(ctx: Context, rows: Int32) -> list[Array]:
     return [codes]
 
 
-def _notes(ctx: Context, rows: Int32) -> list[Array]:
-    found = [(at, note.text) for at, note in _noted(ctx, rows) if note.text]
-    out = ctx.blank(len(rows))
-    if found:
-        out = out.copy()
-        for at, text in found:
-            out[at] = text
-    return [out]
+def _notes(ctx: Context, rows: Int32) -> list[Any]:
+    return [sparse_texts(len(rows), {at: note.text for at, note in _noted(ctx, rows) if note.text})]
 
 
 def _noted(ctx: Context, rows: Int32) -> Iterator[tuple[int, Note]]:
@@ -265,8 +238,9 @@ def _noted(ctx: Context, rows: Int32) -> Iterator[tuple[int, Note]]:
             yield at, note
 
 
-def _original(ctx: Context, rows: Int32) -> list[Array]:
-    return [texts(_own("original_span_id")(ctx, rows))] if ctx.store.own else [ctx.blank(len(rows))]
+def _original(ctx: Context, rows: Int32) -> list[Any]:
+    ids = _own("original_span_id")(ctx, rows) if ctx.store.own else []
+    return [sparse_texts(len(rows), {i: span_id for i, span_id in enumerate(ids) if span_id is not None})]
 
 
 def _source(ctx: Context, rows: Int32) -> list[Array]:

@@ -11,7 +11,7 @@ from anton_notebook.model.span import NAT, Bool, Flag, Int32, Int64
 from anton_notebook.store import Store
 from anton_notebook.store.aggregates import depths, levels, pico
 from anton_notebook.store.columns import grown
-from anton_notebook.tables.column_buffer import Array, Buffer, lent
+from anton_notebook.tables.column_arrays import Array, Buffer
 from anton_notebook.tables.phases import told
 from anton_notebook.tables.span_columns import SPANS, SUMS, Context, CostSource
 
@@ -26,7 +26,7 @@ class SpansFrame:
     def __init__(self, store: Store, cost_source: CostSource) -> None:
         self._store = store
         self._context = Context(store, cost_source)
-        self._columns = [(column, column.held(self._context)) for column in SPANS]
+        self._columns = [(column, column.buffer(self._context)) for column in SPANS]
         self._revision = -1
         self._order = Buffer(np.empty(0, np.int32))
         self._times = Buffer(np.empty(0, np.int64))
@@ -49,23 +49,23 @@ class SpansFrame:
         with self._store.lock:
             frame, moved, self._moved = self._now(), self._moved, set()
             changed = None if moved is None else np.fromiter(moved, np.int32, len(moved))
-            return frame, self._order.view, changed
+            return frame, self._order.view.copy(), changed
 
     def _now(self) -> pd.DataFrame:
         with self._store.lock:
             if self._frame is None or self._store.revision != self._revision:
                 self._frame = None
                 self._update()
-                arrays = {column.name: held.array() for column, held in self._columns}
+                arrays = {column.name: buffer.array() for column, buffer in self._columns}
                 frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(self._order.size))
-                self._frame = told(lent(frame), self._store.traces)
+                self._frame = told(frame, self._store.traces)
             return self._frame.copy(deep=False)
 
     def rows(self) -> Int32:
         """The store's row of each row of the frame, as of now."""
         with self._store.lock:
             self._now()
-            return self._order.view
+            return self._order.view.copy()
 
     def _update(self) -> None:
         store = self._store
@@ -91,8 +91,8 @@ class SpansFrame:
         self._context.forget()
         # numpy looks rows up by numbers of this width; others it copies for each column
         wide: Any = self._order.view.astype(np.intp)
-        for column, held in self._columns:
-            held.fill(column.values(self._context, wide))
+        for column, buffer in self._columns:
+            buffer.fill(column.values(self._context, wide))
 
     def _ordered(self, rows: Int32, starts: Int64) -> Array:
         """By start, then the tree's upper spans first, then by trace and id: an order that arrival does not change."""
@@ -166,8 +166,8 @@ class SpansFrame:
             self._moved.update(changed.tolist(), new.tolist())
         if len(changed):
             at = self._place[changed]
-            for column, held in self._columns:
-                held.patch(at, column.values(self._context, changed))
+            for column, buffer in self._columns:
+                buffer.patch(at, column.values(self._context, changed))
         return True
 
     def _make_room(self) -> None:
@@ -190,15 +190,15 @@ class SpansFrame:
             self._order.append(new)
             self._times.append(starts)
             self._place[new] = np.arange(n, n + len(new), dtype=np.int32)
-            for (_, held), part in zip(self._columns, parts, strict=True):
-                held.append(part)
+            for (_, buffer), part in zip(self._columns, parts, strict=True):
+                buffer.append(part)
             return
         at = np.searchsorted(times, starts)
         self._order.insert(at, new)
         self._times.insert(at, starts)
         self._place[self._order.view] = np.arange(self._order.size, dtype=np.int32)
-        for (_, held), part in zip(self._columns, parts, strict=True):
-            held.insert(at, part)
+        for (_, buffer), part in zip(self._columns, parts, strict=True):
+            buffer.insert(at, part)
 
     def _sum(self, rows: Int32) -> set[int] | None:
         """Brings depths and sums up to date. Returns the rows above these; None where a part of the tree moved."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import sys
@@ -239,12 +238,9 @@ def test_messages_and_tool_calls_cost_what_was_appended(folder: Path, monkeypatc
         whole = anb.read_traces(folder)
         pd.testing.assert_frame_equal(traces.messages_df(), whole.messages_df())
         pd.testing.assert_frame_equal(traces.tool_calls_df(), whole.tool_calls_df())
-    # What is more than a few bytes is held only by the frame that has it; light columns and one run's rows need no text again.
-    monkeypatch.setattr(body_cache, "FEW", -1)
-    messages = traces.messages_df()
-    assert reads(lambda: traces.messages_df(kind="llm")) == 0
-    del messages
-    gc.collect()
+    # Large texts are not kept; light columns and the rows of one run do not need the others.
+    monkeypatch.setattr(body_cache, "CACHE_BYTES", -1)
+    traces.messages_df()
     assert reads(lambda: traces.messages_df(columns=["role", "chars"])) == 0
     assert reads(lambda: traces["early"].messages_df(since="2026-01-01T00:03:00Z")) == 10
     assert reads(traces.messages_df) == 100 and len(traces.messages_df()) == 200
