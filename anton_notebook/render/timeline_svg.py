@@ -65,7 +65,7 @@ def run_svg(store: Store, codes: Sequence[int], width: int = 960) -> str:
         width: Width in pixels, at least 320.
 
     Returns:
-        An SVG document, "" if there is no span with a known time.
+        An SVG document; "" without a span whose time is known.
     """
     width = max(320, int(width))
     lanes, hidden = _lanes(store, codes)

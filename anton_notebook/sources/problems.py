@@ -42,7 +42,7 @@ class Problems:
             return [*self._kept, *others]
 
     def sentence(self) -> str:
-        """What the widget says of them; empty where there is none."""
+        """Return a summary for the widget; "" without problems."""
         notes = [note for note in list(self.notes.values()) if note]
         return "; ".join([*([self._counted()] if self.count else []), *notes])
 

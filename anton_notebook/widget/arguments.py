@@ -66,6 +66,6 @@ def pack_rows(rows: Sequence[int]) -> bytes:
 
 
 def unpack_rows(packed: bytes) -> Int32Array | None:
-    """Decode a set of rows; None if there is no set (empty bytes)."""
+    """Decode a set of rows; None for empty bytes."""
     numbers = np.frombuffer(packed[: len(packed) // 4 * 4], "<i4")
     return numbers[1 : 1 + max(0, int(numbers[0]))].astype(np.int32) if len(numbers) else None

@@ -1,4 +1,4 @@
-"""Inner: the front end's files, as the build left them."""
+"""The built files of the front end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STATIC = pathlib.Path(__file__).parent.parent / "static"
 
 
 def bundled(name: str) -> str:
-    """The text of a file of the front end; one copy in memory, read again after a build."""
+    """Return the text of a file of the front end. It is kept in memory and read again after a build."""
     path = STATIC / name
     try:
         changed = path.stat().st_mtime_ns
@@ -19,8 +19,8 @@ def bundled(name: str) -> str:
         return _texts[name][1]
     except OSError as error:
         raise MissingBundle(
-            f"the front end is missing ({path}: {error.strerror}). In a clone run `npm ci --prefix js && npm run build "
-            "--prefix js`, else `pip install --force-reinstall anton-notebook`, and then this cell again"
+            f"The front end is missing ({path}: {error.strerror}). In a clone run `npm ci --prefix js && npm run build "
+            "--prefix js`, otherwise `pip install --force-reinstall anton-notebook`. Then run this cell again."
         ) from error
 
 

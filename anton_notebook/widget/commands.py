@@ -1,4 +1,4 @@
-"""Requests of a page and their answers, on a comm of their own.
+"""Requests of a page and their answers, on a separate comm.
 
 The stream of changes is published by a thread, requests are answered by the shell that the page names: hence two comms, both
 `kernel_comm.KernelComm` under ipykernel. `arguments` reads the arguments of a request.

@@ -44,7 +44,7 @@ def query(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
         mask: Any = frame.eval(condition, engine="python")
     except RecursionError:
         raise ConditionError(f"The condition {condition!r:.200} is nested too deeply.") from None
-    except Exception as error:  # pandas raises almost any type for a text that is no expression
+    except Exception as error:  # pandas raises almost any type for text that cannot be parsed
         raise ConditionError(_explain(condition, error, list(frame.columns))) from None
     index = getattr(mask, "index", None)
     if index is None or getattr(getattr(mask, "dtype", None), "kind", None) != "b" or not frame.index.equals(index):

@@ -69,7 +69,7 @@ def _calls(traces: Traces, row: int) -> list[int]:
 
 
 class _Seen(NamedTuple):
-    """What the previous call of the agent sent and received."""
+    """Messages, answer and system prompt of the agent's previous call."""
 
     messages: Sequence[Any] = ()
     answer: Any = None

@@ -22,7 +22,7 @@ PAGE_LIMIT = 32 * 2**20  # bytes of the packed state in a standalone page
 
 
 def static_html(store: Store, codes: tuple[int, ...], redact: bool = True) -> str:
-    """Return a run as an image and a table, without scripts; "" if there is no run.
+    """Return a run as an image and a table, without scripts; "" without a run.
 
     Args:
         store: The store.

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from anton_notebook.api import PathLike, Traces, open_traces
 from anton_notebook.errors import did_you_mean
 from anton_notebook.experiments.rerun import Budget
+from anton_notebook.render import figures
 from anton_notebook.widget.bundle import bundled
 from anton_notebook.widget.cell_lifetime import close_previous_in_cell
 from anton_notebook.widget.commands import Commands, Handler
@@ -80,6 +81,15 @@ class GraphParts:
         for closer in reversed(closers):
             with contextlib.suppress(Exception):
                 closer()
+
+    def describe(self) -> str:
+        """Return paths, number of runs, how they are followed, and figures of the shown run, on one line."""
+        follower, codes = self._traces.live, self.session.stream.codes()
+        following = follower.following if follower is not None else "off"
+        shown = [" ".join(pair).strip() for pair in figures(self._traces.store.run(codes[0]))] if codes else []
+        summary = f"; {', '.join(shown)}" if shown else ""
+        paths = ", ".join(self._traces.reader.paths)
+        return f"{paths}: {len(self._traces)} runs, following {following}{summary}"
 
     def _add(self, part: Part) -> Part:
         self.on_close(part.close)

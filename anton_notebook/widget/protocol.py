@@ -1,8 +1,9 @@
-"""What goes over the wire to a page, packed and unpacked; the mirror of `js/src/kernel/protocol.ts`.
+"""Messages to a page, packed and unpacked; the mirror of `js/src/kernel/protocol.ts`. `stream` sends them.
 
-Spans travel as columns in one binary buffer, little-endian, the columns one after another, `SPAN_BYTES` a span.
-Text crosses once: a span holds the number of its class, a class the numbers of its strings. Every message says from
-which revision of the store to which it leads, so that a page notices what it missed.
+Spans are sent as columns in one binary buffer: little-endian, one column after another, `SPAN_BYTES` per span. The columns of
+eight bytes come first, so every column is aligned. Each text is sent once: a span holds the number of its class, a class the
+numbers of its strings. Every message names the revisions of the store from which and to which it leads, so a page notices a
+missing message. A change that is too large for one message is cut into parts of at most `MESSAGE_LIMIT` bytes.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class Message(NamedTuple):
 
 
 class ClientState(NamedTuple):
-    """What a page has: a revision of a scope of an epoch, and how many strings and classes (string 0 is "")."""
+    """The state of a page: a revision of a scope of an epoch, and how many strings and classes (string 0 is "")."""
 
     epoch: str = ""
     scope: int = -1

@@ -23,7 +23,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 class PictureRequest:
-    """One picture that `pages` pages were asked for; the first complete one counts."""
+    """A request for one picture to `pages` pages; the first complete one counts."""
 
     def __init__(self, pages: int) -> None:
         self.token = secrets.token_hex(8)

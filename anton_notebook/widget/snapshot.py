@@ -265,7 +265,7 @@ class Snapshot:
         """Draw the shown run as SVG; see `TraceGraph.to_svg`."""
         svg = run_svg(self._traces.store, self._shown(), width)
         if not svg:
-            raise NoRun("There is no run to draw yet; graph.traces.runs_df() lists what has been read.")
+            raise NoRun("No run can be drawn yet; graph.traces.runs_df() lists what has been read.")
         svg = Redactor().text(svg) if self.redact else svg
         if path is not None:
             write_private(path, svg, overwrite=overwrite)
@@ -274,7 +274,7 @@ class Snapshot:
     def _shown(self) -> tuple[int, ...]:
         codes = self.codes()
         if not codes:
-            raise NoRun("There is no run to write yet; graph.traces.runs_df() lists what has been read.")
+            raise NoRun("No run can be written yet; graph.traces.runs_df() lists what has been read.")
         return codes
 
     def _running(self) -> bool | None:

@@ -2,7 +2,7 @@
 
 A `ChangeStream` belongs to one widget. After a quiet period it sends the first change at once, then at most one message every
 `INTERVAL` seconds, and nothing while no page listens. All pages in step get the same changes; a page that reports an older state
-gets a message of its own with what it lacks. A message that could not be sent does not count as sent: the next one covers it.
+gets a separate message with what it lacks. A message that could not be sent does not count as sent: the next one covers it.
 
 Invariants: `_sent` is the state of every page that is in step; `_sending` is their state once `_queue` is empty. A failure
 clears the queue and keeps `_sent`, so nothing is lost. Lock order: store lock inside the stream's lock.

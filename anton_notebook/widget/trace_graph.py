@@ -15,7 +15,6 @@ from ipywidgets import Layout  # type: ignore[import-untyped]
 
 from anton_notebook.api import PathLike, Span, Traces
 from anton_notebook.experiments.rerun import Budget
-from anton_notebook.render import figures
 from anton_notebook.widget import commands
 from anton_notebook.widget.bundle import bundled
 from anton_notebook.widget.graph_state import GraphState
@@ -53,7 +52,7 @@ class TraceGraph(GraphState):
     Raises:
         PathNotFound: The path and its parents do not exist.
         NotATrace: The file is not a trace.
-        TraceNotFound: There is no run with this `trace_id`.
+        TraceNotFound: No run has this `trace_id`.
         MissingBundle: The front end has not been built.
 
     Example:
@@ -168,9 +167,6 @@ class TraceGraph(GraphState):
 
         Raises:
             ConditionError: The condition cannot be evaluated.
-
-        Example:
-            >>> graph.watch("cost_usd > 0.5 or status == 'error'", print)  # doctest: +SKIP
         """
         watch = Watch(self.traces, condition, callback, thread=thread, existing=existing)
         self._parts.on_close(watch.close)
@@ -185,20 +181,14 @@ class TraceGraph(GraphState):
             overwrite: Whether an existing file is replaced.
 
         Returns:
-            A sentence about what was left out or removed; "" if nothing was. Raises `NoRun` if no run is shown.
+            A sentence about what was left out or removed, or "". Raises `NoRun` if no run is shown.
         """
         return self._parts.snapshot.to_html(path, save_bodies, overwrite)
 
     def to_svg(self, path: str | os.PathLike[str] | None = None, *, width: int = 960, overwrite: bool = False) -> str:
         """Draw the shown run as a static timeline, without a browser and without texts of messages.
 
-        Args:
-            path: The file to write as well, or None. An existing one raises FileExistsError unless `overwrite` is true.
-            width: Width in pixels.
-            overwrite: Whether an existing file is replaced.
-
-        Returns:
-            The SVG document. Raises `NoRun` if no run is shown.
+        `path` and `overwrite` as for `to_html`; None writes no file. `width` in pixels. Raises `NoRun` if no run is shown.
         """
         return self._parts.snapshot.to_svg(path, width, overwrite)
 
@@ -240,12 +230,7 @@ class TraceGraph(GraphState):
         return [name for name in super().__dir__() if not name.startswith("_") or name.startswith("__")]
 
     def __repr__(self) -> str:
-        follower, codes = self.traces.live, self._parts.session.stream.codes()
-        following = follower.following if follower is not None else "off"
-        shown = [" ".join(pair).strip() for pair in figures(self.traces.store.run(codes[0]))] if codes else []
-        summary = f"; {', '.join(shown)}" if shown else ""
-        paths = ", ".join(self.traces.reader.paths)
-        return f"<TraceGraph of {paths}: {len(self.traces)} runs, following {following}{summary}>"
+        return f"<TraceGraph of {self._parts.describe()}>"
 
     def _ipython_display_(self) -> None:
         self._parts.snapshot.display()

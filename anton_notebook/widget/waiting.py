@@ -1,4 +1,4 @@
-"""What a graph without a run shows: the path, what is searched for, what is there instead, and what to do."""
+"""State of a graph without a run: the path, the patterns searched for, the names found instead, and hints."""
 
 from __future__ import annotations
 

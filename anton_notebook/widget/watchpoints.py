@@ -167,5 +167,6 @@ def _event_loop() -> asyncio.AbstractEventLoop:
     if isinstance(loop, asyncio.AbstractEventLoop):
         return loop
     raise ConditionError(
-        "There is no event loop for the callback. In a script pass thread=True; the callback then runs on the reader thread."
+        "The callback needs an event loop, and none is running. In a script pass thread=True: the callback then runs on the "
+        "reader thread."
     )

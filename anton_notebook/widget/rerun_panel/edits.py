@@ -51,7 +51,7 @@ def changes(request: Request, args: Mapping[str, Any]) -> tuple[dict[str, Any], 
 
     Args:
         request: The recorded request.
-        args: Edited texts by part. A text equal to the recorded one is no change.
+        args: Edited texts by part. A text equal to the recorded one changes nothing.
 
     Returns:
         The keyword arguments, and the same for display as Python.
