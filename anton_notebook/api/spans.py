@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from anton_notebook.errors import BodyUnavailable, NotRerunnable
+from anton_notebook.model.formatting import format_duration, format_usd
 from anton_notebook.model.html_repr import html_facts
 from anton_notebook.model.request import Request, Response
 from anton_notebook.model.span import LLM, NAT, Flag
@@ -194,9 +195,9 @@ class Span:
                 "agent": self.agent,
                 "model": self.model,
                 "started": None if self.start is None else f"{self.start:%Y-%m-%d %H:%M:%S} UTC",
-                "duration": None if self.duration_ms is None else f"{self.duration_ms:,.0f} ms",
+                "duration": None if self.duration_ms is None else format_duration(self.duration_ms),
                 "tokens": f"{tokens} (estimated)" if tokens and self.tokens_estimated else tokens,
-                "cost": None if math.isnan(self.cost_usd) else f"${self.cost_usd:,.5f}",
+                "cost": None if math.isnan(self.cost_usd) else format_usd(self.cost_usd),
                 "error": self.error,
                 "span": self.span_id,
                 "trace": self.trace_id,
@@ -204,7 +205,7 @@ class Span:
         )
 
     def __repr__(self) -> str:
-        took = "" if self.duration_ms is None else f", {self.duration_ms:,.0f} ms"
+        took = "" if self.duration_ms is None else f", {format_duration(self.duration_ms)}"
         return f"<Span {self.kind} {self.name!r} {self.status}{took} span_id={self.span_id!r}>"
 
 
@@ -279,14 +280,14 @@ class Trace:
         """Inner: the run as a line of the list of runs."""
         run, start = self.figures, _when(self.figures["start"]) if self.figures["start"] is not None else None
         tokens = (run["input_tokens"] or 0) + (run["output_tokens"] or 0)
-        cost = "" if run["cost_usd"] is None else f"{'≥ ' if run['unpriced_calls'] else ''}${run['cost_usd']:,.4f}"
+        cost = "" if run["cost_usd"] is None else format_usd(run["cost_usd"], bool(run["unpriced_calls"]))
         return [
             self.name or "–", self.status, "" if start is None else f"{start:%Y-%m-%d %H:%M:%S}", f"{run['spans']:,}",
             f"{run['llm_calls'] + run['tool_calls']:,}", f"{run['errors']:,}", f"{tokens:,}", cost, self.trace_id,
         ]  # fmt: skip
 
     def _repr_html_(self) -> str:
-        run, least = self.figures, "≥ " if self.figures["unpriced_calls"] else ""
+        run = self.figures
         return html_facts(
             self.name or self.trace_id,
             "run" if run["origin"] == "run" else run["origin"],
@@ -296,14 +297,14 @@ class Trace:
                 "spans": f"{run['spans']:,} ({run['llm_calls']:,} calls to models, {run['tool_calls']:,} to tools)",
                 "errors": f"{run['errors']:,}",
                 "tokens": f"{run['input_tokens'] or 0:,} in, {run['output_tokens'] or 0:,} out",
-                "cost": None if run["cost_usd"] is None else f"{least}${run['cost_usd']:,.4f}",
+                "cost": None if run["cost_usd"] is None else format_usd(run["cost_usd"], bool(run["unpriced_calls"])),
                 "trace": self.trace_id,
             },
         )
 
     def __repr__(self) -> str:
         run = self.figures
-        cost = "" if run["cost_usd"] is None else f", {'≥ ' if run['unpriced_calls'] else ''}${run['cost_usd']:,.4f}"
+        cost = "" if run["cost_usd"] is None else f", {format_usd(run['cost_usd'], bool(run['unpriced_calls']))}"
         return f"<Trace {self.name or self.trace_id!r} {self.status}, {run['spans']} spans{cost}>"
 
 

@@ -17,6 +17,7 @@ from anton_notebook.errors import AntonNotebookError, NotAllowed
 from anton_notebook.experiments.checkpoints import Checkpoint
 from anton_notebook.experiments.replay import CAUTION, Replay
 from anton_notebook.experiments.rerun import Budget
+from anton_notebook.model.formatting import format_usd
 from anton_notebook.model.span import LLM
 from anton_notebook.widget.arguments import span_argument
 from anton_notebook.widget.commands import Args, Handlers
@@ -87,8 +88,8 @@ class ReplayJobs:
             high, left = planned.quote.cost_high_usd, out["left_usd"]
             if planned.quote.calls and high / planned.quote.calls > left:
                 out["problem"] = (
-                    f"A call may cost up to ${high / planned.quote.calls:,.4f}; ${left:,.4f} of the graph's budget is left. "
-                    "Set TraceGraph(..., budget=...)."
+                    f"A call may cost up to {format_usd(high / planned.quote.calls)}; {format_usd(left)} of the graph's "
+                    "budget is left. Set TraceGraph(..., budget=...)."
                 )
             if planned.quote.calls:
                 for provider in replay.providers.known:

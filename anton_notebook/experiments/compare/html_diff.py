@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from anton_notebook.experiments.compare.text_diff import changes
+from anton_notebook.model.formatting import format_usd
 from anton_notebook.model.html_repr import no_math
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _title(row: Mapping[str, Any]) -> str:
     if isinstance(alike, float) and not math.isnan(alike):
         parts.append(f"similarity {alike:.2f}")
     if isinstance(cost, float) and not math.isnan(cost):
-        parts.append(f"${cost:.4f}")
+        parts.append(format_usd(cost))
     if row.get("from_cache") is True:
         parts.append("from the cache")
     return ", ".join(parts)

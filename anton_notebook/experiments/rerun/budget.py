@@ -16,6 +16,7 @@ from typing import Any
 from anton_notebook import pricing
 from anton_notebook.errors import BudgetError
 from anton_notebook.llm import Exhausted
+from anton_notebook.model.formatting import format_usd
 from anton_notebook.model.request import Request, Usage
 
 PICO = 10**12
@@ -88,7 +89,8 @@ class Budget:
                 continue  # that loop is closed, nobody waits there
 
     def __repr__(self) -> str:
-        return f"<Budget ${self.limit / PICO:.4f}: ${self.spent_usd:.4f} spent, ${self.reserved / PICO:.4f} set aside>"
+        limit, spent, reserved = map(format_usd, (self.limit / PICO, self.spent_usd, self.reserved / PICO))
+        return f"<Budget {limit}: {spent} spent, {reserved} reserved>"
 
 
 def _wake(turn: asyncio.Future[None]) -> None:

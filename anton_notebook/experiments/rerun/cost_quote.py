@@ -12,6 +12,7 @@ from anton_notebook.errors import BudgetError
 from anton_notebook.experiments.rerun.answer_cache import Answers
 from anton_notebook.experiments.rerun.budget import PICO, cost_of, worst_case
 from anton_notebook.experiments.rerun.variants import Call, Plan
+from anton_notebook.model.formatting import format_duration, format_usd
 from anton_notebook.model.html_repr import html_facts
 from anton_notebook.model.request import Usage
 
@@ -47,25 +48,25 @@ class Quote:
         kept = f" ({more} kept already)" if self.cached_calls else ""
         tokens = f"about {self.input_tokens:,} tokens in and {self.output_tokens_low:,} out"
         low, high = (
-            f"${value:,.4f}" if not math.isnan(value) else "an unknown price"
+            format_usd(value) if not math.isnan(value) else "an unknown price"
             for value in (self.cost_low_usd, self.cost_high_usd)
         )
         money = low if low == high else f"{low}, at most {high} for {attempts}"
         unknown = (
             f"; no price is known for {', '.join(self.unpriced_models)}: anb.set_price" if self.unpriced_models else ""
         )
-        return f"{self.calls:,} {noun}{kept}, {tokens}, {money}, about {self.seconds:,.0f} s{unknown}"
+        return f"{self.calls:,} {noun}{kept}, {tokens}, {money}, about {format_duration(self.seconds * 1000)}{unknown}"
 
     def _repr_html_(self) -> str:
         unknown = "unknown"
-        low, high = (f"${n:,.4f}" if not math.isnan(n) else unknown for n in (self.cost_low_usd, self.cost_high_usd))
+        low, high = (format_usd(n) if not math.isnan(n) else unknown for n in (self.cost_low_usd, self.cost_high_usd))
         most = "" if self.output_tokens_high is None else f", at most {self.output_tokens_high:,}"
         facts = {
             "calls": f"{self.calls:,}"
             + (f" ({self.cached_calls:,} more are kept already)" if self.cached_calls else ""),
             "tokens": f"about {self.input_tokens:,} in, {self.output_tokens_low:,} out{most}",
             "cost": low if low == high else f"{low}, at most {high} for one attempt each",
-            "time": f"about {self.seconds:,.0f} s",
+            "time": f"about {format_duration(self.seconds * 1000)}",
             "no price known": ", ".join(self.unpriced_models) and f"{', '.join(self.unpriced_models)}: anb.set_price",
         }
         return html_facts("What it would take", "quote", facts)

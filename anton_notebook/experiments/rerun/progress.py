@@ -7,6 +7,7 @@ import time
 from html import escape
 from typing import Any
 
+from anton_notebook.model.formatting import format_usd
 from anton_notebook.model.html_repr import no_math
 
 EVERY = 0.2
@@ -41,14 +42,13 @@ class Progress:
         """The state in a line.
 
         >>> Progress(3, False).text()
-        '0 of 3 calls, $0.0000'
+        '0 of 3 calls, $0'
         """
         more = [f"{self.cached} from the cache"] if self.cached else []
         more += [f"{self.failed} failed"] if self.failed else []
         more += [f"{self.unpriced} without a price"] if self.unpriced else []
-        sign = "\u2265 " if self.unpriced else ""
         calls = "call" if self.total == 1 else "calls"
-        return ", ".join([f"{self.done} of {self.total} {calls}", f"{sign}${self.cost:.4f}", *more])
+        return ", ".join([f"{self.done} of {self.total} {calls}", format_usd(self.cost, bool(self.unpriced)), *more])
 
     def show(self, *, last: bool = False) -> None:
         """Brings what is shown up to date; at most five times a second."""
@@ -81,9 +81,7 @@ class _Bar:
         return f"{self._text}, {self._seconds:.1f} s"
 
     def _repr_html_(self) -> str:
-        return no_math(
-            f'<progress value="{self._done:d}" max="{self._total:d}"></progress> {escape(repr(self))}'
-        )
+        return no_math(f'<progress value="{self._done:d}" max="{self._total:d}"></progress> {escape(repr(self))}')
 
 
 def _in_kernel() -> bool:

@@ -19,6 +19,7 @@ from anton_notebook.errors import AntonNotebookError, NotAllowed
 from anton_notebook.experiments.rerun import Budget, Call, Plan, Sweep, plan
 from anton_notebook.experiments.rerun.cost_quote import quoted
 from anton_notebook.experiments.verdict import rerun_frame
+from anton_notebook.model.formatting import format_usd
 from anton_notebook.widget.arguments import span_argument
 from anton_notebook.widget.commands import Args, Handlers
 from anton_notebook.widget.details import python_expression
@@ -152,9 +153,10 @@ class RerunJobs:
                         provider.check()
                 Sweep(planned, budget=budget)  # a model without a price is refused here
                 if not math.isnan(quote.cost_high_usd) and quote.cost_high_usd / quote.calls > budget.left_usd:
+                    most, left = format_usd(quote.cost_high_usd / quote.calls), format_usd(budget.left_usd)
                     out["problem"] = (
-                        f"A call may cost up to ${quote.cost_high_usd / quote.calls:,.4f}; ${budget.left_usd:,.4f} of the graph's "
-                        "budget is left. Lower max_tokens, or set TraceGraph(..., budget=...)."
+                        f"A call may cost up to {most}; {left} of the graph's budget is left. Lower max_tokens, or set "
+                        "TraceGraph(..., budget=...)."
                     )
         except (AntonNotebookError, ValueError, TypeError) as error:
             out["problem"] = plain_text(str(error))

@@ -237,7 +237,7 @@ def test_progress_counts_and_says_what_is_not_priced() -> None:
         (0.0, None, True),
     ):
         progress.add({"cost_usd": cost, "error": error, "from_cache": cached, "attempts": 0 if cached else 1})
-    assert progress.text() == "4 of 4 calls, \u2265 $0.2500, 1 from the cache, 1 failed, 2 without a price"
+    assert progress.text() == "4 of 4 calls, \u2265 $0.250, 1 from the cache, 1 failed, 2 without a price"
 
 
 def test_answers_stream_to_whoever_listens(server: LlmServer) -> None:
