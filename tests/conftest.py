@@ -58,9 +58,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     return [f"Python {sys.version.split()[0]}, {have}, required: {required}"]
 
 
-COUNTED = re.compile(
-    r"::test_(?:[TGWRX]\d+|P_\d+)_|::test_every_naughty|::test_a_view_that_writes_markup"
-)
+COUNTED = re.compile(r"::test_(?:[TGWRX]\d+|P_\d+)_|::test_every_naughty|::test_a_view_that_writes_markup")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -115,6 +115,7 @@ class Frames:
             self._priced = pricing.version
             self.store.reprice()
             self.store.commit()
+            self._frame.forget_prices()
         if not user_columns.own_columns("spans"):
             return self._frame.frame()
         with self._own.lock:

@@ -55,7 +55,8 @@ class Span:
         self.start_us = None if light.start == NAT else light.start
         self.duration_ms = None if light.duration == NAT else light.duration / 1000.0
         self.end = None if NAT in (light.start, light.duration) else _when(light.start + light.duration)
-        self.input_tokens, self.output_tokens, self.cached_tokens = light.usage
+        self.usage = light.usage
+        self.input_tokens, self.output_tokens, self.cached_tokens = light.usage[:3]
         self.tokens_estimated = bool(light.flags & Flag.ESTIMATED)
         self.cost_usd, self.recorded_cost_usd = light.cost_usd, light.recorded_cost_usd
 

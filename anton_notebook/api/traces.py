@@ -44,7 +44,7 @@ class Traces(Frames):
         all_repositories: bool = False,
         skip: Collection[str] = (),
     ) -> None:
-        self.store = Store(pricing.cost_array, pricing.cost)
+        self.store = Store(pricing.cost_array, pricing.usage_cost)
         self.reader = Reader(
             paths, self.store, zone=zone, home=home, wait=wait, all_repositories=all_repositories, skip=skip
         )

@@ -81,7 +81,7 @@ def joined(
     lights: Sequence[LightBatch], prices: Prices, paths: Sequence[str] = (), zone: tzinfo | None = None
 ) -> pd.DataFrame:
     """The frame of the runs whose lights these are, with what anton's own files under `paths` say of them."""
-    store = Store(prices.cost_array, prices.cost)
+    store = Store(prices.cost_array, prices.usage_cost)
     join(lights, store)
     beside = AntonWorkspace(paths, store, unreported, zone, False)
     beside.read(())

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from anton_notebook.errors import PathNotFound
-from anton_notebook.model.request import Usage, provider_of
+from anton_notebook.errors import PathNotFound, did_you_mean
+from anton_notebook.model.request import provider_of
+from anton_notebook.model.usage import TRACE_KEYS, Usage, complete, line_mark, line_tokens, with_cache_beside
 from anton_notebook.sources import writer
 from anton_notebook.sources.home import home
 
@@ -119,7 +120,7 @@ class Call(Work):
         self,
         response: str,
         *,
-        tokens: Mapping[str, int] | Usage | None = None,
+        tokens: Mapping[str, Any] | Usage | None = None,
         tool_calls: Sequence[Mapping[str, Any]] | None = None,
         finish_reason: str | None = None,
         cost_usd: float | None = None,
@@ -164,7 +165,7 @@ class Tracing:
         tools: Sequence[Mapping[str, Any]] | None = None,
         parameters: Mapping[str, Any] | None = None,
         provider: str | None = None,
-        tokens: Mapping[str, int] | Usage | None = None,
+        tokens: Mapping[str, Any] | Usage | None = None,
         tool_calls: Sequence[Mapping[str, Any]] | None = None,
         finish_reason: str | None = None,
         cost_usd: float | None = None,
@@ -317,7 +318,7 @@ def trace(name: str, path: str | PathLike[str] = ".", agent: str = "orchestrator
 
 def _answer(
     response: str | None,
-    tokens: Mapping[str, int] | Usage | None,
+    tokens: Mapping[str, Any] | Usage | None,
     tool_calls: Sequence[Mapping[str, Any]] | None,
     finish_reason: str | None,
     cost_usd: float | None,
@@ -325,26 +326,26 @@ def _answer(
     out: dict[str, Any] = {"response": response or "", "finish_reason": finish_reason, "cost_usd": cost_usd}
     if tool_calls:
         out["tool_calls"] = [dict(call) for call in tool_calls]
-    if isinstance(tokens, Usage):
-        tokens = {
-            name: count
-            for name, count in (
-                ("input", tokens.input_tokens),
-                ("output", tokens.output_tokens),
-                ("cached", tokens.cached_tokens),
-            )
-            if count is not None
-        }
     if tokens is not None:
-        unknown = [key for key in tokens if key not in ("input", "output", "cached", "total")]
-        if unknown:
-            raise ValueError(
-                f"tokens: {unknown[0]!r} is not known; possible are 'input', 'output', 'cached' and 'total'"
-            )
-        out["tokens"] = dict(tokens)
-        if "cached" in tokens:
-            out["anton_notebook"] = {"cached_tokens": tokens["cached"]}
+        usage = tokens if isinstance(tokens, Usage) else _usage(tokens)
+        out["tokens"] = line_tokens(usage)
+        if mark := line_mark(usage):
+            out["anton_notebook"] = mark
     return out
+
+
+def _usage(tokens: Mapping[str, Any]) -> Usage:
+    """Read `tokens={...}`; cached tokens that exceed the input are taken to stand beside it, as Anthropic reports them."""
+    unknown = [key for key in tokens if key not in TRACE_KEYS]
+    if unknown:
+        raise ValueError(
+            f"tokens: {unknown[0]!r} is not a known key{did_you_mean(str(unknown[0]), TRACE_KEYS)}; "
+            f"possible are {', '.join(map(repr, TRACE_KEYS))}"
+        )
+    fields = {field: tokens[key] for key, field in TRACE_KEYS.items() if field is not None and key in tokens}
+    usage = complete(Usage(**fields), tokens.get("total"))
+    beside = (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
+    return with_cache_beside(usage) if beside > (usage.input_tokens or 0) else usage
 
 
 def _interval(start: Time, end: Time, duration_ms: float | None, ended: bool) -> tuple[float, float]:

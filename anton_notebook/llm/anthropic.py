@@ -8,7 +8,8 @@ from typing import Any
 
 from anton_notebook.errors import CallFailed
 from anton_notebook.llm.sdk_provider import Answer, Sdk
-from anton_notebook.model.request import ANTHROPIC, SYSTEM, Request, Response, Usage, parsed
+from anton_notebook.model.request import ANTHROPIC, SYSTEM, Request, Response, parsed
+from anton_notebook.model.usage import from_anthropic
 
 MAX_TOKENS = 4096
 """Sent where the recording lacks `max_tokens`, which this API requires."""
@@ -143,7 +144,6 @@ class _Answer(Answer):
             for b in self._blocks
             if b.get("type") == "tool_use"
         ]
-        counts = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-        found = [count if isinstance(count := usage.get(name), int) else None for name in counts]
+        used = from_anthropic(usage if isinstance(usage, Mapping) else {})
         raw = {**self._message, "content": self._blocks}
-        return Response(text, calls, Usage(*found), self._message.get("stop_reason"), self._message.get("model"), raw)
+        return Response(text, calls, used, self._message.get("stop_reason"), self._message.get("model"), raw)

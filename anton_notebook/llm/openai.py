@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from anton_notebook.errors import CallFailed
 from anton_notebook.llm.sdk_provider import Answer, Sdk
-from anton_notebook.model.request import OLLAMA, OPENAI, Request, Response, Usage, parsed, text_of
+from anton_notebook.model.request import OLLAMA, OPENAI, Request, Response, parsed, text_of
+from anton_notebook.model.usage import from_openai
 
 
 class OpenAI(Sdk):
@@ -139,9 +141,7 @@ class _Answer(Answer):
             if isinstance(c.get("function"), dict)
         ]
         usage = self._about.get("usage") or {} if self.done else {}
-        details = usage.get("prompt_tokens_details") or {}
-        counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
-        found = [count if isinstance(count, int) else None for count in counts]
+        used = from_openai(usage if isinstance(usage, Mapping) else {}, self._about.get("service_tier"))
         text = text_of(message.get("content")) or str(message.get("refusal") or "")
         raw = {**self._about, "choices": list(self._choices.values())}
-        return Response(text, calls, Usage(*found), choice.get("finish_reason"), self._about.get("model"), raw)
+        return Response(text, calls, used, choice.get("finish_reason"), self._about.get("model"), raw)

@@ -32,7 +32,8 @@ from anton_notebook.model.message_content import (
     tool_calls_in,
     with_text,
 )
-from anton_notebook.model.response import Response, Usage
+from anton_notebook.model.response import Response
+from anton_notebook.model.usage import Usage
 
 __all__ = [
     "ANTHROPIC",

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from anton_notebook.model.html_repr import html_facts
 from anton_notebook.model.message_content import as_text, ends_with_answer, text_of, tool_calls_in
+from anton_notebook.model.usage import DETAILS, Usage, count
 
 _MOST = 2**53
-
-
-class Usage(NamedTuple):
-    """Tokens of one call as the provider reports them; `None` where it says nothing.
-
-    Anthropic's `input_tokens` do not count those read from the cache or written to it, OpenAI's do.
-    """
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +48,8 @@ class Response:
             else:
                 named = {k: getattr(usage, k, None) for k in Usage._fields}
                 object.__setattr__(self, "usage", Usage(**named))
-        object.__setattr__(self, "usage", Usage(*map(_count, self.usage)))
+        checked = (_checked(name, value) for name, value in self.usage._asdict().items())
+        object.__setattr__(self, "usage", Usage(*checked))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Response:
@@ -77,9 +67,21 @@ class Response:
             calls = tool_calls_in(raw[-1])
         tokens = record.get("tokens")
         tokens = tokens if isinstance(tokens, Mapping) else {}
-        counts = [v if isinstance(v := tokens.get(k), int) and v >= 0 else None for k in ("input", "output", "cached")]
+        mark = record.get("anton_notebook")
+        details = mark.get("usage") if isinstance(mark, Mapping) else None
+        counts: dict[str, Any] = (
+            {name: details[name] for name in DETAILS if name in details} if isinstance(details, Mapping) else {}
+        )
+        counts |= {f"{name}_tokens": count(tokens.get(name)) for name in ("input", "output", "cached")}
         finish, model = as_text(record.get("finish_reason")) or None, as_text(record.get("model")) or None
-        return cls(text_of(said), calls, Usage(*counts), finish, model, said)
+        return cls(text_of(said), calls, Usage(**counts), finish, model, said)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A field of a usage as an answer may claim it: counts are whole numbers, the others short texts."""
+    if name in ("service_tier", "speed", "geography"):
+        return value if isinstance(value, str) and value else None
+    return _count(value)
 
 
 def _count(told: Any) -> int | None:

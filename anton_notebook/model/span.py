@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from anton_notebook.model.usage import Usage
+
 NAT = int(np.iinfo(np.int64).min)
 UNKNOWN = -1
 ERROR_KEPT = 4096
@@ -22,6 +24,8 @@ AGENT = "agent"
 LLM = "llm"
 TOOL = "tool"
 KINDS = (ORCHESTRATOR, AGENT, LLM, TOOL)
+PRICED = frozenset({LLM, "embedding", "embeddings", "rerank", "reranker"})
+"""Kinds of spans that a vendor bills."""
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -68,22 +72,17 @@ class SpanClass(NamedTuple):
     finish_reason: str = ""
 
 
-class Usage(NamedTuple):
-    """Tokens of one call; `None` where unknown."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
 MARKS = ("good", "bad", "question", "important")
 """What a span can be marked as; on the wire a mark is its place here, from 1."""
 
 
 @dataclass(slots=True)
 class Own:
-    """What the `anton_notebook` key of a line that we wrote says (FORMATS.md 5), and tokens that few records have:
-    `cache_write` beside the others, `reasoning` among those of the answer."""
+    """Facts that few spans have: the `anton_notebook` key of a written line, and billed units beside plain tokens.
+
+    `usage` holds those of `model.usage.DETAILS`; input, output and cached tokens are columns. `lower_bound` marks an answer
+    whose final count of output tokens never came.
+    """
 
     origin: str = "run"
     original_trace_id: str | None = None
@@ -98,8 +97,8 @@ class Own:
     recorded_cost_usd: float | None = None
     saved_usd: float | None = None
     cost_free: bool = False
-    cache_write: int = 0
-    reasoning: int = 0
+    usage: Usage | None = None
+    lower_bound: bool = False
     running: bool = False
 
 
@@ -169,8 +168,8 @@ Loader = Callable[[int, int], Mapping[str, Any]]
 Pricer = Callable[[str, str, Int64, Int32, Int32, Int32], Float64]
 """Prices of many calls of one model: `(provider, model, start, input, output, cached) -> USD`, NaN where unknown."""
 
-Detailed = Callable[[str, str, int, int, int, int, int, int], float]
-"""The price of one call, of which tokens written to the cache and tokens of reasoning are known too; they come last."""
+Detailed = Callable[[str, str, int, Usage], float]
+"""The price of one call with all that it used: `(provider, model, start, usage) -> USD`, NaN if unknown."""
 
 
 class Problem(NamedTuple):

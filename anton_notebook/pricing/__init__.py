@@ -1,14 +1,8 @@
-"""The price of a usage at a time, in US dollars. Nothing here ever goes over the network.
+"""Prices of models at a time, and the cost of a usage, in US dollars. Nothing here goes over the network.
 
-Prices come from the bundled table of `genai-prices`, corrected by `published.json` (prices that vendors have published
-and the table lacks), and overridden by `set_price`. A price is found once per (provider, model) as a schedule of the
-times at which it changes; after that a cost is a multiplication. An unknown price is `None`, an unknown cost is `NaN`,
-never 0.
-
-**What `input_tokens` means.** It is what the record says, and vendors say different things. APIs in Anthropic's style
-(Claude itself, Bedrock, Claude on Vertex) report cached tokens *beside* the input tokens; all others report them as
-*part* of them. `cached_in_input` is the one place that knows, and every function here takes tokens as recorded. Where
-more tokens are cached than were put in, the record must be of the first kind, and is taken so.
+Prices come from the table that `genai-prices` bundles and from `set_price`. A price is resolved once per provider, model,
+service tier, speed and geography as a schedule of the times at which it changes; a cost is then a multiplication. An
+unknown price is None and an unknown cost NaN, never 0. Usage is normalized: see `anton_notebook.model.usage`.
 """
 
 from __future__ import annotations
@@ -25,15 +19,14 @@ from typing import Any
 import numpy as np
 
 from anton_notebook.model.span import Float64, Int32, Int64
+from anton_notebook.model.usage import Usage
 from anton_notebook.pricing import genai_prices
-from anton_notebook.pricing.genai_prices import cached_in_input
 from anton_notebook.pricing.schedule import NAN, Price, Rates, Rule, Schedule, as_datetime, micros, moment, rates_of
 
 __all__ = [
     "Price",
     "Prices",
     "Rates",
-    "cached_in_input",
     "context_window",
     "cost",
     "cost_array",
@@ -45,6 +38,7 @@ __all__ = [
     "provider_of",
     "reset_prices",
     "set_price",
+    "usage_cost",
     "version",
 ]
 
@@ -59,7 +53,7 @@ class Prices:
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
-        self._schedules: dict[tuple[str, str], Schedule | None] = {}
+        self._schedules: dict[tuple[str, str, genai_prices.Context], Schedule | None] = {}
 
     @classmethod
     def of(cls, prices: Prices | Mapping[str, Mapping[str, Any]] | None = None) -> Prices:
@@ -76,14 +70,14 @@ class Prices:
         """These prices and one more; the same model, provider and start replace."""
         return Prices([*(old for old in self._rules if old.key != rule.key), rule])
 
-    def schedule(self, provider: str, model: str) -> Schedule | None:
-        key = (provider, model)
+    def schedule(self, provider: str, model: str, context: genai_prices.Context = ()) -> Schedule | None:
+        key = (provider, model, context)
         try:
             return self._schedules[key]
         except KeyError:
             if len(self._schedules) > 10_000:
                 self._schedules.clear()
-            made = self._schedules[key] = genai_prices.schedule(provider, model, self._own(provider, model))
+            made = self._schedules[key] = genai_prices.schedule(provider, model, self._own(provider, model), context)
             return made
 
     def _own(self, provider: str, model: str) -> list[Rule]:
@@ -116,16 +110,24 @@ class Prices:
         cache_write_tokens: int | None = 0,
         reasoning_tokens: int | None = 0,
     ) -> float:
-        """US dollars of one call; `NaN` if the price, the input or the output is unknown (`None` or negative).
+        """Return US dollars of one call, NaN if unknown; see `usage_cost` for the meaning of the counts."""
+        usage = Usage(
+            input_tokens,
+            output_tokens,
+            cached_tokens,
+            cache_write_tokens,
+            reasoning_tokens=reasoning_tokens,
+        )
+        return self.usage_cost(provider, model, when, usage)
 
-        `reasoning_tokens` are part of the output; they matter only where a vendor prices them apart.
-        """
-        schedule = self.schedule(provider, model)
-        if schedule is None or input_tokens is None or output_tokens is None:
+    def usage_cost(self, provider: str, model: str, when: datetime | int | None, usage: Usage) -> float:
+        """Return US dollars of all that a call used; see the function of this name."""
+        words = (("service_tier", usage.service_tier), ("speed", usage.speed), ("geography", usage.geography))
+        context = tuple((name, word.lower()) for name, word in words if word)
+        schedule = self.schedule(provider, model, context)
+        if schedule is None:
             return NAN
-        moment = micros(when) if schedule.dated else 0
-        extra = cached_tokens or 0, cache_write_tokens or 0, reasoning_tokens or 0
-        return schedule.cost(moment, input_tokens, output_tokens, *extra)
+        return schedule.cost(micros(when) if schedule.dated else 0, usage)
 
     def cost_array(self, provider: str, model: str, when: Int64, input: Int32, output: Int32, cached: Int32) -> Float64:
         """US dollars of many calls of one model. `when`: microseconds since 1970 (`NAT`: now); tokens -1 where
@@ -168,15 +170,27 @@ def set_price(
     cache_write: float | None = None,
     provider: str | None = None,
     since: datetime | date | str | None = None,
+    until: datetime | date | str | None = None,
     context_window: int | None = None,
     max_output: int | None = None,
 ) -> None:
-    """Sets one's own price of a model, in US dollars per *million* tokens, for everything that is priced from now on.
+    """Set the price of a model for everything that is priced from now on.
 
-    `model` may be a pattern (`llama3*`). `cached` and `cache_write` are those of `input` unless given. With `since`
-    (UTC) the price holds from then on, and what is known otherwise holds before. Of several that fit, an exact name
-    goes before a pattern, then the later `since`, then the one set last. Raises `ValueError` for a price that is
-    negative or not a number.
+    Args:
+        model: The model's name, or a pattern such as `llama3*`. Of several rules that fit, an exact name goes before a
+            pattern, then the later `since`, then the one set last.
+        input: US dollars per million input tokens.
+        output: US dollars per million output tokens.
+        cached: US dollars per million cached tokens; default: `input`.
+        cache_write: US dollars per million tokens written to a cache; default: `input`.
+        provider: Only for this provider; default: every provider.
+        since: The price holds from this time on (UTC); default: always.
+        until: The price holds before this time (UTC); default: for ever.
+        context_window: Tokens that the model takes.
+        max_output: Tokens that the model writes at most.
+
+    Raises:
+        ValueError: A price is negative or not a number, or `until` is not after `since`.
 
     >>> set_price("my-model", input=0.15, output=0.6)
     >>> cost("ollama", "my-model", None, 1_000_000, 1_000_000)
@@ -191,6 +205,7 @@ def set_price(
         cache_write=cache_write,
         provider=provider,
         since=since,
+        until=until,
         context_window=context_window,
         max_output=max_output,
     )
@@ -252,6 +267,25 @@ def cost(
     return _current.cost(provider, model, when, *tokens)
 
 
+def usage_cost(provider: str, model: str, when: datetime | int | None, usage: Usage) -> float:
+    """Return the cost of all that a call used.
+
+    Args:
+        provider: The provider as recorded; may be empty if the model's name tells it.
+        model: The model that answered.
+        when: The time of the call: a datetime, microseconds since 1970, or None for now.
+        usage: What the call used; `input_tokens` includes cached reads and writes.
+
+    Returns:
+        US dollars; NaN if a count is missing, or if any class of tokens, tier or fee has no known price.
+
+    Examples:
+        >>> round(usage_cost("openai", "gpt-4o", None, Usage(1000, 100)), 6)
+        0.0035
+    """
+    return _current.usage_cost(provider, model, when, usage)
+
+
 def cost_array(provider: str, model: str, when: Int64, input: Int32, output: Int32, cached: Int32) -> Float64:
     """US dollars of many calls of one model, `NaN` where unknown; see `Prices.cost_array`. It is a `span.Pricer`."""
     return _current.cost_array(provider, model, when, input, output, cached)
@@ -308,6 +342,7 @@ def _rule(
     cache_write: float | None = None,
     provider: str | None = None,
     since: datetime | date | str | None = None,
+    until: datetime | date | str | None = None,
     context_window: int | None = None,
     max_output: int | None = None,
 ) -> Rule:
@@ -315,7 +350,11 @@ def _rule(
         if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
             text = f"{field}={value!r} for {model!r} is not a price; give US dollars per million tokens, 0 or more"
             raise ValueError(text)
-    start = None if since is None else moment(since)
-    price = Price(rates_of(input, output, cached, cache_write), model=model, since=as_datetime(start))
+    start, end = (None if edge is None else moment(edge) for edge in (since, until))
+    if start is not None and end is not None and end <= start:
+        raise ValueError(f"until={until!r} is not after since={since!r} in the price of {model!r}")
+    price = Price(
+        rates_of(input, output, cached, cache_write), model=model, since=as_datetime(start), until=as_datetime(end)
+    )
     who = None if provider is None else genai_prices.provider_name(provider) or provider.lower()
-    return Rule((genai_prices.plain(model),), who, price, start, None, (), context_window, max_output)
+    return Rule((genai_prices.plain(model),), who, price, start, end, context_window, max_output)

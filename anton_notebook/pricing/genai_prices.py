@@ -1,20 +1,17 @@
-"""The one door to `genai-prices`: which of its models a recorded name means, and when that model's price changes.
+"""The adapter of `genai-prices`: which of its models a recorded name means, and how that model's price changes over time.
 
-`published.json` beside this file holds prices that vendors have published and the library lacks, each with its page:
-earlier prices, and long-context tiers. An entry holds for recorded names that fit one of `models` if the library finds
-them at `provider`, from `since` until `until` (UTC), in US dollars per million tokens; `above` gives the rates above
-so many input tokens.
+The bundled table is used as it is; nothing goes over the network. A wrong price in it is corrected by `anb.set_price` or
+upstream.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from anton_notebook.pricing.schedule import (
@@ -27,13 +24,13 @@ from anton_notebook.pricing.schedule import (
     Schedule,
     as_datetime,
     moment,
-    rates_of,
 )
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
     from genai_prices.types import ModelInfo, ModelPrice
 
+Context = tuple[tuple[str, str], ...]
 _ALIASES = {
     "claude": "anthropic",
     "bedrock": "aws",
@@ -143,16 +140,6 @@ def is_local(provider: str, model: str) -> bool:
 
 
 @lru_cache(4096)
-def cached_in_input(provider: str, model: str) -> bool:
-    """Whether the recorded input tokens of such a call include the cached ones."""
-    word, name = provider_name(provider), plain(model)
-    if word and (known := _known(word)) not in (None, "google"):
-        return known not in ("anthropic", "aws")
-    head = _known(provider_name(name.partition("/")[0])) if "/" in name else None
-    return head == "openrouter" or not ("claude" in name or _BEDROCK.match(name) or head in ("anthropic", "aws"))
-
-
-@lru_cache(4096)
 def find(provider: str, model: str) -> Found | None:
     """The library's entry for a recorded provider and model, or `None`."""
     word, name = provider_name(provider), plain(model)
@@ -199,17 +186,22 @@ def _look_up(provider: str | None, name: str) -> Found | None:
     return Found(at.id, model, name)
 
 
-def schedule(provider: str, model: str, own: list[Rule]) -> Schedule | None:
-    """All prices of a model over time, `own` rules first, then the corrections, then the library; `None` if there is
-    none."""
+def schedule(provider: str, model: str, own: list[Rule], context: Context = ()) -> Schedule | None:
+    """Return all prices of a model over time, or None if none is known.
+
+    Args:
+        provider: The provider as recorded.
+        model: The model as recorded.
+        own: Prices that the user set; they go before the library's.
+        context: What else decides the rate: pairs of `service_tier`, `speed` or `geography` and a word.
+    """
     found = find(provider, model)
     table = _table(found) if found else []
-    corrections = [rule for rule in _published() if found and rule.matches([found.provider], [found.name])]
-    layers = [rule for layer in (corrections, own) for rule in sorted(layer, key=lambda rule: rule.rank)]
+    layers = sorted(own, key=lambda rule: rule.rank)
     if not table and not layers:
         return None
     starts = sorted({edge for rule in layers for edge in (rule.since, rule.until) if edge is not None} | _dates(table))
-    cuts = sorted({0} | _times(table) | {edge % DAY for rule in layers for hours in rule.hours for edge in hours})
+    cuts = sorted({0} | _times(table))
     cells: list[Price | None] = []
     for i in range(len(starts) + 1):
         first = starts[i - 1] if i else min(starts, default=0) - 2 * DAY
@@ -218,14 +210,14 @@ def schedule(provider: str, model: str, own: list[Rule]) -> Schedule | None:
             "until": as_datetime(starts[i] if i < len(starts) else None),
         }
         for cut in cuts:
-            rule = next((r for r in reversed(layers) if r.active(first, cut)), None)
-            price = rule.price if rule else _library_price(found, first, cut) if found else None
+            rule = next((r for r in reversed(layers) if r.active(first)), None)
+            price = rule.price if rule else _library_price(found, first, cut, context) if found else None
             cells.append(None if price is None else _dated(price, **bounds))
-    return Schedule(starts, cuts, cells, cached_in_input(provider, model))
+    return Schedule(starts, cuts, cells)
 
 
 def _dated(price: Price, since: datetime | None, until: datetime | None) -> Price:
-    return Price(price.rates, price.tiers, price.request, price.source, price.provider, price.model, since, until)
+    return replace(price, since=since, until=until)
 
 
 def _table(found: Found) -> list[Any]:
@@ -248,9 +240,35 @@ def _of_day(time: Any) -> int:
     return moment(aware) % DAY
 
 
-def _library_price(found: Found, first: int, cut: int) -> Price | None:
+def _library_price(found: Found, first: int, cut: int, context: Context) -> Price | None:
     moment_of_day = EPOCH + timedelta(microseconds=first - first % DAY + cut)
-    return _converted(found, found.model.get_prices(moment_of_day))
+    standard = found.model.get_prices(moment_of_day)
+    if not context:
+        return _converted(found, standard)
+    variant = _variant(found.model, context, moment_of_day)
+    return None if variant is None else _converted(found, variant)
+
+
+def _variant(model: ModelInfo, context: Context, when: datetime) -> ModelPrice | None:
+    """Return the prices in a context, or None if the library knows none.
+
+    The library dates a variant from the day it was verified. Before that day it is used while the standard price is the
+    same as on that day.
+    """
+    wanted = dict(context)
+    if wanted.get("service_tier") == "batch":
+        del wanted["service_tier"]
+        wanted["processing"] = "batch"
+    known = [variant for variant in model.price_variants or () if variant.when.items() <= wanted.items()]
+    if {key for variant in known for key in variant.when} != wanted.keys():
+        return None
+    days = [day for variant in known if (day := getattr(variant.constraint, "start_date", None)) is not None]
+    if days and when.date() < max(days):
+        later = datetime(max(days).year, max(days).month, max(days).day, tzinfo=UTC)
+        if model.get_prices(later) != model.get_prices(when):
+            return None
+        when = later
+    return model.get_prices(when, wanted)
 
 
 def _converted(found: Found, prices: ModelPrice) -> Price | None:
@@ -272,33 +290,26 @@ def _converted(found: Found, prices: ModelPrice) -> Price | None:
             return float(getattr(value, "base", value) / 10**6)
 
         fresh, out = rate("input_mtok", NAN), rate("output_mtok", NAN)
+        written = rate("cache_write_mtok", fresh)
         return Rates(
-            fresh,
-            out,
-            rate("cache_read_mtok", fresh),
-            rate("cache_write_mtok", fresh),
-            rate("output_reasoning_mtok", out),
+            input=fresh,
+            output=out,
+            cache_read=rate("cache_read_mtok", fresh),
+            cache_write=written,
+            reasoning=rate("output_reasoning_mtok", out),
+            cache_write_1h=rate("cache_write_1h_mtok", NAN if "cache_write_mtok" in known else written),
+            audio_input=rate("input_audio_mtok", fresh),
+            audio_output=rate("output_audio_mtok", out),
+            image_input=rate("input_image_mtok", fresh),
+            image_output=rate("output_image_mtok", out),
         )
 
-    request = float(known.get("requests_kcount", 0)) / 1000
-    tiers = tuple((start, rates(start)) for start in starts)
-    return Price(rates(-1), tiers, request, source(), found.provider, found.model.id)
-
-
-@cache
-def _published() -> tuple[Rule, ...]:
-    entries = json.loads(Path(__file__).with_name("published.json").read_text("utf-8"))
-    return tuple(_correction(entry) for entry in entries)
-
-
-def _correction(entry: dict[str, Any]) -> Rule:
-    def rates(at: dict[str, Any]) -> Rates:
-        return rates_of(at["input"], at["output"], at.get("cached"), at.get("cache_write"))
-
-    tiers = tuple(
-        (int(start), rates(at)) for start, at in sorted(entry.get("above", {}).items(), key=lambda item: int(item[0]))
+    return Price(
+        rates(-1),
+        tuple((start, rates(start)) for start in starts),
+        request=float(known.get("requests_kcount", 0)) / 1000,
+        web_search=float(known["web_searches_kcount"]) / 1000 if "web_searches_kcount" in known else NAN,
+        source=source(),
+        provider=found.provider,
+        model=found.model.id,
     )
-    price = Price(rates(entry), tiers, 0.0, "published", entry["provider"], entry["models"][0])
-    since, until = (moment(entry[key]) if key in entry else None for key in ("since", "until"))
-    hours = tuple((moment(f"1970-01-01T{a}"), moment(f"1970-01-01T{b}")) for a, b in entry.get("hours", ()))
-    return Rule(tuple(entry["models"]), entry["provider"], price, since, until, hours)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anton_notebook.model.span import NAT, Float64, Int32, Int64
+from anton_notebook.model.usage import Usage
 
 NAN = math.nan
 DAY = 86_400_000_000
@@ -23,13 +24,22 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Rates(NamedTuple):
-    """US dollars a token; `NaN` where no price is published for that sort."""
+    """US dollars per token of each class; NaN where no price is published.
+
+    A class that a vendor does not price apart costs what the class does that contains it: a one-hour cache write what a
+    cache write costs, audio what other input or output costs, reasoning what output costs.
+    """
 
     input: float
     output: float
     cache_read: float
     cache_write: float
     reasoning: float
+    cache_write_1h: float
+    audio_input: float
+    audio_output: float
+    image_input: float
+    image_output: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,7 @@ class Price:
     rates: Rates
     tiers: tuple[tuple[int, Rates], ...] = ()
     request: float = 0.0
+    web_search: float = NAN
     source: str = "override"
     provider: str = ""
     model: str = ""
@@ -84,7 +95,6 @@ class Rule:
     price: Price
     since: int | None = None
     until: int | None = None
-    hours: tuple[tuple[int, int], ...] = ()
     context_window: int | None = None
     max_output: int | None = None
 
@@ -93,31 +103,29 @@ class Rule:
             return False
         return any(fnmatchcase(name, pattern) for name in names for pattern in self.patterns)
 
-    def active(self, when: int, of_day: int) -> bool:
-        if (self.since is not None and when < self.since) or (self.until is not None and when >= self.until):
-            return False
-        return not self.hours or any(start <= of_day < end for start, end in self.hours)
+    def active(self, when: int) -> bool:
+        return not ((self.since is not None and when < self.since) or (self.until is not None and when >= self.until))
 
     @property
     def key(self) -> tuple[tuple[str, ...], str | None, int | None]:
         return self.patterns, self.provider, self.since
 
     @property
-    def rank(self) -> tuple[bool, int, bool]:
+    def rank(self) -> tuple[bool, int]:
         exact = not any(c in "*?[" for pattern in self.patterns for c in pattern)
-        return exact, NAT if self.since is None else self.since, bool(self.hours)
+        return exact, NAT if self.since is None else self.since
 
 
 class Schedule:
     """All prices of one (provider, model): a cell per stretch of time between changes, and within it per stretch of
     the day."""
 
-    def __init__(self, starts: list[int], cuts: list[int], cells: list[Price | None], included: bool) -> None:
-        self.starts, self.cuts, self.cells, self.included = starts, cuts, cells, included
+    def __init__(self, starts: list[int], cuts: list[int], cells: list[Price | None]) -> None:
+        self.starts, self.cuts, self.cells = starts, cuts, cells
         self.dated = len(cells) > 1
         self.depth = max((len(cell.tiers) for cell in cells if cell), default=0)
         width = self.depth + 1
-        unknown = Rates(NAN, NAN, NAN, NAN, NAN)
+        unknown = Rates(*[NAN] * len(Rates._fields))
         self._steps = np.full((self.depth, len(cells)), np.inf)
         self._rates = np.full((4, len(cells) * width), NAN)
         for i, cell in enumerate(cells):
@@ -136,17 +144,36 @@ class Schedule:
         day = bisect_right(self.cuts, when % DAY) - 1
         return self.cells[bisect_right(self.starts, when) * len(self.cuts) + day]
 
-    def cost(self, when: int, input: int, output: int, cached: int, written: int, reasoning: int) -> float:
-        price = self.find(when)
-        if price is None or input < 0 or output < 0:
+    def cost(self, when: int, usage: Usage) -> float:
+        """Return US dollars of one call at a time; NaN where a count or the price of a count is unknown."""
+        price, given, answer = self.find(when), usage.input_tokens, usage.output_tokens
+        if price is None or given is None or answer is None or given < 0 or answer < 0:
             return NAN
-        cached, written, reasoning = max(cached, 0), max(written, 0), min(max(reasoning, 0), output)
-        fresh = input - cached - written if self.included else input
-        if fresh < 0:
-            fresh = input
-        rates = price.at(fresh + cached + written)
-        total = _times(fresh, rates.input) + _times(cached, rates.cache_read) + _times(written, rates.cache_write)
-        return total + _times(output - reasoning, rates.output) + _times(reasoning, rates.reasoning) + price.request
+        cached, written = max(usage.cached_tokens or 0, 0), max(usage.cache_write_tokens or 0, 0)
+        # Counts that contradict each other: more cached than put in means that they stand beside the input.
+        total = given if cached + written <= given else given + cached + written
+        hour = min(usage.cache_write_1h_tokens or 0, written)
+        fresh = total - cached - written
+        audio_in = min(usage.audio_input_tokens or 0, fresh)
+        image_in = min(usage.image_input_tokens or 0, fresh - audio_in)
+        audio_out = min(usage.audio_output_tokens or 0, answer)
+        image_out = min(usage.image_output_tokens or 0, answer - audio_out)
+        reasoning = min(usage.reasoning_tokens or 0, answer - audio_out - image_out)
+        rates = price.at(total)
+        parts = (
+            (fresh - audio_in - image_in, rates.input),
+            (cached, rates.cache_read),
+            (written - hour, rates.cache_write),
+            (hour, rates.cache_write_1h),
+            (audio_in, rates.audio_input),
+            (image_in, rates.image_input),
+            (answer - audio_out - image_out - reasoning, rates.output),
+            (reasoning, rates.reasoning),
+            (audio_out, rates.audio_output),
+            (image_out, rates.image_output),
+            (usage.web_searches or 0, price.web_search),
+        )
+        return sum(_times(number, rate) for number, rate in parts) + price.request
 
     def costs(self, when: Int64, input: Int32, output: Int32, cached: Int32) -> Float64:
         n = len(input)
@@ -154,7 +181,7 @@ class Schedule:
             unknown = now() if self.dated else 0
             times = [unknown if t == NAT else t for t in when.tolist()]
             rows = zip(times, input.tolist(), output.tolist(), cached.tolist(), strict=True)
-            return np.array([self.cost(t, i, o, c, 0, 0) for t, i, o, c in rows], np.float64)
+            return np.array([self.cost(t, Usage(i, o, c)) for t, i, o, c in rows], np.float64)
         result = np.empty(n, np.float64)
         for at in range(0, n, BLOCK):
             part = slice(at, at + BLOCK)
@@ -171,10 +198,8 @@ class Schedule:
 
     def _block(self, when: Int64, input: Int32, output: Int32, cached: Int32, result: Float64) -> None:
         cached = np.maximum(cached, 0)
-        fresh = input
-        if self.included:
-            fresh = input - cached
-            np.copyto(fresh, input, where=fresh < 0)
+        fresh = input - cached
+        np.copyto(fresh, input, where=fresh < 0)
         place: Any = self.cells_at(when) if self.dated else 0
         cell = place
         if self.depth:
@@ -194,7 +219,8 @@ class Schedule:
 
 
 def rates_of(input: float, output: float, cached: float | None = None, cache_write: float | None = None) -> Rates:
-    values = input, output, input if cached is None else cached, input if cache_write is None else cache_write, output
+    read, write = input if cached is None else cached, input if cache_write is None else cache_write
+    values = (input, output, read, write, output, write, input, output, input, output)
     return Rates(*(value / MILLION for value in values))
 
 

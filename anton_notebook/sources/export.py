@@ -120,7 +120,7 @@ def line_of(
 def _fill_numbers(line: dict[str, Any], span: Span, record: Mapping[str, Any]) -> None:
     recorded = record.get("tokens")
     tokens = dict(recorded) if isinstance(recorded, Mapping) else {}
-    for key, count in zip(("input", "output", "cached"), span.usage, strict=True):
+    for key, count in zip(("input", "output", "cached"), span.usage[:3], strict=True):
         tokens.pop(key, None)
         if count is not None:
             tokens[key] = count
@@ -167,8 +167,8 @@ def _mark(
         "status": "error" if span.status == "error" else None,
         "attributes": attributes,
         "cached_tokens": span.usage.cached_tokens,
-        "cache_write_tokens": own.cache_write or None,
-        "reasoning_tokens": own.reasoning or None,
+        "usage": (own.usage.details() if own.usage is not None else None) or None,
+        "lower_bound": True if own.lower_bound else None,
         "tokens_estimated": True if span.flags & Flag.ESTIMATED else None,
         "recorded_cost_usd": None if math.isnan(span.recorded_cost_usd) else span.recorded_cost_usd,
         "saved_usd": own.saved_usd,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from anton_notebook.model.span import LLM, NAT, Flag, Float64, Int32
+from anton_notebook.model.span import NAT, PRICED, Flag, Float64, Int32
 from anton_notebook.store.columns import distinct
 from anton_notebook.store.trace_info import PICO
 
@@ -207,13 +207,13 @@ def price(store: Store, rows: Int32) -> None:
     if len(rows) == 1:  # the one line that a live run appends
         row = int(rows[0])
         at, cls = slice(row, row + 1), store.classes[c.cls[row]]
-        if cls.kind == LLM and c.status[row] != 0:
+        if cls.kind in PRICED and c.status[row] != 0:
             c.cost[at] = pricer(cls.provider, cls.model, c.start[at], c.input[at], c.output[at], c.cached[at])
     else:
         codes = c.cls[rows]
         for code in distinct(codes):
             cls = store.classes[code]
-            part = rows[codes == code] if cls.kind == LLM else rows[:0]
+            part = rows[codes == code] if cls.kind in PRICED else rows[:0]
             part = part[c.status[part] != 0]
             if len(part):
                 c.cost[part] = pricer(
@@ -232,7 +232,7 @@ def price_own(store: Store, rows: Int32) -> None:
             continue
         if own.cost_free:
             c.cost[row] = 0.0
-        elif (own.cache_write or own.reasoning) and store.detailed is not None and c.status[row]:
+        elif own.usage is not None and store.detailed is not None and c.status[row]:
             cls = store.classes[c.cls[row]]
-            tokens = int(c.input[row]), int(c.output[row]), int(c.cached[row]), own.cache_write, own.reasoning
-            c.cost[row] = store.detailed(cls.provider, cls.model, int(c.start[row]), *tokens)
+            if cls.kind in PRICED:
+                c.cost[row] = store.detailed(cls.provider, cls.model, int(c.start[row]), store.usage(row))

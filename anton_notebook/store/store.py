@@ -17,7 +17,7 @@ import numpy as np
 from anton_notebook.errors import AmbiguousSpan, SpanNotFound, did_you_mean
 from anton_notebook.model.span import (
     KINDS,
-    LLM,
+    PRICED,
     STATUS_NAMES,
     Detailed,
     Flag,
@@ -29,8 +29,8 @@ from anton_notebook.model.span import (
     Records,
     Span,
     SpanClass,
-    Usage,
 )
+from anton_notebook.model.usage import Usage
 from anton_notebook.store import aggregates, merge, tree
 from anton_notebook.store.annotations import Notes
 from anton_notebook.store.change_log import ChangeLog, Changes
@@ -71,6 +71,7 @@ class Store:
         self.errors: dict[int, str] = {}
         self.notes, self.brought = Notes(), set[int]()
         self.own: dict[int, Own] = {}
+        self.aliases: dict[tuple[int, str], int] = {}
         self.pricer, self.detailed = pricer, detailed
         self.on_problem: Callable[[int, str, str], None] = lambda row, field, reason: None
         self.index = HashIndex()
@@ -218,6 +219,24 @@ class Store:
                 for code in distinct(self.c.trace[rows]):
                     self.traces[code].stale = True
 
+    def hide(self, row: int, instead: int) -> None:
+        """Remove a row whose call another row shows; its id leads to that one."""
+        with self.lock:
+            self.remove(np.array([row], np.int32))
+            self.aliases[int(self.c.trace[row]), self.ids[row]] = instead
+
+    def uncount(self, row: int) -> None:
+        """Take a row out of its run's figures before its values change."""
+        aggregates.count(self, np.array([row], np.int32), -1)
+
+    def recount(self, row: int) -> None:
+        """Price a changed row and put it back into its run's figures."""
+        rows = np.array([row], np.int32)
+        if row < self.counted:
+            self.price(rows)
+            aggregates.count(self, rows, 1)
+        self.pending.changed.append(row)
+
     def mark_file_gone(self, file: int) -> None:
         """Marks the spans of a file that was removed, cut or replaced; they stay."""
         with self.lock:
@@ -239,7 +258,8 @@ class Store:
         """Prices every call again, after a price was set."""
         with self.lock:
             rows = np.flatnonzero((self.c.flags[: self.size] & HIDDEN) == 0).astype(np.int32)
-            rows = rows[self.class_kind[self.c.cls[rows]] == self._kind_code[LLM]]
+            priced = [code for kind, code in self._kind_code.items() if kind in PRICED]
+            rows = rows[np.isin(self.class_kind[self.c.cls[rows]], priced)]
             aggregates.count(self, rows, -1)
             self.price(rows)
             aggregates.count(self, rows, 1)
@@ -334,6 +354,8 @@ class Store:
             else:
                 rows = [row for row, known in enumerate(self.ids) if known == span_id]
             rows = [row for row in rows if row >= 0 and not self.c.flags[row] & (Flag.DEAD | Flag.PENDING)]
+            if not rows:
+                rows = self._aliased(span_id, trace_id)
             if len(rows) == 1:
                 return rows[0]
             if rows:
@@ -344,11 +366,15 @@ class Store:
                 f"no span {span_id!r}{where}{did_you_mean(span_id, self.ids[:20_000]) or '; spans_df() lists them'}"
             )
 
+    def _aliased(self, span_id: str, trace_id: str | None) -> list[int]:
+        """Return the row that shows the call of a hidden span."""
+        keys = [key for key in self.aliases if key[1] == span_id]
+        return [self.aliases[key] for key in keys if trace_id in (None, self.traces[key[0]].trace_id)]
+
     def span(self, row: int) -> Span:
         """The light fields of a row as plain values."""
         with self.lock:
             c, cls = self.c, self.classes[self.c.cls[row]]
-            known = [None if v < 0 else int(v) for v in (c.input[row], c.output[row], c.cached[row])]
             return Span(
                 row=row,
                 trace_id=self.traces[c.trace[row]].trace_id,
@@ -363,7 +389,7 @@ class Store:
                 status=STATUS_NAMES[c.status[row]],
                 start=int(c.start[row]),
                 duration=int(c.duration[row]),
-                usage=Usage(*known),
+                usage=self.usage(row),
                 cost_usd=float(c.cost[row]),
                 recorded_cost_usd=float(c.recorded_cost[row]),
                 error=self.errors.get(row),
@@ -373,6 +399,13 @@ class Store:
                 length=int(c.length[row]),
                 line=int(c.line[row]),
             )
+
+    def usage(self, row: int) -> Usage:
+        """Return all that the call in a row used."""
+        c, own = self.c, self.own.get(row)
+        details = own.usage if own is not None and own.usage is not None else Usage()
+        known = [None if value < 0 else int(value) for value in (c.input[row], c.output[row], c.cached[row])]
+        return details._replace(input_tokens=known[0], output_tokens=known[1], cached_tokens=known[2])
 
     def children(self, row: int) -> Int32:
         """The rows below a row, by start."""

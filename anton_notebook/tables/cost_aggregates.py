@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from anton_notebook import pricing
-from anton_notebook.model.span import LLM, TOOL, Bool, Float64
+from anton_notebook.model.span import LLM, TOOL, Bool, Float64, Int64
+from anton_notebook.model.usage import Usage
 from anton_notebook.tables.grouping import (
     WIDE,
     Codes,
@@ -131,7 +132,31 @@ def repriced(frame: pd.DataFrame, prices: pricing.Prices) -> Float64:
     tokens = [np.nan_to_num(floats(frame, name)[rows], nan=-1).astype(np.int32) for name in TOKENS]
     for part, (provider, model) in classes(frame, rows):
         result[rows[part]] = prices.cost_array(provider, model, when[part], *(column[part] for column in tokens))
+        _reprice_details(frame, prices, (provider, model), rows[part], when[part], result)
     return result
+
+
+_DETAILS = ("cache_write_tokens", "reasoning_tokens")
+
+
+def _reprice_details(
+    frame: pd.DataFrame, prices: pricing.Prices, model: tuple[str, str], rows: Codes, when: Int64, result: Float64
+) -> None:
+    """Price calls with cache writes, reasoning or a service tier one by one; they are few."""
+    names = [name for name in (*_DETAILS, "service_tier") if name in frame]
+    if not names:
+        return
+    detailed = frame[names].iloc[rows].notna().any(axis=1).to_numpy()
+    chosen = frame.iloc[rows[detailed]]
+    for row, moment, call in zip(
+        rows[detailed].tolist(), when[detailed].tolist(), chosen.to_dict("records"), strict=True
+    ):
+        fields = {name: call[name] for name in (*TOKENS, *names) if not pd.isna(call[name])}
+        result[row] = prices.usage_cost(*model, moment, Usage(**{key: _plain(value) for key, value in fields.items()}))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else int(value)
 
 
 def classes(frame: pd.DataFrame, rows: Codes) -> list[tuple[Codes, tuple[str, str]]]:

@@ -85,8 +85,7 @@ def cheapest(
         of = agents[rows] == code
         paid = _sum(now[rows][of])
         for provider, model in wanted:
-            beside = not pricing.cached_in_input(provider, model)
-            given = np.where(np.isnan(total), -1, fresh if beside else total)[of].astype(np.int32)
+            given = np.where(np.isnan(total), -1, total)[of].astype(np.int32)
             kept = np.nan_to_num(cached[of]).astype(np.int32)
             written = np.nan_to_num(output[of], nan=-1).astype(np.int32)
             other = _sum(chosen.cost_array(provider, model, np.full(int(of.sum()), NAT), given, written, kept))
@@ -235,10 +234,8 @@ def split_tokens(frame: pd.DataFrame, rows: Codes) -> tuple[Float64, Float64, Fl
     tokens."""
     given, output, cached = (floats(frame, name)[rows] for name in ("input_tokens", "output_tokens", "cached_tokens"))
     cached = np.nan_to_num(cached)
-    for part, (provider, model) in classes(frame, rows):
-        if pricing.cached_in_input(provider, model):
-            rest = given[part] - cached[part]
-            given[part] = np.where(rest < 0, given[part], rest)
+    rest = given - cached
+    given = np.where(rest < 0, given, rest)
     return given, cached, output
 
 

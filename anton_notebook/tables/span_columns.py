@@ -262,6 +262,36 @@ def _total_tokens(ctx: Context, rows: Int32) -> list[Array]:
     return masked(ctx.sums.tokens[rows], ctx.sums.known[rows] == 0)
 
 
+def _detail(name: str) -> Callable[[Context, Int32], list[Array]]:
+    """A column of a count that few spans have."""
+
+    def make(ctx: Context, rows: Int32) -> list[Array]:
+        values = np.full(len(rows), UNKNOWN, np.int32)
+        if ctx.store.own:
+            for i, row in enumerate(rows.tolist()):
+                own = ctx.store.own.get(row)
+                if own is not None and own.usage is not None and (value := getattr(own.usage, name)) is not None:
+                    values[i] = value
+        return masked(values, values == UNKNOWN)
+
+    return make
+
+
+def _lower_bound(ctx: Context, rows: Int32) -> list[Array]:
+    own = ctx.store.own
+    return [np.array([bool(own) and row in own and own[row].lower_bound for row in rows.tolist()], bool)]
+
+
+def _service_tier(ctx: Context, rows: Int32) -> list[Array]:
+    words, own = ctx.vocabulary("service_tier"), ctx.store.own
+    if not own:
+        return [np.full(len(rows), -1, np.int8)]
+    usages = [own[row].usage if row in own else None for row in rows.tolist()]
+    return [
+        np.array([words.code(usage.service_tier or None if usage is not None else None) for usage in usages], np.int32)
+    ]
+
+
 def _estimated(ctx: Context, rows: Int32) -> list[Array]:
     return [(ctx.store.c.flags[rows] & np.uint8(Flag.ESTIMATED)) != 0]
 
@@ -282,7 +312,16 @@ SPANS: tuple[Column, ...] = (
     Column("input_tokens", "integer", "tokens of the request", _count("input")),
     Column("output_tokens", "integer", "tokens of the answer", _count("output")),
     Column("cached_tokens", "integer", "tokens of the request that came from the provider's cache", _count("cached")),
+    Column(
+        "cache_write_tokens",
+        "integer",
+        "tokens of the request that were written to the provider's cache",
+        _detail("cache_write_tokens"),
+    ),
+    Column("reasoning_tokens", "integer", "tokens of the answer that were reasoning", _detail("reasoning_tokens")),
     Column("tokens_estimated", "flag", "the tokens are guessed from the text", _estimated),
+    Column("tokens_lower_bound", "flag", "the final count of output tokens never came", _lower_bound),
+    Column("service_tier", "category", "the service tier that was billed, if not the ordinary one", _service_tier),
     Column(
         "cost_usd",
         "number",

@@ -38,6 +38,10 @@ class SpansFrame:
         self._frame: pd.DataFrame | None = None
         self._moved: set[int] | None = None
 
+    def forget_prices(self) -> None:
+        """Look up the sources of prices again, after a price was set."""
+        self._context.forget()
+
     def frame(self) -> pd.DataFrame:
         """The frame as of now. Changing it changes nothing else."""
         with self._store.lock:

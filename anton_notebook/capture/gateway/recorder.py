@@ -17,6 +17,7 @@ from anton_notebook.capture.gateway.sse_assembly import assembled
 from anton_notebook.capture.gateway.wire_formats import Body, error_of, request_of, response_of
 from anton_notebook.llm.scrub import scrubbed
 from anton_notebook.model.request import Message, Request, Response, canonical, parsed, text_of
+from anton_notebook.model.usage import line_mark, line_tokens
 from anton_notebook.sources import writer
 
 _WHO = re.compile(r"\bYou are (?:the |an? )?([^.,;:\n(]{2,80})", re.IGNORECASE)
@@ -143,11 +144,10 @@ class Recorder:
         failed = scrubbed(failed, exchange.keys) if failed else None
         response = response_of(exchange.api, body) if body else Response()
         usage = response.usage
-        counts = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": usage.cached_tokens}
         line = {
             **self._head(exchange, request),
             "duration_ms": max(0.0, (exchange.ended - exchange.started) * 1000.0),
-            "tokens": {name: count for name, count in counts.items() if count is not None},
+            "tokens": line_tokens(usage),
             "messages": request.messages,
             "system_prompt": request.system,
             "tools": request.tools or [],
@@ -158,7 +158,7 @@ class Recorder:
             "finish_reason": response.finish_reason,
             "api": exchange.api,
             "answer": None if failed else body,
-            "anton_notebook": {"cached_tokens": usage.cached_tokens, **exchange.mark},
+            "anton_notebook": {**line_mark(usage), **exchange.mark},
         }
         if response.tool_calls:
             line["tool_calls"] = response.tool_calls

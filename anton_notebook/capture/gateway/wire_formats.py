@@ -14,11 +14,11 @@ from anton_notebook.model.request import (
     Message,
     Request,
     Response,
-    Usage,
     parsed,
     text_of,
     tool_calls_in,
 )
+from anton_notebook.model.usage import from_anthropic, from_openai
 
 MESSAGES, CHAT, RESPONSES = "messages", "chat", "responses"
 ENDS = {ANTHROPIC: {"/messages": MESSAGES}, OPENAI: {"/chat/completions": CHAT, "/responses": RESPONSES}}
@@ -111,18 +111,15 @@ def response_of(api: str, body: Body) -> Response:
     model = body.get("model") if isinstance(body.get("model"), str) else None
     if api == MESSAGES:
         content = body.get("content")
-        cached, written = usage.get("cache_read_input_tokens"), usage.get("cache_creation_input_tokens")
-        counts = _usage(usage.get("input_tokens"), usage.get("output_tokens"), cached, written)
+        counts = from_anthropic(usage)
         return Response(
             text_of(content), tool_calls_in({"content": content}), counts, body.get("stop_reason"), model, body
         )
-    details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
     if api == CHAT:
         choice = _first(body.get("choices"))
         message = choice.get("message")
         message = message if isinstance(message, Mapping) else {}
-        counts = _usage(usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+        counts = from_openai(usage, body.get("service_tier"))
         text = text_of(message.get("content")) or str(message.get("refusal") or "")
         return Response(text, tool_calls_in(message), counts, choice.get("finish_reason"), model, body)
     items = [item for item in body.get("output") or [] if isinstance(item, Mapping)]
@@ -132,7 +129,8 @@ def response_of(api: str, body: Body) -> Response:
         for i in items
         if i.get("type") == "function_call"
     ]
-    counts = _usage(usage.get("input_tokens"), usage.get("output_tokens"), cached)
+    searches = sum(1 for item in items if item.get("type") == "web_search_call")
+    counts = from_openai(usage, body.get("service_tier"), searches or None)
     return Response(text, calls, counts, body.get("status"), model, body)
 
 
@@ -191,10 +189,6 @@ def error_of(body: Any) -> str | None:
     if isinstance(inner, Mapping):
         return str(inner.get("message") or inner.get("type") or "an error without words")
     return inner if isinstance(inner, str) and inner else None
-
-
-def _usage(*counts: Any) -> Usage:
-    return Usage(*(c if isinstance(c, int) and not isinstance(c, bool) and c >= 0 else None for c in counts))
 
 
 def _first(listed: Any) -> Mapping[str, Any]:

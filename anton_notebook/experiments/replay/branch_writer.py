@@ -17,6 +17,7 @@ from anton_notebook.experiments.replay.engine import INFERRED, REUSED, STALE, No
 from anton_notebook.experiments.replay.recording import Node, Recording, source_kind
 from anton_notebook.model.request import Request, Response, tool_calls_in
 from anton_notebook.model.span import AGENT, LLM, ORCHESTRATOR, TOOL
+from anton_notebook.model.usage import line_mark, line_tokens
 from anton_notebook.sources import writer
 
 WEAKEST = (REUSED, "executed", INFERRED, STALE)
@@ -61,6 +62,8 @@ class BranchWriter:
             mark["status"] = "error"
         elif not result.sent and node.span.tokens_estimated:
             mark["tokens_estimated"] = True
+        if result.outcome is not None and result.outcome.response is not None:
+            mark |= line_mark(result.outcome.response.usage)
         line["anton_notebook"] = mark
         self._write(line)
 
@@ -206,11 +209,9 @@ def _asked(node: Node, request: Request | None, arguments: Any) -> dict[str, Any
 
 
 def _response(response: Response) -> dict[str, Any]:
-    usage = response.usage
-    counts = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": usage.cached_tokens}
     line: dict[str, Any] = {
         "response": response.text,
-        "tokens": {name: count for name, count in counts.items() if count is not None},
+        "tokens": line_tokens(response.usage),
         "finish_reason": response.finish_reason,
     }
     if response.tool_calls:

@@ -123,9 +123,7 @@ def cost_of(provider: str, model: str, usage: Usage | None) -> float:
     """US dollars of a call that is made now; NaN where the price or the usage is not known."""
     if usage is None:
         return math.nan
-    return pricing.cost(
-        provider, model, None, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.cache_write_tokens
-    )
+    return pricing.usage_cost(provider, model, None, usage)
 
 
 def worst_case(provider: str, request: Request, body: Mapping[str, Any]) -> int:

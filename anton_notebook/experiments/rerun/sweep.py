@@ -19,6 +19,7 @@ from anton_notebook.experiments.rerun.budget import Budget, Purse, cost_of
 from anton_notebook.experiments.rerun.variants import Call, Plan
 from anton_notebook.experiments.verdict import RERUN, rerun_frame
 from anton_notebook.model.request import Response, Usage
+from anton_notebook.model.usage import line_mark, line_tokens
 from anton_notebook.sources import writer
 
 if TYPE_CHECKING:
@@ -225,8 +226,6 @@ class Sweep:
     def _line(
         self, call: Call, outcome: llm.Outcome, row: dict[str, Any], span_id: str, request: Any, response: Response
     ) -> dict[str, Any]:
-        usage = response.usage
-        counts = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": usage.cached_tokens}
         line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(outcome.started, UTC).isoformat(timespec="microseconds"),
             "agent_name": self.plan.original.agent or "experiment",
@@ -237,7 +236,7 @@ class Sweep:
             "parent_id": None,
             "span_type": "llm_call",
             "duration_ms": None if math.isnan(row["duration_ms"]) else row["duration_ms"],
-            "tokens": {name: count for name, count in counts.items() if count is not None},
+            "tokens": line_tokens(response.usage),
             "cost_usd": None if math.isnan(row["cost_usd"]) else row["cost_usd"],
             "messages": request.messages,
             "system_prompt": request.system,
@@ -251,8 +250,9 @@ class Sweep:
         }
         if response.tool_calls:
             line["tool_calls"] = response.tool_calls
+        line["anton_notebook"] = line_mark(response.usage)
         if row["from_cache"]:
-            line["anton_notebook"] = {"saved_usd": 0.0 if math.isnan(row["saved_usd"]) else row["saved_usd"]}
+            line["anton_notebook"] |= {"saved_usd": 0.0 if math.isnan(row["saved_usd"]) else row["saved_usd"]}
         return line
 
     async def _save_until(self, end: asyncio.Event) -> None:

@@ -34,6 +34,7 @@ from anton_notebook.model.span import (
     Records,
     SpanClass,
 )
+from anton_notebook.model.usage import details_of
 from anton_notebook.sources.anton.fast_decoder import PlainDecoder
 from anton_notebook.sources.anton.line_schema import Line, Mark, Plain
 from anton_notebook.sources.timestamps import parse_time, parse_times
@@ -328,8 +329,8 @@ class Batch:
             recorded_cost_usd=mark.recorded_cost_usd,
             saved_usd=mark.saved_usd,
             cost_free=provenance in ("reused", "stale") or mark.saved_usd is not None,
-            cache_write=max(mark.cache_write_tokens or 0, 0),
-            reasoning=max(mark.reasoning_tokens or 0, 0),
+            usage=details_of(mark.usage),
+            lower_bound=bool(mark.lower_bound),
         )
         if mark.kind is not None:
             old = self._store.classes[records.cls[i]]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from anton_notebook.model.span import ERROR_KEPT, NAT, Flag, Own, Problem, Records, SpanClass
+from anton_notebook.model.span import ERROR_KEPT, NAT, UNKNOWN, Flag, Int32, Own, Problem, Records, SpanClass
 from anton_notebook.sources.anton.line_schema import FAULTS, Fault, excerpt
 from anton_notebook.sources.otlp import semconv as names
 from anton_notebook.sources.otlp import wire
@@ -314,26 +314,26 @@ class OtlpFile:
             duration=np.array([found.duration for found in held], np.int64),
             status=np.array([found.status for found in held], np.uint8),
             flags=np.full(n, np.uint8(Flag.KEEP)),
-            input=np.array([x.input for x in lights], np.int32),
-            output=np.array([x.output for x in lights], np.int32),
-            cached=np.array([x.cached for x in lights], np.int32),
+            input=_counts(x.usage.input_tokens for x in lights),
+            output=_counts(x.usage.output_tokens for x in lights),
+            cached=_counts(x.usage.cached_tokens for x in lights),
             recorded_cost=np.array([np.nan if x.cost is None else x.cost for x in lights], np.float64),
             file=np.full(n, self._body(), np.int32),
             offset=np.array([found.offset for found in held], np.int64),
             length=np.array([found.length for found in held], np.int32),
             line=np.array([found.line for found in held], np.int32),
             errors={i: found.error[:ERROR_KEPT] for i, found in enumerate(held) if found.error},
-            own={
-                i: Own(cache_write=x.written, reasoning=x.reasoning)
-                for i, x in enumerate(lights)
-                if x.written or x.reasoning
-            },
+            own={i: Own(usage=x.usage) for i, x in enumerate(lights) if x.usage.has_details},
         )
-        self._family.put(records)
+        self._family.put(records, {i: x.response_id for i, x in enumerate(lights) if x.response_id})
         self._uncommitted += n
         if self._uncommitted >= COMMIT:
             self._uncommitted = 0
             self._family.settle()
+
+
+def _counts(values: Iterable[int | None]) -> Int32:
+    return np.array([UNKNOWN if value is None else value for value in values], np.int32)
 
 
 def error_of(span: wire.WireSpan, attributes: Mapping[str, Any]) -> str | None:

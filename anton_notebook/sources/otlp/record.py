@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anton_notebook.model.span import AGENT, LLM, NAT, ORCHESTRATOR, TOOL
+from anton_notebook.model.usage import line_tokens
 from anton_notebook.sources.anton.line_schema import FAULTS, Fault, load
 from anton_notebook.sources.otlp import messages as said
 from anton_notebook.sources.otlp import semconv as names
@@ -76,12 +77,11 @@ def _fill_call(
     dialogue: said.Dialogue,
     faults: list[Fault],
 ) -> None:
-    counts = {"input": light.input, "output": light.output, "cached": light.cached}
     parameters, tools = _parameters(attributes, faults)
     record |= {
         "provider": light.provider,
         "model": light.model,
-        "tokens": {key: count for key, count in counts.items() if count >= 0},
+        "tokens": line_tokens(light.usage),
         "cost_usd": light.cost,
         "finish_reason": light.finish_reason or dialogue.finish_reason,
         "messages": dialogue.messages,

@@ -7,12 +7,13 @@ that lies between is there, in whatever order and file it came. A run whose firs
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.model.span import NAT, Bool, Flag, Int32, Records, Status
+from anton_notebook.sources.otlp.duplicates import CallDuplicates
 from anton_notebook.sources.otlp.wire import Place
 from anton_notebook.store import Store
 from anton_notebook.store.hash_index import hashes
@@ -34,11 +35,17 @@ class Family:
         self._roots: dict[int, int] = {}
         self._rootless: set[int] = set()
         self._logs: dict[tuple[str, str], list[tuple[Pieces, Place]]] = {}
+        self._duplicates = CallDuplicates(store)
 
     # -- agents
 
-    def put(self, records: Records) -> None:
-        """Puts a batch; a span that is there already keeps the agent that was found for it."""
+    def put(self, records: Records, responses: Mapping[int, str]) -> None:
+        """Put a batch; a span that is there already keeps the agent that was found for it.
+
+        Args:
+            records: The spans.
+            responses: The vendor's ids of answers, by position in the batch.
+        """
         store = self._store
         with store.lock:
             known = self._rows(records.span_id, records.trace)
@@ -47,6 +54,8 @@ class Family:
                 if not new.agent and new == old._replace(agent=""):
                     records.cls[i] = store.c.cls[known[i]]
             store.put(records)
+            for i, response in responses.items():
+                self._duplicates.add(int(records.trace[i]), records.span_id[i], response)
             self._new.append((records.span_id, records.trace))
 
     def root(self, trace_id: str, span_id: str) -> None:
@@ -68,6 +77,7 @@ class Family:
             self._open = self._inherit(rows[self._nameless(rows)])
             self._describe(rows)
             self._rootless.update(np.unique(store.c.trace[rows]).tolist())
+            self._duplicates.merge(rows.tolist())
             self._wait()
 
     def _describe(self, rows: Int32) -> None:

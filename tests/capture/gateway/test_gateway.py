@@ -99,7 +99,7 @@ def test_both_sdks_work_through_it_and_their_calls_are_recorded_whole(
     asked = first.request
     assert asked.missing == () and asked.system == "You are the planner." and asked.tools == [tool]
     assert asked.parameters == {"max_tokens": 100, "temperature": 0.5}
-    for span, call, tokens in ((first, server.calls[0], (60, 7, 40)), (second, server.calls[1], (100, 7, 40))):
+    for span, call, tokens in ((first, server.calls[0], (100, 7, 40)), (second, server.calls[1], (100, 7, 40))):
         assert span.response.text == "Fine."
         assert [(c["name"], c["arguments"]) for c in span.response.tool_calls] == [("look", {"at": "x"})]
         assert (span.input_tokens, span.output_tokens, span.cached_tokens) == tokens

@@ -262,14 +262,14 @@ def test_kinds_that_are_not_ours_keep_their_word(file: Path, attributes: dict[st
 @pytest.mark.parametrize(
     ("provider", "model", "input_tokens"),
     [
-        ("anthropic", "claude-sonnet-4-20250514", 200),
-        ("aws.bedrock", "anthropic.claude-3-5-sonnet-20241022-v2:0", 200),
-        ("gcp.vertex_ai", "claude-sonnet-4", 200),
+        ("anthropic", "claude-sonnet-4-20250514", 1200),
+        ("aws.bedrock", "anthropic.claude-3-5-sonnet-20241022-v2:0", 1200),
+        ("gcp.vertex_ai", "claude-sonnet-4", 1200),
         ("openai", "gpt-4o", 1200),
         ("gcp.vertex_ai", "gemini-2.5-pro", 1200),
     ],
 )
-def test_cached_tokens_are_counted_as_the_vendor_counts_them(
+def test_input_tokens_include_cached_ones_for_every_vendor(
     file: Path, provider: str, model: str, input_tokens: int
 ) -> None:
     span = one_call(file, {
@@ -358,7 +358,7 @@ def test_a_file_of_the_collector() -> None:
     assert frame["agent"].astype(object).fillna("").tolist() == ["", "Guide", "Guide", "Guide", "Guide"]
     assert frame["line"].tolist() == [3, 2, 1, 1, 2]
     call = traces.span("00000000000000a3")
-    assert (call.input_tokens, call.cached_tokens, call.output_tokens) == (200, 1000, 40)
+    assert (call.input_tokens, call.cached_tokens, call.output_tokens) == (1200, 1000, 40)
     assert call.cost_usd == pytest.approx((200 * 3 + 1000 * 0.3 + 40 * 15) / 1e6)
     assert call.request.messages == [{"role": "user", "content": "Weather in Oslo?"}]
     assert call.request.parameters == {"max_tokens": 512, "temperature": 0.2, "stop": ["END"]}
