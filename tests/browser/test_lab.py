@@ -237,3 +237,27 @@ def test_what_is_seen_comes_back_as_a_picture_while_the_cell_runs(notebook: Open
     book.page.wait_for_selector(".anton[data-view=tree]")
     with pytest.raises(Exception, match="The tree view is no picture"):
         book.do("graph.to_png()")
+
+
+def test_no_html_representation_is_typeset_as_mathematics(notebook: Opener, traces: Path) -> None:
+    append(traces, line("s1", response="costs $3 or $4", messages=[{"role": "user", "content": "$a$ and $b$"}]))
+    cells = [
+        "from IPython.display import HTML, display\nHTML('<p>$x^2$ and $y_1$</p>')",
+        f"import anton_notebook as anb, pandas as pd\ntraces = anb.read_traces({str(traces)!r})\nspan = traces.span('s1')\n"
+        "display(traces, traces['run-1'], span, span.request, span.response, anb.checkpoint(span))\n"
+        "display(anb.quote(span, prompt='$a$ or $b$'))\n"
+        "display(anb.show_diff(pd.DataFrame([{'original': '$a$ b', 'response': '$a$ c $d$', 'error': None}])))",
+        f"graph = anb.TraceGraph({str(traces)!r})\nHTML(graph._parts.snapshot.static_html())",
+    ]
+    book = notebook(cells)
+    book.idle()
+    for number in range(3):
+        book.run_cell(number)
+    cell = book.page.locator(".jp-CodeCell")
+    cell.nth(0).locator("mjx-container").first.wait_for(timeout=20_000)  # MathJax is there
+    book.page.wait_for_timeout(1_000)
+    assert cell.nth(0).locator("mjx-container").count() == 2
+    for number in (1, 2):
+        assert cell.nth(number).locator(".jp-OutputArea-output").count() >= 1
+        assert cell.nth(number).locator("mjx-container").count() == 0
+    assert "$a$" in cell.nth(1).inner_text()
