@@ -1,64 +1,67 @@
-"""Parts of a table of costs: one row per group, of sums that do not depend on the order or the number of the parts.
+"""Mergeable sums for `costs`: one row per group, equal for any number and order of the parts.
 
-Dollars are summed as whole pico-dollars in two halves of 26 bits, each exact in a float64, because a plain sum of
-floats changes with its grouping.
+Dollars are summed as int64 pico-dollars, which is exact; a sum of floats depends on its grouping. A frame, or each Dask
+partition, becomes a `CostAggregate`; `merge` groups several of them again. See `costs` for the table made of the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.model.span import LLM, TOOL, Bool, Float64, Int64
 from anton_notebook.model.usage import Usage
 from anton_notebook.tables.grouping import (
-    WIDE,
     Codes,
+    Key,
     ancestors,
     codes_of,
     equals,
     factorized,
     floats,
-    grouped,
+    key_values,
     leaves,
     micros,
     retried,
 )
 
 PICO = 1e12
-HALF = float(1 << 26)
-MOST = 9e6
-"""No call costs more than this many dollars: a record that says so is read as this much, so that sums stay exact."""
+MAX_CALL_USD = 10_000.0
+"""No call costs more: a record that says so counts as this much."""
+MAX_TOTAL_USD = 9e6
+"""More does not fit into int64 pico-dollars."""
 MONEY = ("cost_usd", "recorded_cost_usd", "saved_usd")
 TOKENS = ("input_tokens", "output_tokens", "cached_tokens")
 COUNTED = ("calls", "tool_calls", "unpriced_calls", "estimated_calls", "errors", "retries")
 
 
 @dataclass(slots=True)
-class Part:
-    """Sums of some rows: one entry per group in `keys` and the sums; `runs` and `durations` are (group, value)
-    pairs."""
+class CostAggregate:
+    """Sums of some rows, grouped.
 
-    keys: list[pd.Series[Any]]
-    sums: dict[str, Float64]
-    runs: tuple[Codes, npt.NDArray[Any]]
-    durations: tuple[Codes, Float64]
+    Attributes:
+        keys: one row per group; one column per name of `by=`, numbered from 0.
+        sums: one row per group; int64 counts, tokens and pico-dollars, and `<name>:known`, the number of known values.
+        runs: columns `group` and `trace_id`, each pair once.
+        durations: columns `group`, `tool` (bool) and `ms`, one row per call that has a duration.
+        total: pico-dollars of all rows, and `unpriced_calls`.
+        unpriced: number of calls without a price by (provider, model).
+    """
+
+    keys: pd.DataFrame
+    sums: pd.DataFrame
+    runs: pd.DataFrame
+    durations: pd.DataFrame
     total: dict[str, int]
     unpriced: dict[tuple[str, str], int]
 
-    @property
-    def size(self) -> int:
-        return len(next(iter(self.sums.values())))
 
-
-def part_of(frame: pd.DataFrame, by: Sequence[str], subagents: bool, prices: Any) -> Part:
+def aggregate(frame: pd.DataFrame, by: Sequence[str], subagents: bool, prices: Any) -> CostAggregate:
     """The sums of a frame's rows."""
     leaf, calls, tools = leaves(frame), equals(frame, "kind", LLM), equals(frame, "kind", TOOL)
     failed = equals(frame, "status", "error")
@@ -67,8 +70,9 @@ def part_of(frame: pd.DataFrame, by: Sequence[str], subagents: bool, prices: Any
     if prices is not None:
         money["cost_usd"] = repriced(frame, pricing.Prices.of(prices))
     unpriced = calls & np.isnan(money["cost_usd"]) & ~equals(frame, "status", "running")
+    counted = _figured(leaf, [*money.values(), *tokens.values()])
     masks = {
-        "rows": _figured(leaf, [*money.values(), *tokens.values()]),
+        "rows": counted,
         "calls": calls,
         "tool_calls": tools,
         "unpriced_calls": unpriced,
@@ -76,47 +80,84 @@ def part_of(frame: pd.DataFrame, by: Sequence[str], subagents: bool, prices: Any
         "errors": leaf & failed,
         "retries": retried(frame, calls, calls & failed),
     }
+    values: dict[str, Int64] = {}
+    for name, column in {**tokens, **money}.items():
+        masks[f"{name}:known"] = known = ~np.isnan(column)
+        values[name] = pico(column) if name in MONEY else np.where(known, column, 0).astype(np.int64)
+    total = {name: int(values[name].sum()) for name in MONEY} | {"unpriced_calls": int(unpriced.sum())}
     keys = [codes_of(frame, name) for name in by]
-    trace, labels = factorized(frame["trace_id"])
+    trace = factorized(frame["trace_id"])
     take: Any = slice(None)
-    overlapping = subagents and "agent" in by
-    if overlapping:
+    if subagents and "agent" in by:
         take, agent, names = ancestors(frame, np.flatnonzero(leaf))
         keys = [
-            (agent, names) if name == "agent" else (codes[take], values)
-            for name, (codes, values) in zip(by, keys, strict=True)
+            Key(agent, names) if name == "agent" else Key(key.codes[take], key.values)
+            for name, key in zip(by, keys, strict=True)
         ]
-        keys_rows = len(take)
-    else:
-        keys_rows = len(frame)
-    group, columns = grouped(keys, keys_rows)
-    count = len(columns[0]) if columns else 1
-    sums = _counted(masks, take, group, count)
-    known = _Known(group, count)
-    for name, column in tokens.items():
-        values, at, sums[f"{name}:known"] = known.of(column[take])
-        sums[name] = _summed(at, values, count)
-    for name, column in money.items():
-        values, at, sums[f"{name}:known"] = known.of(column[take])
-        sums[f"{name}:hi"], sums[f"{name}:lo"] = _dollars(values, at, count)
+    group, labels = _numbered([key.codes for key in keys], len(counted[take]))
+    sums = _summed(
+        group,
+        len(labels),
+        {name: mask[take] for name, mask in masks.items()},
+        {name: column[take] for name, column in values.items()},
+    )
     timed = floats(frame, "duration_ms")[take]
     rows = np.flatnonzero((calls | tools)[take] & ~np.isnan(timed))
-    used = masks["rows"][take]
-    run = trace[take]
-    where = (group, run) if used.all() else (group[used], run[used])
-    pairs = _distinct(where[0], where[1], count, len(labels))
-    return Part(
-        columns,
+    return CostAggregate(
+        pd.DataFrame({i: key_values(key.values, labels[i]) for i, key in enumerate(keys)}, index=range(len(labels))),
         sums,
-        (pairs[0], labels.to_numpy(dtype=object)[pairs[1]]),
-        (group[rows] * 2 + tools[take][rows], timed[rows]),
-        _totals(money, None if overlapping else sums, unpriced),
+        _runs(group, trace, counted, take),
+        pd.DataFrame({"group": group[rows], "tool": tools[take][rows], "ms": timed[rows]}),
+        total,
         _without_price(frame, unpriced),
     )
 
 
+def pico(usd: Float64) -> Int64:
+    """Dollars as whole pico-dollars, 0 if unknown. Raises OverflowError if the sum does not fit into an int64."""
+    if np.isnan(usd).all():
+        return np.zeros(len(usd), np.int64)
+    clipped = np.clip(np.where(np.isnan(usd), 0.0, usd), -MAX_CALL_USD, MAX_CALL_USD)
+    if np.abs(clipped).sum() > MAX_TOTAL_USD:
+        raise OverflowError(
+            f"costs of more than {MAX_TOTAL_USD:,.0f} US dollars cannot be summed; filter the spans first"
+        )
+    return np.rint(clipped * PICO).astype(np.int64)
+
+
+def _numbered(codes: Sequence[Any], rows: int) -> tuple[Codes, pd.DataFrame]:
+    """The group of each row, and the codes of each group; without keys all rows are one group."""
+    if not codes:
+        return np.zeros(rows, np.intp), pd.DataFrame(index=range(1))
+    if len(codes) == 1:  # codes are numbered already; groups without rows are left out of the table
+        group: Codes = codes[0] + 1
+        return group, pd.DataFrame({0: np.arange(-1, codes[0].max(initial=-1) + 1)})
+    frame = pd.DataFrame(dict(enumerate(codes)), copy=False)
+    groups: Any = frame.groupby(list(frame.columns), sort=True, dropna=False)
+    labels = groups.size().index.to_frame(index=False).set_axis(frame.columns, axis=1)
+    return groups.ngroup().to_numpy(dtype=np.intp), labels
+
+
+def _summed(group: Codes, groups: int, masks: Mapping[str, Bool], values: Mapping[str, Int64]) -> pd.DataFrame:
+    """The number of True of each mask and the sum of each int64 column, per group."""
+    sums = pd.DataFrame(values, copy=False).groupby(group).sum().reindex(range(groups), fill_value=0)
+    none = np.zeros(groups, np.int64)
+    counts = {name: np.bincount(group[mask], minlength=groups) if mask.any() else none for name, mask in masks.items()}
+    table: pd.DataFrame = sums.assign(**counts)
+    return table
+
+
+def _runs(group: Codes, trace: Key, counted: Bool, take: Any) -> pd.DataFrame:
+    """Each pair of group and run once, of rows that count."""
+    used = counted[take]
+    pairs = pd.unique(group[used] * np.int64(len(trace.values) + 1) + trace.codes[take][used] + 1)
+    at, run = np.divmod(pairs, len(trace.values) + 1)
+    runs: pd.DataFrame = pd.DataFrame({"group": at, "trace_id": trace.values.to_numpy(dtype=object)[run - 1]})[run > 0]
+    return runs
+
+
 def _figured(leaf: Bool, figures: Sequence[Float64]) -> Bool:
-    """The rows that say something: agents' nodes have no figures of their own, unless their source gave them some."""
+    """The rows with figures: spans other than agents, and agents whose source recorded figures for them."""
     rows = leaf.copy()
     nodes = np.flatnonzero(~leaf)
     rows[nodes] = np.any([~np.isnan(column[nodes]) for column in figures], axis=0)
@@ -124,7 +165,7 @@ def _figured(leaf: Bool, figures: Sequence[Float64]) -> Bool:
 
 
 def repriced(frame: pd.DataFrame, prices: pricing.Prices) -> Float64:
-    """The cost of every call at other prices; answers that were not paid for keep what they have."""
+    """The cost of every call at other prices; answers that were not paid for keep their cost."""
     result = floats(frame, "cost_usd").copy()
     unpaid = ~np.isnan(floats(frame, "saved_usd"))
     rows = np.flatnonzero(equals(frame, "kind", LLM) & ~unpaid)
@@ -160,13 +201,14 @@ def _plain(value: Any) -> Any:
 
 
 def classes(frame: pd.DataFrame, rows: Codes) -> list[tuple[Codes, tuple[str, str]]]:
-    """The rows of each (provider, model): places in `rows`, and the two names, `""` where there is none."""
+    """The rows of each (provider, model): positions in `rows`, and the two names, `""` if missing."""
     keys = [factorized(frame[name].iloc[rows]) for name in ("provider", "model")]
-    group, names = grouped(keys, len(rows))
+    group, labels = _numbered([codes for codes, _ in keys], len(rows))
+    names = [np.append(np.array([str(value) for value in values], object), "") for _, values in keys]  # code -1: ""
+    providers, models = (names[i][labels[i].to_numpy(dtype=np.intp)] for i in (0, 1))
     order = np.argsort(group, kind="stable")
-    edges = np.searchsorted(group[order], np.arange(len(names[0]) + 1))
-    texts = [["" if pd.isna(value) else str(value) for value in column] for column in names]
-    return [(order[a:b], (texts[0][i], texts[1][i])) for i, (a, b) in enumerate(pairwise(edges))]
+    parts = np.split(order, np.cumsum(np.bincount(group, minlength=len(labels)))[:-1])
+    return [(at, (providers[i], models[i])) for i, at in enumerate(parts) if len(at)]
 
 
 def _without_price(frame: pd.DataFrame, unpriced: Bool) -> dict[tuple[str, str], int]:
@@ -174,106 +216,32 @@ def _without_price(frame: pd.DataFrame, unpriced: Bool) -> dict[tuple[str, str],
     return {names: len(part) for part, names in classes(frame, rows)} if len(rows) else {}
 
 
-def _counted(masks: Mapping[str, Bool], take: Any, group: Codes, count: int) -> dict[str, Float64]:
-    """How many rows of each group are in each mask, in one pass over the rows where the groups are few."""
-    if count > 1 << 14:
-        return {
-            name: np.bincount(group[mask[take]], minlength=count).astype(np.float64) for name, mask in masks.items()
-        }
-    bits = np.zeros(len(group), np.uint8)
-    for i, mask in enumerate(masks.values()):
-        bits |= mask[take].view(np.uint8) << i
-    width = 1 << len(masks)
-    table = np.bincount(group * width + bits, minlength=count * width).reshape(count, width).astype(np.float64)
-    return {name: table[:, np.arange(width) >> i & 1 == 1].sum(axis=1) for i, name in enumerate(masks)}
-
-
-def _totals(money: Mapping[str, Float64], sums: Mapping[str, Float64] | None, unpriced: Bool) -> dict[str, int]:
-    """Pico-dollars of all rows, and how many calls have no price."""
-    total = {"unpriced_calls": int(unpriced.sum())}
-    for name, values in money.items():
-        if sums is None:
-            known = values[~np.isnan(values)]
-            high, low = _dollars(known, np.zeros(len(known), np.intp), 1)
-        else:
-            high, low = sums[f"{name}:hi"], sums[f"{name}:lo"]
-        total[name] = int(high.sum()) * int(HALF) + int(low.sum())
-    return total
-
-
-class _Known:
-    """The known values of columns and their groups; columns that are known in the same rows share the work."""
-
-    def __init__(self, group: Codes, count: int) -> None:
-        self._group, self._count = group, count
-        self._seen: list[tuple[Bool, Codes, Codes, Float64]] = []
-
-    def of(self, values: Float64) -> tuple[Float64, Codes, Float64]:
-        """The known values, the group of each, and how many there are in each group."""
-        missing = np.isnan(values)
-        for mask, rows, at, counts in self._seen:
-            if np.array_equal(mask, missing):
-                return values[rows], at, counts
-        rows = np.flatnonzero(~missing)
-        at = self._group[rows]
-        counts = np.bincount(at, minlength=self._count).astype(np.float64)
-        self._seen.append((missing, rows, at, counts))
-        return values[rows], at, counts
-
-
-def _dollars(values: Float64, group: Codes, count: int) -> tuple[Float64, Float64]:
-    pico = np.clip(values, -MOST, MOST)
-    pico *= PICO
-    np.rint(pico, out=pico)
-    high = np.floor(pico / HALF)
-    pico -= high * HALF
-    return _summed(group, high, count), _summed(group, pico, count)
-
-
-def _summed(group: Codes, values: Float64, count: int) -> Float64:
-    return np.bincount(group, values, minlength=count).astype(np.float64, copy=False)
-
-
-def _distinct(group: Codes, run: Codes, groups: int, runs: int) -> tuple[Codes, Codes]:
-    """The distinct pairs of group and run."""
-    width = runs + 1
-    number = group * np.int64(width) + run + 1
-    if groups * width <= WIDE:
-        seen = np.zeros(groups * width, bool)
-        seen[number] = True
-        pairs = np.flatnonzero(seen)
-    else:
-        pairs = pd.unique(number)
-    pairs = pairs[pairs % width > 0]
-    return pairs // width, pairs % width - 1
-
-
-def combined(parts: Sequence[Part]) -> Part:
-    """One part of several, grouped anew by the values of their keys."""
+def merge(parts: Sequence[CostAggregate]) -> CostAggregate:
+    """One aggregate of several, grouped again by the values of their keys."""
+    if not parts:
+        raise ValueError("the data set has no partitions")
     if len(parts) == 1:
         return parts[0]
-    if not parts:
-        raise ValueError("there is nothing to put together: the data set has no partition")
-    offsets = np.cumsum([0, *(part.size for part in parts)])
-    joined = [pd.concat([part.keys[i] for part in parts], ignore_index=True) for i in range(len(parts[0].keys))]
-    keys = [
-        factorized(column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column)
-        for column in joined
-    ]
-    group, columns = grouped(keys, int(offsets[-1]))
-    count = len(columns[0]) if columns else 1
-    sums = {name: _summed(group, np.concatenate([part.sums[name] for part in parts]), count) for name in parts[0].sums}
-    runs = [(group[part.runs[0] + at], part.runs[1]) for part, at in zip(parts, offsets, strict=False)]
-    run, labels = pd.factorize(np.concatenate([values for _, values in runs]))
-    pairs = _distinct(np.concatenate([at for at, _ in runs]), run, count, len(labels))
-    timed = [
-        (group[part.durations[0] // 2 + at] * 2 + part.durations[0] % 2)
-        for part, at in zip(parts, offsets, strict=False)
-    ]
+    offsets = np.cumsum([0, *(len(part.keys) for part in parts)])
+    joined = {i: pd.concat([part.keys[i].astype(object) for part in parts], ignore_index=True) for i in parts[0].keys}
+    keys = [factorized(column) for column in joined.values()]
+    group, labels = _numbered([key.codes for key in keys], int(offsets[-1]))
+
+    def regrouped(name: str) -> pd.DataFrame:
+        tables = [getattr(part, name) for part in parts]
+        moved = [table.assign(group=group[table["group"] + at]) for table, at in zip(tables, offsets, strict=False)]
+        table: pd.DataFrame = pd.concat(moved, ignore_index=True)
+        return table
+
     unpriced: dict[tuple[str, str], int] = {}
     for part in parts:
         for names, calls in part.unpriced.items():
             unpriced[names] = unpriced.get(names, 0) + calls
-    total = {name: sum(part.total[name] for part in parts) for name in parts[0].total}
-    durations = np.concatenate(timed), np.concatenate([part.durations[1] for part in parts])
-    return Part(columns, sums, (pairs[0], labels[pairs[1]]), durations, total, unpriced)
+    return CostAggregate(
+        pd.DataFrame({i: key_values(key.values, labels[i]) for i, key in enumerate(keys)}, index=range(len(labels))),
+        pd.concat([part.sums for part in parts], ignore_index=True).groupby(group).sum(),
+        regrouped("runs").drop_duplicates(),
+        regrouped("durations"),
+        {name: sum(part.total[name] for part in parts) for name in parts[0].total},
+        unpriced,
+    )

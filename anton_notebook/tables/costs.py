@@ -1,7 +1,7 @@
-"""What was spent on what: `costs` over any grouping, in parts that can be made anywhere and put together.
+"""`costs`: what was spent, over any grouping.
 
-A frame is first brought to a small part, parts are put together and finished (`parts`). So pandas and Dask run the same
-code and come to the same cent.
+A frame, or each Dask partition, becomes a small aggregate; aggregates are merged and finished (see `cost_aggregates`).
+pandas and Dask run the same code and give the same cents.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.model.span import Float64
-from anton_notebook.tables.cost_aggregates import COUNTED, HALF, MONEY, PICO, TOKENS, Part, combined, part_of
-from anton_notebook.tables.quantiles import quantiles
+from anton_notebook.tables.cost_aggregates import COUNTED, MONEY, PICO, TOKENS, CostAggregate, aggregate, merge
 from anton_notebook.tables.schema import KEY
 
 COLUMNS = (
@@ -78,8 +77,8 @@ def costs(
         made = spans.map_partitions(_boxed, names, subagents, experiments, prices, meta=meta).compute()
         parts = list(made["part"])
     else:
-        parts = [part_of(spans, names, subagents, prices)]
-    return finished(combined(parts), names, sort)
+        parts = [aggregate(spans, names, subagents, prices)]
+    return finished(merge(parts), names, sort)
 
 
 EMPTY = pd.DataFrame(
@@ -133,20 +132,22 @@ def without_experiments(frame: pd.DataFrame, experiments: bool) -> pd.DataFrame:
 
 def _boxed(frame: pd.DataFrame, by: list[str], subagents: bool, experiments: bool, prices: Any) -> pd.DataFrame:
     box = np.empty(1, object)
-    box[0] = part_of(without_experiments(frame, experiments), by, subagents, prices)
+    box[0] = aggregate(without_experiments(frame, experiments), by, subagents, prices)
     return pd.DataFrame({"part": pd.Series(box, dtype=object)})
 
 
-def finished(part: Part, by: Sequence[str], sort: str) -> pd.DataFrame:
-    """The table of a part: dearest group first, or in order of the keys."""
-    sums, count = part.sums, part.size
+def finished(part: CostAggregate, by: Sequence[str], sort: str) -> pd.DataFrame:
+    """The table of an aggregate: most expensive group first, or in order of the keys."""
+    sums, count = part.sums, len(part.keys)
     whole = part.total["cost_usd"]
-    pico = sums["cost_usd:hi"] * HALF + sums["cost_usd:lo"]
+    pico = sums["cost_usd"].to_numpy()
     cost = np.where((sums["cost_usd:known"] == 0) & (sums["calls"] > 0), np.nan, pico / PICO)
-    runs = np.bincount(part.runs[0], minlength=count)
+    runs = np.bincount(part.runs["group"], minlength=count)
     share = pico / whole if whole else np.full(count, np.nan)
-    p50, p95 = quantiles(part.durations, count, (0.5, 0.95))
-    data: dict[str, Any] = {name: _tidy(column).array for name, column in zip(by, part.keys, strict=True)}
+    p50, p95 = _quantiles(part.durations, count, (0.5, 0.95))
+    data: dict[str, Any] = {
+        name: _tidy(column).array for name, column in zip(by, (part.keys[i] for i in part.keys), strict=True)
+    }
     figures = {
         "runs": runs.astype(np.int64),
         "cost_usd": cost,
@@ -154,16 +155,19 @@ def finished(part: Part, by: Sequence[str], sort: str) -> pd.DataFrame:
         "cumulated_share": share,
         "cost_per_run": np.divide(cost, runs, out=np.full(count, np.nan), where=runs > 0),
         "recorded_cost_usd": _or_nan(sums, "recorded_cost_usd"),
-        "saved_usd": (sums["saved_usd:hi"] * HALF + sums["saved_usd:lo"]) / PICO,
+        "saved_usd": sums["saved_usd"].to_numpy() / PICO,
         "p50_ms": p50,
         "p95_ms": p95,
-        **{name: sums[name].astype(np.int64) for name in COUNTED},
-        **{name: pd.array(np.where(sums[f"{name}:known"] > 0, sums[name], np.nan)).astype("Int64") for name in TOKENS},
+        **{name: sums[name].to_numpy() for name in COUNTED},
+        **{
+            name: pd.arrays.IntegerArray(sums[name].to_numpy(copy=True), (sums[f"{name}:known"] == 0).to_numpy())
+            for name in TOKENS
+        },
     }
     table = pd.DataFrame({**data, **{name: figures[name] for name in COLUMNS}})
     if by:
-        table = table[sums["rows"] > 0]
-        pico = pico[sums["rows"] > 0]
+        used = sums["rows"].to_numpy() > 0
+        table, pico = table[used], pico[used]
     order = table.assign(**{"\0cost": -pico}).sort_values(
         ["\0cost", *by] if sort == "cost" else list(by) or ["\0cost"], kind="stable", na_position="last", key=_sortable
     )
@@ -201,5 +205,15 @@ def _sortable(column: pd.Series[Any]) -> pd.Series[Any]:
     return column.astype(object).map(str, na_action="ignore") if column.dtype == object else column
 
 
-def _or_nan(sums: Mapping[str, Float64], name: str) -> Float64:
-    return np.where(sums[f"{name}:known"] > 0, (sums[f"{name}:hi"] * HALF + sums[f"{name}:lo"]) / PICO, np.nan)
+def _or_nan(sums: pd.DataFrame, name: str) -> Float64:
+    return np.where(sums[f"{name}:known"] > 0, sums[name] / PICO, np.nan)
+
+
+def _quantiles(durations: pd.DataFrame, count: int, at: Sequence[float]) -> list[Float64]:
+    """Quantiles of the model calls of each group, or of its tools if it has no model calls."""
+    called = np.bincount(durations["group"][~durations["tool"]], minlength=count) > 0
+    used = durations[~durations["tool"].to_numpy() | ~called[durations["group"]]]
+    if used.empty:
+        return [np.full(count, np.nan) for _ in at]
+    values = used.groupby("group")["ms"].quantile(np.array(at)).unstack().reindex(range(count))
+    return [values[q].to_numpy() for q in at]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,15 @@ from anton_notebook.model.span import AGENT, NAT, ORCHESTRATOR, TOOL, Bool, Floa
 from anton_notebook.tables.phases import phases_of
 
 Codes = npt.NDArray[np.intp]
+
+
+class Key(NamedTuple):
+    """A grouping of rows: a code per row (-1: missing) and the values that the codes number."""
+
+    codes: Codes
+    values: pd.Index[Any]
+
+
 WIDE = 1 << 22
 
 
@@ -40,15 +48,15 @@ def micros(frame: pd.DataFrame, name: str = "start") -> Int64:
     return times.to_numpy(dtype="datetime64[us]").astype(np.int64)
 
 
-def factorized(column: pd.Series[Any]) -> tuple[Codes, pd.Index[Any]]:
+def factorized(column: pd.Series[Any]) -> Key:
     """Codes (-1: missing) and the values that they stand for."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return column.cat.codes.to_numpy().astype(np.intp), column.cat.categories
+        return Key(column.cat.codes.to_numpy().astype(np.intp), column.cat.categories)
     codes, values = pd.factorize(column, use_na_sentinel=True)
-    return codes, pd.Index(values)
+    return Key(codes, pd.Index(values))
 
 
-def codes_of(frame: pd.DataFrame, name: str) -> tuple[Codes, pd.Index[Any]]:
+def codes_of(frame: pd.DataFrame, name: str) -> Key:
     """The group of each row under one name of `by=`; `ValueError` names what is possible."""
     derived = DERIVED.get(name)
     if derived is not None and name not in frame.columns:
@@ -60,36 +68,32 @@ def codes_of(frame: pd.DataFrame, name: str) -> tuple[Codes, pd.Index[Any]]:
     return factorized(frame[name])
 
 
-def _tools(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
+def _tools(frame: pd.DataFrame) -> Key:
     codes, values = factorized(frame["name"])
-    return np.where(equals(frame, "kind", TOOL), codes, -1), values
+    return Key(np.where(equals(frame, "kind", TOOL), codes, -1), values)
 
 
-def _floored(micros_each: int) -> Callable[[pd.DataFrame], tuple[Codes, pd.Index[Any]]]:
-    def floor(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
+def _floored(micros_each: int) -> Callable[[pd.DataFrame], Key]:
+    def floor(frame: pd.DataFrame) -> Key:
         start = micros(frame)
         known = start != NAT
         if not known.any():
-            return np.full(len(frame), -1), pd.DatetimeIndex([], dtype="datetime64[us, UTC]")
-        first = start[known].min() // micros_each
-        slot = np.where(known, start // micros_each - first, -1)
-        if slot.max() > WIDE:
-            codes, slots = pd.factorize(np.where(known, slot, -1), sort=False)
-            missing = np.flatnonzero(slots == -1)
-            codes = np.where(np.isin(codes, missing), -1, codes)
-        else:
-            codes, slots = slot.astype(np.intp), np.arange(slot.max() + 1)
-        times = pd.to_datetime((slots + first) * micros_each, unit="us", utc=True).as_unit("us")
-        return codes, pd.Index(times)
+            return Key(np.full(len(frame), -1), pd.DatetimeIndex([], dtype="datetime64[us, UTC]"))
+        codes, slots = pd.factorize(np.where(known, start // micros_each, -1), sort=True)
+        missing = np.flatnonzero(slots == -1)
+        if len(missing):  # -1 sorts first
+            codes, slots = codes - 1, slots[1:]
+        times = pd.to_datetime(slots * micros_each, unit="us", utc=True).as_unit("us")
+        return Key(codes, pd.Index(times))
 
     return floor
 
 
-def _runs(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
+def _runs(frame: pd.DataFrame) -> Key:
     return factorized(frame["trace_id"])
 
 
-def _phases(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
+def _phases(frame: pd.DataFrame) -> Key:
     """The phase in which each row began, by name; missing (-1) where nothing tells one."""
     known = phases_of(frame)
     trace, labels = factorized(frame["trace_id"])
@@ -109,10 +113,10 @@ def _phases(frame: pd.DataFrame) -> tuple[Codes, pd.Index[Any]]:
             at = np.searchsorted(begins, start[rows], side="right") - 1
             inside = (at >= 0) & (start[rows] != NAT) & (start[rows] < ends[at])
             codes[rows[inside]] = called[at[inside]]
-    return codes, pd.Index(list(names), dtype="str")
+    return Key(codes, pd.Index(list(names), dtype="str"))
 
 
-DERIVED: dict[str, Callable[[pd.DataFrame], tuple[Codes, pd.Index[Any]]]] = {
+DERIVED: dict[str, Callable[[pd.DataFrame], Key]] = {
     "run": _runs,
     "tool": _tools,
     "hour": _floored(3_600_000_000),
@@ -121,40 +125,13 @@ DERIVED: dict[str, Callable[[pd.DataFrame], tuple[Codes, pd.Index[Any]]]] = {
 }
 
 
-def grouped(keys: Sequence[tuple[Codes, pd.Index[Any]]], rows: int) -> tuple[Codes, list[pd.Series[Any]]]:
-    """Dense group numbers of the rows, and for each key its value in every group (missing where it was)."""
-    sizes = [len(values) + 1 for _, values in keys]
-    if math.prod(sizes) > 2**62:
-        group, distinct = pd.factorize(pd.MultiIndex.from_arrays([codes for codes, _ in keys]), sort=True)
-        places = [distinct.get_level_values(i).to_numpy(np.intp) for i in range(len(keys))]
-    else:
-        number = np.zeros(rows, np.int64)
-        for (codes, _), size in zip(keys, sizes, strict=True):
-            number = number * size + codes + 1 if size > 1 else number
-        group, left = _dense(number)
-        places = []
-        for size in reversed(sizes):
-            places.insert(0, left % size - 1)
-            left = left // size
-    return group, [_taken(values, at) for (_, values), at in zip(keys, places, strict=True)]
-
-
-def _taken(values: pd.Index[Any], at: Codes) -> pd.Series[Any]:
+def key_values(values: pd.Index[Any], codes: Any) -> pd.Series[Any]:
+    """The values of codes; missing for -1."""
     if len(values) == 0:
-        return pd.Series([None] * len(at), dtype=object)
+        return pd.Series([None] * len(codes), dtype=object)
     plain = values.astype(object) if isinstance(values.dtype, pd.StringDtype) else values
+    at = np.asarray(codes)
     return pd.Series(plain.take(np.maximum(at, 0))).where(pd.Series(at >= 0)).reset_index(drop=True)
-
-
-def _dense(number: Int64) -> tuple[Codes, Codes]:
-    """Each row's place among the distinct numbers, and those in ascending order."""
-    top = int(number.max(initial=-1)) + 1
-    if top > max(WIDE, len(number)):
-        place, distinct = pd.factorize(number, sort=True)
-        return place, distinct
-    seen = np.zeros(top, bool)
-    seen[number] = True
-    return (np.cumsum(seen) - 1)[number], np.flatnonzero(seen)
 
 
 def ancestors(frame: pd.DataFrame, rows: Codes) -> tuple[Codes, Codes, pd.Index[Any]]:

@@ -278,8 +278,10 @@ def _detail(name: str) -> Callable[[Context, Int32], list[Array]]:
 
 
 def _lower_bound(ctx: Context, rows: Int32) -> list[Array]:
-    own = ctx.store.own
-    return [np.array([bool(own) and row in own and own[row].lower_bound for row in rows.tolist()], bool)]
+    bounds = np.zeros(len(rows), bool)
+    if own := ctx.store.own:
+        bounds[[i for i, row in enumerate(rows.tolist()) if row in own and own[row].lower_bound]] = True
+    return [bounds]
 
 
 def _service_tier(ctx: Context, rows: Int32) -> list[Array]:
