@@ -17,7 +17,7 @@ from typing import Any
 import comm
 from comm.base_comm import BaseComm
 
-from anton_notebook.widget.protocol import frame
+from anton_notebook.widget.framing import frame
 
 log = logging.getLogger(__name__)
 

@@ -53,6 +53,7 @@ def agent_rows(store: Store, code: int, limit: int = AGENT_LIMIT) -> list[tuple[
         total(np.where(llm, tokens, 0)),
         total(unpriced),
     )
+    # lexsort sorts by its last key first.
     order = np.lexsort((names, -calls, -spent))[:limit]
     return [
         (

@@ -105,6 +105,7 @@ def _bars(store: Store, code: int) -> Iterator[tuple[str, Bar]]:
         classes = [store.classes[cls] for cls in c.cls[rows].tolist()]
     known = durations != NAT
     ends = np.where(known, starts + np.where(known, durations, 0) / 1000, starts)
+    # A running span is drawn to the end of what is known.
     last = float(ends.max(initial=starts.max(initial=0.0)))
     for start, end, state, cls in zip(starts.tolist(), ends.tolist(), status, classes, strict=True):
         label = short_model(cls.model or cls.name) if cls.kind == "llm" else cls.name
@@ -117,6 +118,7 @@ def _rows(bars: Sequence[Bar]) -> list[list[Bar]]:
     ends: list[float] = []
     for bar in bars:
         place = next((i for i, end in enumerate(ends) if end <= bar.start), len(rows))
+        # Beyond the limit bars overlap in the last row; a lane stays readable.
         if place == len(rows) and place < ROW_LIMIT:
             rows.append([])
             ends.append(0.0)
@@ -168,6 +170,7 @@ class Timeline:
             x, end = self._x(bar.start), self._x(bar.end)
             wide = max(end - x, 1.5)
             color = ERROR_COLOR if bar.failed else KIND_COLORS.get(bar.kind, OTHER_COLOR)
+            # Invisible: the pixels have this color already.
             if last is not None and last[1] == color and x + wide <= last[0] + 0.5:
                 continue
             last = (x + wide, color)
@@ -182,6 +185,7 @@ class Timeline:
 
     def _axis(self, y: float) -> Iterator[str]:
         step = next((step for step in TICK_STEPS if step * self.scale >= 70), TICK_STEPS[-1])
+        # Runs of more than about a week.
         while step * self.scale < 70:
             step *= 2
         for number in range(int((self.width - LABEL_WIDTH - RIGHT) / (step * self.scale)) + 1):

@@ -27,6 +27,7 @@ def close_previous_in_cell(widget: ipywidgets.Widget) -> Callable[[], None]:
     reference = weakref.ref(widget)
     with _lock:
         previous_run, previous = _widgets.get(cell, ("", []))
+        # A cell may create several graphs; only those of an earlier run are outdated.
         if previous_run == run:
             previous.append(reference)
             outdated: list[weakref.ref[ipywidgets.Widget]] = []

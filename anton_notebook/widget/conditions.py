@@ -41,6 +41,7 @@ def query(frame: pd.DataFrame, condition: str) -> pd.DataFrame:
     if not condition.strip() or len(condition) > LIMIT:
         raise ConditionError(f"A condition is a text of 1 to {LIMIT:,} characters, such as {EXAMPLE!r}.")
     try:
+        # engine="python": numexpr knows no text methods and no nullable integers.
         mask: Any = frame.eval(condition, engine="python")
     except RecursionError:
         raise ConditionError(f"The condition {condition!r:.200} is nested too deeply.") from None

@@ -77,6 +77,7 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         ],
         "problems": problems,
     }
+    # One field of a hostile trace must not make a message too large for the page.
     for name, value in fields.items():
         if isinstance(value, str) and len(value) > CHUNK:
             fields[name] = value[: CHUNK - 1] + "…"
@@ -132,6 +133,7 @@ def _bodies(record: Mapping[str, Any], span: Span) -> Iterator[tuple[str, str, s
         yield ("system", "System", "system", *readable(system))
     messages = messages if isinstance(messages, list) else []
     last = messages[-1] if messages else None
+    # The answer is shown once, as the response.
     if isinstance(last, Mapping) and last.get("role") == "assistant" and last.get("content") == response != "":
         messages = messages[:-1]  # anton's history ends with the answer
     for i, message in enumerate(messages):

@@ -42,6 +42,7 @@ def static_html(store: Store, codes: tuple[int, ...], redact: bool = True) -> st
         return escape(redactor.text(cleaned) if redact else cleaned)
 
     summary = " · ".join(f"{value} {name}".strip() for value, name in figures(run))
+    # An <img> survives where notebooks remove inline SVG, and runs no script inside of it.
     image = base64.b64encode((redactor.text(svg) if redact else svg).encode()).decode()
     heads = "".join(f"<th>{name}</th>" for name in ("agent", "calls", "tools", "tokens", "cost", "errors"))
     rows = "".join(
@@ -66,6 +67,7 @@ def standalone_page(packed: bytes, title: str, traits: Mapping[str, Any]) -> str
     Returns:
         The HTML document.
     """
+    # A closing tag inside of the script would end its element.
     script, style = bundled("standalone.js").replace("</script", "<\\/script"), bundled("widget.css")
     style += "html,body{margin:0;background:Canvas}body{padding:12px;color-scheme:light dark}"
     state = json.dumps({"saved": base64.b64encode(packed).decode(), "traits": dict(traits)}).replace("<", "\\u003c")

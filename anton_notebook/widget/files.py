@@ -21,6 +21,7 @@ def write_private(path: str | os.PathLike[str], content: str | bytes, *, overwri
         FileExistsError: The file exists and `overwrite` is false.
     """
     target = Path(path).expanduser()
+    # O_EXCL checks and creates in one step, so no other process can create the file in between.
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
         descriptor = os.open(target, flags, 0o600)

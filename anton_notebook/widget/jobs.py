@@ -71,6 +71,7 @@ class PanelJobs(Generic[Job]):
             self._cancel(job)
 
     def _cancel(self, job: Job) -> None:
+        # A job is registered before it has a future; until then there is nothing to cancel.
         if job.future is not None:
             job.future.cancel()
 

@@ -71,6 +71,7 @@ class PageSession:
             if error
             else ""
         )
+        # Every assignment of a trait is a message to all pages.
         if message != self._widget._error:
             self._widget._error = message
         waiting = self._waiting()
@@ -111,6 +112,7 @@ class PageSession:
 
     def _handle_alive(self, args: Args) -> None:
         self._on_contact()
+        # Other processes write notes; a heartbeat is often enough to look for them.
         self._traces.read_notes()
         if not self.stream.alive(text_argument(args, "client")):
             raise LookupError("This page was forgotten. It must subscribe again.")

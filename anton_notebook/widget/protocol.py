@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, TypedDict
 
 import numpy as np
@@ -196,17 +195,20 @@ class Encoder:
             same = known.epoch == store.epoch and known.revision >= 0
             if not same:
                 known = ClientState(scope=known.scope)
+            # A change of scope needs a snapshot: the page has no span of the new run, and keeps those of the old one.
             since = known.revision if same and known.scope == scope.number else -1
             changes = store.changes(since)
             rows, gone = self._inside(changes.rows, scope)[:limit], self._inside(changes.gone, scope)
             if changes.since < 0:
                 codes = range(len(store.traces))
             else:
+                # Figures are sent for every run that changed, shown or not: the list of runs stays current.
                 touched = np.concatenate([store.c.trace[changes.rows], store.c.trace[changes.gone]])
                 codes = np.unique(touched).tolist()
             runs = [_run(store, store.run(code)) for code in codes if store.traces[code].spans or code in scope.codes]
             shown = [clean(store.traces[code].trace_id) for code in scope.codes]
             columns = self._columns(rows)
+        # Outside of the lock: packing a large change must not delay the reader.
         after = ClientState(store.epoch, scope.number, changes.revision, len(self.strings), len(self.classes))
         parts = list(self._parts(known, runs, gone, len(rows)))
         messages = []
@@ -229,11 +231,13 @@ class Encoder:
                 "gone": part_gone.stop - part_gone.start,
             }
             puts = b"".join(column[part_rows].tobytes() for column in columns)
+            # The page finds the removed rows first if there are no put spans, so empty buffers are left out.
             messages.append(Message(header, [b for b in (puts, gone[part_gone].astype("<u4").tobytes()) if b]))
         return messages, after
 
     def _inside(self, rows: Int32, scope: Scope) -> Int32:
         traces = self.store.c.trace[rows]
+        # One run is the usual case, and a comparison is cheaper than a search in a set.
         if len(scope.codes) == 1:
             inside: npt.NDArray[np.bool_] = traces == scope.codes[0]
         else:
@@ -251,6 +255,7 @@ class Encoder:
 
     def _codes(self, rows: Int32) -> npt.NDArray[np.uint32]:
         c = self.store.c
+        # One key per pair of trace and class: a page needs the trace of a span, the store keeps it in another column.
         keys = c.trace[rows].astype(np.int64) << 32 | c.cls[rows]
         distinct, where = np.unique(keys, return_inverse=True)
         codes = np.empty(len(distinct), np.uint32)
@@ -267,9 +272,11 @@ class Encoder:
     def _columns(self, rows: Int32) -> list[npt.NDArray[Any]]:
         store, c = self.store, self.store.c
         start, duration, status, cost = c.start[rows], c.duration[rows], c.status[rows], c.cost[rows]
+        # Only model calls have a price, so only they can lack one.
         llm = np.array([kind == LLM for kind in store.kinds], bool)[store.class_kind[c.cls[rows]]]
         unpriced = llm & (status != 0) & np.isnan(cost)
         provenance = np.zeros(len(rows), np.uint8)
+        # Few spans have extra fields or notes; a loop over these is cheaper than two more columns in the store.
         if store.own:
             for i, row in enumerate(rows.tolist()):
                 own = store.own.get(row)
@@ -299,6 +306,7 @@ class Encoder:
         """Cut a change (strings, classes, runs, gone, puts) into slices that fit into one message each."""
         sizes: list[Callable[[int], int] | int] = [
             lambda i: _size(self.strings[i]),
+            # bytes of a class as JSON, at most
             64,
             lambda i: _size(runs[i]),
             4,
@@ -317,6 +325,7 @@ class Encoder:
                     while at[k] < ends[k] and (needed := size(at[k])) <= room:
                         at[k] += 1
                         room -= needed
+                # Spans come after the strings and classes that they name, so a part never refers to a later one.
                 if at[k] < ends[k]:
                     break
             yield [slice(a, b) for a, b in zip(begin, at, strict=True)]
@@ -362,26 +371,6 @@ def _run(store: Store, figures: RunFigures) -> Run:
         ],
         marks=[Mark(name=clean(name), time=at / 1000) for at, name in figures["marks"][-BAND_LIMIT:]],
     )
-
-
-def frame(header: Mapping[str, Any], buffers: Sequence[Any] = ()) -> bytes:
-    """Pack a header and its buffers into one bytes object, for connections other than Jupyter's.
-
-    4 bytes with the length of the JSON header, the header, then for each buffer 4 bytes with its length and its bytes, which
-    start at a multiple of 8, so that the page reads columns in place.
-
-    >>> frame({"type": "x"}).hex()[:8]
-    '0c000000'
-    """
-    text = json.dumps(header, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode()
-    parts = [struct.pack("<I", len(text)), text]
-    size = 4 + len(text)
-    for buffer in buffers:
-        body = buffer if isinstance(buffer, bytes) else bytes(buffer)
-        pad = -(size + 4) % 8
-        parts += [b"\0" * pad, struct.pack("<I", len(body)), body]
-        size += pad + 4 + len(body)
-    return b"".join(parts)
 
 
 def unpack(message: Message) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint32]]:

@@ -60,6 +60,7 @@ class PictureRequest:
         while (left := deadline - time.monotonic()) > 0:
             if self.done.wait(min(left, POLL)):
                 return True
+            # Checked after a pause: another view of the same page may still draw the picture.
             if len(self.refused) >= self._pages:
                 return False
         return False
@@ -88,6 +89,7 @@ class Screenshot:
         pages = self._pages()
         if pages == 0:
             raise NoPage("No page shows this graph. Display it in a cell, or use graph.to_svg(path).")
+        # Waiting on the thread that answers pages would wait forever.
         if self._page_thread == threading.get_ident() and not supports_subshells():
             raise NoPage(
                 "This kernel answers pages only between cells. Use ipykernel 7 with JupyterLab 4.4 or newer, call to_png from a "

@@ -63,6 +63,7 @@ class Selection:
         with store.lock:
             rows = [store.span(row) for row in self._rows().tolist()]
         wanted = {(span.trace_id, span.span_id) for span in rows}
+        # By id first: comparing pairs of ids for every row of a large frame is slow.
         places = np.flatnonzero(frame["span_id"].isin([span.span_id for span in rows]).to_numpy(dtype=bool))
         ids = frame["span_id"].iloc[places]
         keys = zip(frame["trace_id"].iloc[places].astype(object), ids.astype(object), strict=True)
@@ -112,11 +113,13 @@ class Selection:
 
     def _rows_of_text(self, text: str) -> list[int]:
         try:
+            # Ids are checked first: an id such as "a-1" is also a valid expression.
             return [self.find(text)]
         except SpanNotFound as not_found:
             try:
                 return self.rows_of(query(self._traces.spans_df(), text))
             except ConditionError as error:
+                # One word is more likely a mistyped id than a condition.
                 if text.isidentifier() or " " not in text.strip():
                     raise not_found from None
                 raise error from None
@@ -154,6 +157,7 @@ class Selection:
         self._widget._selected_row = row
         if row >= 0:
             trace_id = self._traces.store.span(row).trace_id
+            # A selected span must be visible, so its run is shown.
             if trace_id not in self._shown():
                 self._widget.trace_id = trace_id
 

@@ -25,7 +25,8 @@ from anton_notebook.widget.commands import Handlers
 from anton_notebook.widget.details import details
 from anton_notebook.widget.export_html import PAGE_LIMIT, standalone_page, static_html
 from anton_notebook.widget.files import write_private
-from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope, Status, clean, frame
+from anton_notebook.widget.framing import frame
+from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope, Status, clean
 
 if TYPE_CHECKING:
     from anton_notebook.api import Traces
@@ -63,6 +64,7 @@ def pack_state(
         messages = _messages(store, codes, count, summary)
         frames = [frame(_redacted(one.header, redactor if redact else None), one.buffers) for one in messages]
         packed = MAGIC + zlib.compress(b"".join(map(_with_size, frames)), 6)
+        # The compression ratio is unknown before packing, so the count is reduced until it fits.
         if len(packed) <= limit or count == 0:
             break
         count = int((total if count is None else count) * min(0.9, 0.9 * limit / len(packed)))
@@ -103,6 +105,7 @@ def _with_bodies(
     store = traces.store
     packer = zlib.compressobj(6)
     parts = [MAGIC, *(packer.compress(_with_size(one)) for one in frames)]
+    # Compressed output lags behind its input; 64 KiB cover what the packer still holds.
     size, missing = sum(map(len, parts)) + 65_536, 0
     for row in store.changes(-1, codes).rows.tolist():
         if size >= limit:
@@ -132,6 +135,7 @@ class AutoSaver:
 
     def __init__(self, store: Store, running: Callable[[], bool | None], save: Callable[[], None]) -> None:
         self._store, self._running = store, running
+        # A timer must not keep a closed widget alive.
         self._save = weakref.WeakMethod(save) if hasattr(save, "__self__") else (lambda: save)
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -147,6 +151,7 @@ class AutoSaver:
         wait = max(0.0, self._saved_at + RUNNING_INTERVAL - time.monotonic()) if running else QUIET_PERIOD
         due = time.monotonic() + wait
         with self._lock:
+            # An earlier save is scheduled already.
             if self._closed or self._due <= due + 0.01:
                 return
             if self._timer is not None:
@@ -251,6 +256,7 @@ class Snapshot:
     def to_html(self, path: str | os.PathLike[str], bodies: bool | None, overwrite: bool) -> str:
         """Write the shown run as a standalone page; see `TraceGraph.to_html`."""
         codes = self._shown()
+        # A page is written once, on request, so it may be larger than the state in a notebook.
         with_bodies = self.bodies if bodies is None else bodies
         limit = PAGE_LIMIT if with_bodies else max(self.limit, PAGE_LIMIT)
         packed, summary = pack_state(self._traces, codes, limit, with_bodies, self.redact)

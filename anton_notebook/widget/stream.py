@@ -62,6 +62,7 @@ class SenderThread:
         while True:
             wait = self._send_due()
             with self._condition:
+                # The flag is checked under the lock, so a call of wake() between two rounds is not missed.
                 if not self._woken and not self._condition.wait(wait) and not self._streams:
                     self._thread = None
                     return
@@ -150,6 +151,7 @@ class ChangeStream:
             self._clients[client] = time.monotonic()
             self._catching_up[client] = known
             self._dirty = True
+            # A new page is a sign that the connection works again.
             if self._failures:
                 self._failures, self._due = 0, time.monotonic()
         self._sender.add(self)
@@ -168,6 +170,7 @@ class ChangeStream:
             self._clients.pop(client, None)
             self._catching_up.pop(client, None)
             self._answering.pop(client, None)
+            # Queued messages are for pages that have gone; the next page reports its own state.
             if not self._clients:
                 self._queue.clear()
 
@@ -203,8 +206,10 @@ class ChangeStream:
                     self._fill()
                 if not self._queue:
                     return
+                # It stays in the queue until it was sent, so that a failure loses nothing.
                 message = self._queue[0]
                 self._due = time.monotonic() + INTERVAL
+            # Outside of the lock: a slow socket must not block requests of pages.
             self._send(message)
             with self._lock:
                 self.failure, self._failures = None, 0
@@ -219,6 +224,7 @@ class ChangeStream:
         if type(error) is not type(self.failure):
             log.warning("Changes could not be sent: %r", error, exc_info=error)
         with self._lock:
+            # The traceback would keep the frames of the sender alive.
             self.failure = error.with_traceback(None)
             self._catching_up = {**self._answering, **self._catching_up}
             self._answering = {}
@@ -237,6 +243,7 @@ class ChangeStream:
         self._answering = joined
         with self.store.lock:
             codes = self._shown()
+            # A new experiment joins the shown runs, and a new run replaces them.
             if codes != self._scope.codes:
                 self._scope = Scope(self._scope.number + 1, codes)
             now = (self.store.epoch, self._scope.number, self.store.revision)
@@ -292,6 +299,7 @@ class ChangeStream:
         """Return the code of a run, by its id or by its id as it was sent to pages; None if unknown."""
         code = self.store.find_trace(trace_id)
         if code is None:
+            # Long ids were cut when they were sent.
             code = next((t.code for t in self.store.traces if clean(t.trace_id) == trace_id), None)
         return code
 

@@ -61,6 +61,7 @@ class Search:
         if wanted in note_of(store, row).text.casefold():
             self.rows.append(row)
             return
+        # Derived nodes have no record on disk.
         file = int(store.c.file[row])
         if file < 0:
             return

@@ -92,6 +92,7 @@ def _similar(path: str) -> list[str]:
     except OSError:
         return []
     close = difflib.get_close_matches(os.path.basename(missing), names, 3, 0.6)
+    # A difference in case alone is the most common mistake on case-sensitive file systems.
     folded = {name.casefold(): name for name in names}
     close = close or difflib.get_close_matches(os.path.basename(missing).casefold(), folded, 3, 0.6)
     return [os.path.join(parent, folded.get(name, name)) for name in close]

@@ -95,6 +95,7 @@ class Watch:
             spans = [Span(self._traces, row) for row in rows]
             matching = self._matches(spans)
             new = [span for span in spans if span.row in matching and span.row not in self._matching]
+            # A span that no longer matches may match again later, and is then reported again.
             self._matching.difference_update(rows)
             self._matching |= matching
             if not call or not new:

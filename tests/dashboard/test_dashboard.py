@@ -21,7 +21,7 @@ from anton_notebook.cli import main
 from anton_notebook.dashboard import Dashboard
 from anton_notebook.errors import TraceNotFound
 from anton_notebook.widget import bundle
-from anton_notebook.widget.protocol import frame
+from anton_notebook.widget.framing import frame
 from tests.conftest import ROOT
 from tests.sources.test_follower import eventually
 from tests.support.servers.llm_server import LlmServer

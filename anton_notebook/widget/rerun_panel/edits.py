@@ -63,6 +63,7 @@ def changes(request: Request, args: Mapping[str, Any]) -> tuple[dict[str, Any], 
     keywords: dict[str, Any] = {}
     for name in PARTS:
         after = args.get(name)
+        # Text equal to the recorded one must not turn into an argument: the request would differ in its JSON layout.
         if after is None or after == before[name] or before[name] is None:
             continue
         if not isinstance(after, str) or len(after) > TEXT_LIMIT:

@@ -41,6 +41,7 @@ def sweeps(traces: Traces, span: Span) -> list[dict[str, Any]]:
     for info in [t for t in store.traces if t.origin == "rerun" and t.original_trace_id == span.trace_id]:
         rows = _rows(traces, info.code)
         extras = store.own.get(rows[0]) if rows else None
+        # Another call of the same run was re-run.
         if extras is None or extras.original_span_id != span.span_id:
             continue
         figures = store.run(info.code)

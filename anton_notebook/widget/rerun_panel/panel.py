@@ -88,6 +88,7 @@ class RerunJobs:
         with self._lock:
             if isinstance(given, Budget):
                 return given
+            # Spending is kept as long as Python does not set another amount.
             if self._budget is None or self._budget[0] != given:
                 self._budget = (given, Budget(DEFAULT_BUDGET_USD if given is None else given))
             return self._budget[1]
@@ -210,6 +211,7 @@ class RerunJobs:
         for place, call in enumerate(job.sweep.plan.calls):
             at = have[place] if place < len(have) and isinstance(have[place], int) else 0
             row = job.sweep.rows.get(place)
+            # The page has the complete answer.
             if at < 0:
                 continue
             if row is None:
