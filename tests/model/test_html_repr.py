@@ -45,7 +45,7 @@ class Tags(HTMLParser):
         self.seen += f"{data} "
 
 
-def test_what_a_cell_shows_is_a_table_that_says_the_essentials_and_nothing_of_a_trace_becomes_markup(
+def test_html_repr_escapes_traces_and_ignores_math(
     traces: anb.Traces,
 ) -> None:
     span = traces.span("s1")
@@ -70,7 +70,7 @@ def test_what_a_cell_shows_is_a_table_that_says_the_essentials_and_nothing_of_a_
         assert len(repr(thing)) > 5
 
 
-def test_keys_names_and_traits_complete(traces: anb.Traces, tmp_path: Path) -> None:
+def test_completion_offers_keys_columns_and_traits(traces: anb.Traces, tmp_path: Path) -> None:
     from IPython.core.completer import provisionalcompleter
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -110,7 +110,7 @@ traces.spans_dff()
 """
 
 
-def test_a_type_checker_knows_what_everything_gives(tmp_path: Path) -> None:
+def test_types_are_known_to_a_type_checker(tmp_path: Path) -> None:
     (tmp_path / "use.py").write_text(TYPED)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(tmp_path / "use.py")]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=280)

@@ -41,7 +41,7 @@ def picture(tmp_path: Path, lines: list[dict[str, Any]], **given: Any) -> str:
         return run_svg(traces.store, [0], **given)
 
 
-def test_names_figures_and_errors_are_there_and_no_text_of_a_message(tmp_path: Path) -> None:
+def test_svg_shows_names_and_errors_but_no_messages(tmp_path: Path) -> None:
     drawn = picture(
         tmp_path,
         [
@@ -61,7 +61,7 @@ def test_names_figures_and_errors_are_there_and_no_text_of_a_message(tmp_path: P
     assert {"rect", "line"} <= {element.tag.removeprefix(NS) for element in root.iter()}
 
 
-def test_hostile_names_are_escaped_and_never_attributes(tmp_path: Path) -> None:
+def test_svg_escapes_hostile_names(tmp_path: Path) -> None:
     corpus = ROOT.parent / "shared" / "corpus" / "hostile" / "xss-payloads.txt"
     payloads = corpus.read_text(errors="replace").splitlines()[:400] if corpus.exists() else []
     payloads += [
@@ -89,7 +89,7 @@ def test_hostile_names_are_escaped_and_never_attributes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 30, 3000])
-def test_it_is_small_and_quick_at_any_size(tmp_path: Path, count: int) -> None:
+def test_svg_size_is_bounded(tmp_path: Path, count: int) -> None:
     lines = [line(f"s{i}", i % 60, agent_name=f"agent {i % 7}") for i in range(count)]
     path = tmp_path / "run.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in lines))
@@ -105,7 +105,7 @@ def test_it_is_small_and_quick_at_any_size(tmp_path: Path, count: int) -> None:
     ET.fromstring(drawn)
 
 
-def test_a_run_without_spans_has_no_picture(tmp_path: Path) -> None:
+def test_svg_is_empty_without_spans(tmp_path: Path) -> None:
     (tmp_path / "traces").mkdir()
     with anb.read_traces(tmp_path) as traces:
         traces.store.trace_code("t")

@@ -17,7 +17,7 @@ from tests.support.pages import line
 from tests.widget.fakes import Client, append, eventually
 
 
-def test_selecting_in_the_page_is_seen_in_python_and_back(graph: TraceGraph, folder: Path) -> None:
+def test_selection_is_shared_by_page_and_python(graph: TraceGraph, folder: Path) -> None:
     client, heard = Client(graph), list[str]()
     graph.observe(lambda change: heard.append(change["new"]), "selected_span_id")
     assert graph.selected_span is None
@@ -38,7 +38,7 @@ def test_selecting_in_the_page_is_seen_in_python_and_back(graph: TraceGraph, fol
     assert {"selected_span_id", "_selected_row"} <= {name for state in updates for name in state}
 
 
-def test_a_span_that_is_not_there_cannot_be_selected(graph: TraceGraph) -> None:
+def test_selection_refuses_unknown_spans(graph: TraceGraph) -> None:
     with pytest.raises(SpanNotFound, match="s1"):
         graph.selected_span_id = "s11"
     assert graph.selected_span_id is None
@@ -46,7 +46,7 @@ def test_a_span_that_is_not_there_cannot_be_selected(graph: TraceGraph) -> None:
         Client(graph).ask("select", client="page", row=10_000)
 
 
-def test_an_id_in_two_runs_selects_the_one_on_the_screen(graph: TraceGraph, folder: Path) -> None:
+def test_selection_prefers_the_shown_run_for_repeated_ids(graph: TraceGraph, folder: Path) -> None:
     append(folder, line("s1", trace_id="run-2", timestamp="2026-02-01T00:00:00Z"))
     eventually(lambda: graph.traces.store.find_trace("run-2") is not None and len(graph.traces) == 2)
     graph.selected_span_id = "s1"
@@ -59,14 +59,14 @@ def test_an_id_in_two_runs_selects_the_one_on_the_screen(graph: TraceGraph, fold
     assert graph.selected_span.trace_id == "run-1"
 
 
-def test_selecting_in_a_run_that_is_not_shown_shows_it(graph: TraceGraph, folder: Path) -> None:
+def test_selection_shows_the_run_of_the_span(graph: TraceGraph, folder: Path) -> None:
     append(folder, line("z", trace_id="run-2", timestamp="2026-02-01T00:00:00Z"))
     eventually(lambda: len(graph.traces) == 2)
     graph.selected_span_id = "s2"
     assert graph.trace_id == "run-1"
 
 
-def test_details_hold_everything_in_reading_order(graph: TraceGraph, folder: Path) -> None:
+def test_details_hold_all_texts_in_reading_order(graph: TraceGraph, folder: Path) -> None:
     messages = [{"role": "user", "content": "é" * 70_000}, {"role": "assistant", "content": "Done."}]
     append(
         folder, line("d", parent_id="s1", messages=messages, error="it <b>failed</b>", parameters={"temperature": 0})
@@ -105,7 +105,7 @@ def test_details_hold_everything_in_reading_order(graph: TraceGraph, folder: Pat
         client.ask("text", epoch=epoch, row=row, part="nothing", offset=0)
 
 
-def test_details_of_a_vanished_file_say_so(graph: TraceGraph, folder: Path) -> None:
+def test_details_name_a_missing_file(graph: TraceGraph, folder: Path) -> None:
     epoch, row = graph.traces.store.epoch, graph.traces.span("s1").row
     (folder / "a.jsonl").unlink()
     found = Client(graph).ask("details", epoch=epoch, row=row)
@@ -113,7 +113,7 @@ def test_details_of_a_vanished_file_say_so(graph: TraceGraph, folder: Path) -> N
     assert "a.jsonl" in found["problems"][0]
 
 
-def test_details_of_a_derived_agent_have_no_texts(graph: TraceGraph) -> None:
+def test_details_of_derived_agents_have_no_texts(graph: TraceGraph) -> None:
     above = graph.traces.span("s1").parent
     assert above is not None
     found = Client(graph).ask("details", epoch=graph.traces.store.epoch, row=above.row)
@@ -134,37 +134,37 @@ def test_details_of_a_derived_agent_have_no_texts(graph: TraceGraph) -> None:
         ({"op": "show", "client": "c", "trace_id": "x" * 2_000}, "trace_id must be"),
     ],
 )
-def test_a_wrong_request_is_answered_with_what_is_wrong(graph: TraceGraph, request_: dict[str, Any], said: str) -> None:
+def test_commands_refuse_invalid_requests(graph: TraceGraph, request_: dict[str, Any], said: str) -> None:
     with pytest.raises(RuntimeError, match=said):
         Client(graph).ask(**request_)
 
 
-def test_messages_that_are_no_requests_are_left_alone(graph: TraceGraph) -> None:
+def test_commands_ignore_other_messages(graph: TraceGraph) -> None:
     for content in (None, 1, [], {}, {"type": "request"}, {"type": "request", "id": 7, "op": "details"}):
         graph._commands._handle_custom_msg(content, [])
     assert not graph._commands.comm.custom("answer")
 
 
-def test_an_exception_in_a_command_is_an_answer(graph: TraceGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_answer_with_exceptions(graph: TraceGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_session, "details", lambda traces, row: 1 / 0)
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         Client(graph).ask("details", epoch=graph.traces.store.epoch, row=0)
 
 
-def test_an_exception_in_an_observer_of_the_user_reaches_the_page_as_an_answer(graph: TraceGraph) -> None:
+def test_commands_answer_with_exceptions_of_observers(graph: TraceGraph) -> None:
     graph.observe(lambda change: 1 / 0, "selected_span_id")
     with pytest.raises(RuntimeError, match="ZeroDivisionError"):
         Client(graph).ask("select", client="c", row=graph.traces.span("s2").row)
     assert graph.selected_span_id == "s2"
 
 
-def test_a_host_with_one_comm_is_answered_there(graph: TraceGraph) -> None:
+def test_commands_answer_hosts_with_one_comm(graph: TraceGraph) -> None:
     request = {"type": "request", "id": "a:1", "op": "details", "epoch": graph.traces.store.epoch, "row": 0}
     graph._handle_custom_msg(request, [])
     assert graph.comm.custom("answer")[0][0]["ok"]
 
 
-def test_no_message_can_allow_anything(folder: Path) -> None:
+def test_pages_cannot_change_permissions(folder: Path) -> None:
     graph = TraceGraph(folder, allow_rerun=False, budget=0.5)
     try:
         state = {"allow_rerun": True, "allow_replay": True, "budget": 10.0}
@@ -176,19 +176,19 @@ def test_no_message_can_allow_anything(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("budget", [-1, float("nan"), float("inf"), "1", True])
-def test_a_budget_is_an_amount_of_money(folder: Path, budget: Any) -> None:
+def test_graph_refuses_invalid_budgets(folder: Path, budget: Any) -> None:
     with pytest.raises(ValueError, match="budget"):
         TraceGraph(folder, budget=budget)
 
 
-def test_unknown_arguments_are_refused_with_the_nearest_name(folder: Path) -> None:
+def test_graph_suggests_similar_arguments(folder: Path) -> None:
     with pytest.raises(TypeError, match="'hieght'; did you mean 'height'"):
         TraceGraph(folder, hieght=3)
     with pytest.raises(TypeError, match="it has trace_id"):
         TraceGraph(folder, zzzzz=3)
 
 
-def test_traits_go_both_ways(graph: TraceGraph) -> None:
+def test_traits_are_synchronized_both_ways(graph: TraceGraph) -> None:
     def from_page(**state: Any) -> None:
         graph._handle_msg({"content": {"data": {"method": "update", "state": state}}, "buffers": []})
 
@@ -215,7 +215,7 @@ def test_layout_is_the_layout_of_ipywidgets(graph: TraceGraph) -> None:
     assert graph in grid.children
 
 
-def test_no_text_of_a_span_is_in_the_state_that_notebooks_keep(folder: Path) -> None:
+def test_state_holds_no_text_of_spans(folder: Path) -> None:
     secret = "sk-canary-1234"
     append(
         folder,
@@ -239,7 +239,7 @@ def test_no_text_of_a_span_is_in_the_state_that_notebooks_keep(folder: Path) -> 
         graph.close()
 
 
-def test_a_failing_reading_is_shown_by_its_kind_alone(
+def test_error_trait_names_only_the_kind_of_error(
     graph: TraceGraph, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(changed: object = None) -> bool:
@@ -254,7 +254,7 @@ def test_a_failing_reading_is_shown_by_its_kind_alone(
     eventually(lambda: graph._error == "")
 
 
-def test_its_text_says_what_it_is(graph: TraceGraph, folder: Path) -> None:
+def test_repr_names_path_and_figures(graph: TraceGraph, folder: Path) -> None:
     assert repr(graph).startswith(f"<TraceGraph of {folder}: 1 runs, following ")
     bundle = graph._repr_mimebundle_()
     assert bundle is not None

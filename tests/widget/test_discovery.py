@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def test_phases_checkpoints_and_progress_reach_the_page_and_change_with_their_files(tmp_path: Path) -> None:
+def test_page_shows_phases_checkpoints_and_progress(tmp_path: Path) -> None:
     repo = tmp_path / "shop"
     (repo / ".modular-agents").mkdir(parents=True)
     now = (datetime.now(UTC).replace(tzinfo=None) - BEGIN).total_seconds()
@@ -60,7 +60,7 @@ def test_phases_checkpoints_and_progress_reach_the_page_and_change_with_their_fi
     assert client.page.runs["task-1"]["progress"] == "completed, 2 of 2 phases, 4 of 4 subtasks"
 
 
-def test_the_page_says_how_many_tasks_of_other_repositories_are_not_shown(tmp_path: Path, home: Path) -> None:
+def test_page_counts_hidden_tasks_of_other_repositories(tmp_path: Path, home: Path) -> None:
     repo = tmp_path / "shop"
     (repo / ".modular-agents" / "traces").mkdir(parents=True)
     (home / ".modular-agents").mkdir()
@@ -80,7 +80,7 @@ def test_the_page_says_how_many_tasks_of_other_repositories_are_not_shown(tmp_pa
     assert everything.page.status["sentence"] == ""
 
 
-def test_a_writer_at_200_rows_a_second_reaches_the_page_whole_and_never_fails(tmp_path: Path) -> None:
+def test_page_gets_all_rows_of_a_fast_writer(tmp_path: Path) -> None:
     proxy = Proxy(tmp_path / "p.db")
     proxy.close()
     rows = 400
@@ -103,7 +103,7 @@ def test_a_writer_at_200_rows_a_second_reaches_the_page_whole_and_never_fails(tm
     assert graph.traces.live is not None and graph.traces.live.error is None
 
 
-def test_a_running_call_that_nobody_will_answer_is_shown_so_on_the_page(
+def test_page_marks_abandoned_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = (datetime.now(UTC).replace(tzinfo=None) - BEGIN).total_seconds()

@@ -36,7 +36,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> nbformat.NotebookNode:
     return book
 
 
-def test_it_runs_without_a_page(saved: nbformat.NotebookNode) -> None:
+def test_kernel_runs_graph_without_a_page(saved: nbformat.NotebookNode) -> None:
     texts = [
         output.get("text", "") for cell in saved.cells for output in cell.outputs if output.output_type == "stream"
     ]
@@ -48,11 +48,11 @@ def test_it_runs_without_a_page(saved: nbformat.NotebookNode) -> None:
     assert "<svg" not in still.data["text/html"]  # which an untrusted notebook would lose
 
 
-def test_close_ends_its_threads(saved: nbformat.NotebookNode) -> None:
+def test_kernel_close_ends_threads(saved: nbformat.NotebookNode) -> None:
     assert saved.metadata["closing"] == "[]\n"
 
 
-def test_W9_the_saved_notebook_holds_no_text_of_a_span(saved: nbformat.NotebookNode) -> None:
+def test_saved_notebook_holds_no_text_of_spans_W9(saved: nbformat.NotebookNode) -> None:
     text = json.dumps(saved)
     assert CANARY not in text
     states = saved.metadata.widgets["application/vnd.jupyter.widget-state+json"].state.values()

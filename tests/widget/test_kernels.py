@@ -8,5 +8,5 @@ from tests.tools import kernels
 
 
 @pytest.mark.nightly
-def test_a_graph_lives_under_every_ipykernel() -> None:
+def test_graph_works_under_every_ipykernel() -> None:
     assert kernels.main([]) == 0

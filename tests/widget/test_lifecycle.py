@@ -19,7 +19,7 @@ from tests.support.pages import line
 from tests.widget.fakes import Client, Wire, append, eventually
 
 
-def test_a_closed_widget_sends_nothing_and_raises_nothing(graph: TraceGraph, folder: Path) -> None:
+def test_closed_graph_sends_nothing(graph: TraceGraph, folder: Path) -> None:
     client = Client(graph)
     client.hello()
     eventually(client.in_step)
@@ -36,26 +36,26 @@ def test_a_closed_widget_sends_nothing_and_raises_nothing(graph: TraceGraph, fol
     assert stream.due(0.0) is None
 
 
-def test_the_page_closing_its_comm_ends_the_thread(graph: TraceGraph) -> None:
+def test_closing_the_comm_ends_the_reader_thread(graph: TraceGraph) -> None:
     live = graph.traces.live
     assert live is not None
     graph.comm.handle_close({})
     assert live.closed
 
 
-def test_a_missing_bundle_says_what_to_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bundle_names_the_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundle, "STATIC", folder / "static")
     with pytest.raises(MissingBundle, match="npm run build"):
         TraceGraph(folder)
 
 
-def test_a_path_that_cannot_be_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_refused_path_leaves_no_thread(tmp_path: Path) -> None:
     with pytest.raises(PathNotFound):
         TraceGraph(tmp_path / "no" / "such" / "place" / "at" / "all")
     assert not [t for t in threading.enumerate() if t.name == "anton_notebook live"]
 
 
-def test_one_thread_a_folder_and_the_last_graph_ends_it(folder: Path) -> None:
+def test_graphs_of_one_folder_share_a_thread(folder: Path) -> None:
     graphs = [TraceGraph(folder) for _ in range(5)]
     live = [t for t in threading.enumerate() if t.name == "anton_notebook live"]
     assert len(live) == 1
@@ -66,14 +66,14 @@ def test_one_thread_a_folder_and_the_last_graph_ends_it(folder: Path) -> None:
     assert not live[0].is_alive()
 
 
-def test_traces_that_are_given_stay_open(folder: Path) -> None:
+def test_given_traces_stay_open(folder: Path) -> None:
     with api.read_traces(folder, follow=True) as traces:
         TraceGraph(traces).close()
         assert traces.live is not None
         assert not traces.live.closed
 
 
-def test_traces_that_are_not_followed_are_shown_as_they_are(folder: Path) -> None:
+def test_unfollowed_traces_are_shown_unchanged(folder: Path) -> None:
     with api.read_traces(folder) as traces:
         graph = TraceGraph(traces)
         client = Client(graph)
@@ -94,7 +94,7 @@ class Cells:
         self.cell, self.run = cell, self.run + 1
 
 
-def test_running_a_cell_again_closes_what_it_made_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell_run_again_closes_its_graphs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells, threads = Cells(monkeypatch), threading.active_count()
     cells.start("c1")
     first, second = TraceGraph(folder), TraceGraph(folder)
@@ -118,7 +118,7 @@ def test_running_a_cell_again_closes_what_it_made_before(folder: Path, monkeypat
     assert not cell_lifetime._widgets
 
 
-def test_a_hundred_runs_of_a_cell_keep_the_memory_of_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell_run_a_hundred_times_keeps_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = Cells(monkeypatch)
 
     def run(times: int) -> int:
@@ -138,7 +138,7 @@ def test_a_hundred_runs_of_a_cell_keep_the_memory_of_one(folder: Path, monkeypat
         tracemalloc.stop()
 
 
-def test_a_graph_that_was_closed_can_be_collected(folder: Path) -> None:
+def test_closed_graph_is_collected(folder: Path) -> None:
     graph = TraceGraph(folder)
     gone, store = weakref.ref(graph), weakref.ref(graph.traces.store)
     client = Client(graph)
@@ -151,7 +151,7 @@ def test_a_graph_that_was_closed_can_be_collected(folder: Path) -> None:
     eventually(lambda: (gc.collect(), gone() is None and store() is None)[1])
 
 
-def test_the_sender_ends_when_nobody_listens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sender_thread_ends_without_listeners(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync, "IDLE_TIMEOUT", 0.05)
     sync.SENDER.wake()
     graph = TraceGraph(folder)

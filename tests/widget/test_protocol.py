@@ -38,7 +38,7 @@ def changes(
     return Encoder(store).encode(known or ClientState(), Scope(1, shown))
 
 
-def test_a_span_is_forty_bytes_and_its_columns_come_back() -> None:
+def test_protocol_packs_44_bytes_per_span() -> None:
     store = Store()
     put(store, [{"id": "a", "start": 1_500, "duration": 2_500, "input": 3, "output": 4, "model": "gpt", "name": "ask"}])
     (message,), after = changes(store)
@@ -65,7 +65,7 @@ def test_a_span_is_forty_bytes_and_its_columns_come_back() -> None:
     assert after == ClientState(store.epoch, 1, store.revision, len(strings) + 1, len(message.header["classes"]) - 1)
 
 
-def test_unknown_is_not_a_number_and_none() -> None:
+def test_protocol_encodes_unknown_values() -> None:
     store = Store()
     put(store, [{"id": "a", "status": 0, "duration": 5_000}])
     columns, _ = unpack(changes(store)[0][0])
@@ -74,7 +74,7 @@ def test_unknown_is_not_a_number_and_none() -> None:
     assert [int(columns[name][row]) for name in ("input", "output")] == [0xFFFFFFFF] * 2
 
 
-def test_the_header_is_strict_json_and_names_what_the_page_names() -> None:
+def test_protocol_header_is_strict_json() -> None:
     store = Store()
     put(store, [{"id": "a", "agent": "a", "name": "\ud800" + "x" * 5_000, "model": "m\n\0\u2028"}])
     (message,), _ = changes(store)
@@ -93,7 +93,7 @@ def test_the_header_is_strict_json_and_names_what_the_page_names() -> None:
     assert run["input_tokens"] is None and run["phases"] == run["marks"] == [] and run["progress"] == ""
 
 
-def test_what_is_known_of_a_run_beside_its_spans_crosses_when_it_changes() -> None:
+def test_protocol_sends_changed_run_descriptions() -> None:
     store = Store()
     put(store, [{"id": "a", "trace": "t1"}, {"id": "b", "trace": "t2", "input": 0, "output": 7}])
     code = store.find_trace("t1") or 0
@@ -122,7 +122,7 @@ def test_what_is_known_of_a_run_beside_its_spans_crosses_when_it_changes() -> No
     assert [mark["time"] for mark in message.header["runs"][0]["marks"]] == [at / 1000 for at in range(8_500, 9_000)]
 
 
-def test_words_cross_once() -> None:
+def test_protocol_sends_each_string_once() -> None:
     store, encoder = Store(), None
     put(store, [{"id": "a", "agent": "someone"}])
     encoder = Encoder(store)
@@ -136,7 +136,7 @@ def test_words_cross_once() -> None:
     assert second[0].header["to"] == after.revision == store.revision
 
 
-def test_only_the_runs_that_are_shown_send_spans_but_all_send_figures() -> None:
+def test_protocol_sends_spans_of_shown_runs_only() -> None:
     store = Store()
     put(store, [{"id": "a", "trace": "t1"}, {"id": "b", "trace": "t2"}])
     (message,), known = changes(store, shown=(store.find_trace("t2") or 0,))
@@ -150,7 +150,7 @@ def test_only_the_runs_that_are_shown_send_spans_but_all_send_figures() -> None:
     assert [run["trace_id"] for run in message.header["runs"]] == ["t1"]
 
 
-def test_another_epoch_or_scope_or_an_old_revision_is_answered_with_a_snapshot() -> None:
+def test_protocol_answers_unknown_states_with_a_snapshot() -> None:
     store = Store()
     put(store, [{"id": f"s{i}"} for i in range(10)])
     _, known = changes(store)
@@ -168,7 +168,7 @@ def test_another_epoch_or_scope_or_an_old_revision_is_answered_with_a_snapshot()
     assert changes(store, known)[0][0].header["from"] == -1
 
 
-def test_no_message_passes_a_million_bytes_and_nothing_is_lost_between_parts() -> None:
+def test_protocol_cuts_large_changes_into_parts() -> None:
     store, dice = Store(), random.Random(3)
     names = ["ä" * dice.randint(1, 900) + str(i) for i in range(8_000)]
     put(store, [{"id": f"s{i}", "name": names[i % 8_000]} for i in range(50_000)], commit=False)
@@ -185,7 +185,7 @@ def test_no_message_passes_a_million_bytes_and_nothing_is_lost_between_parts() -
     assert len(page.runs) == 3_001
 
 
-def test_a_span_costs_sixty_bytes_at_a_hundred_a_message() -> None:
+def test_protocol_overhead_per_span_is_small() -> None:
     store = Store()
     put(store, [{"id": f"s{i}", "agent": f"a{i % 5}", "start": i} for i in range(1_000)])
     encoder = Encoder(store)
@@ -195,7 +195,7 @@ def test_a_span_costs_sixty_bytes_at_a_hundred_a_message() -> None:
     assert size(message) / 100 <= 60
 
 
-def test_lengths_that_do_not_agree_are_an_error() -> None:
+def test_protocol_refuses_inconsistent_lengths() -> None:
     store = Store()
     put(store, [{"id": "a"}])
     (message,), _ = changes(store)
@@ -206,7 +206,7 @@ def test_lengths_that_do_not_agree_are_an_error() -> None:
 
 
 @given(st.text())
-def test_clean_text_can_always_be_sent_and_is_never_longer(text: str) -> None:
+def test_clean_returns_text_that_can_be_sent(text: str) -> None:
     out = clean(text, 20)
     out.encode()
     assert len(out) <= 20
@@ -250,7 +250,7 @@ STEP = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, max_size=30), st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 0.5]))
-def test_snapshot_and_changes_are_everything(steps: list[tuple[str, Any]], seed: int, loss: float) -> None:
+def test_protocol_snapshot_and_changes_agree_with_the_store(steps: list[tuple[str, Any]], seed: int, loss: float) -> None:
     """Whatever is put, removed, chosen, lost, doubled and turned round on the way: in the end pages and store agree."""
     store, dice, failing = Store(), random.Random(seed), [0]
     pages = [Page(name) for name in "abc"]

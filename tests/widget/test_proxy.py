@@ -17,7 +17,7 @@ from tests.widget.fakes import Client, Wire, eventually
 ROWS = 300
 
 
-def test_a_page_misses_none_of_200_rows_a_second_and_has_none_twice(
+def test_page_gets_each_row_of_the_proxy_once(
     wires: type[Wire], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))

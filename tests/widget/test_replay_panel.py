@@ -40,7 +40,7 @@ def made(folder: Path, allowed: bool, budget: float = 10.0) -> tuple[ReplayJobs,
     return ReplayJobs(traces, lambda: allowed, lambda: purse), {"epoch": traces.store.epoch, "row": call.row}, traces
 
 
-def test_a_plan_is_told_and_nothing_is_started_unless_python_allows_it(tmp_path: Path, openai: None) -> None:
+def test_replay_panel_plans_but_starts_only_if_allowed(tmp_path: Path, openai: None) -> None:
     forks, args, traces = made(tmp_path, False)
     ops = forks.handlers()
     planned = ops["fork_plan"]({**args, "prompt": "[plan] Otherwise", "allowed": True, "allow_replay": True})
@@ -53,7 +53,7 @@ def test_a_plan_is_told_and_nothing_is_started_unless_python_allows_it(tmp_path:
     assert len(traces) == 1 and not (tmp_path / ".modular-agents" / "checkpoints.db").exists()
 
 
-def test_a_start_runs_to_its_end_and_is_a_branch(tmp_path: Path, openai: None) -> None:
+def test_replay_panel_writes_a_branch(tmp_path: Path, openai: None) -> None:
     forks, args, traces = made(tmp_path, True)
     ops = forks.handlers()
     started = ops["fork_run"]({**args, "prompt": "[plan] Otherwise"})
@@ -69,7 +69,7 @@ def test_a_start_runs_to_its_end_and_is_a_branch(tmp_path: Path, openai: None) -
     assert len(anb.checkpoints(traces)) == 1
 
 
-def test_what_stands_in_the_way_is_said_before(tmp_path: Path, openai: None) -> None:
+def test_replay_panel_reports_problems_before_start(tmp_path: Path, openai: None) -> None:
     forks, args, _ = made(tmp_path, True, budget=0.0)
     planned = forks.handlers()["fork_plan"](args)
     assert planned is not None and "budget" in planned["problem"]

@@ -89,7 +89,7 @@ class Page(Client):
         return self.finished(self.on_span("try_run", **args)["try"])
 
 
-def test_the_editor_is_given_the_request_as_it_was_recorded(opened: Callable[..., Page]) -> None:
+def test_rerun_panel_opens_with_the_recorded_request(opened: Callable[..., Page]) -> None:
     found = opened().on_span("try_open")
     texts = found["texts"]
     assert (texts["prompt"], texts["system"], found["model"], found["provider"]) == (
@@ -100,7 +100,7 @@ def test_the_editor_is_given_the_request_as_it_was_recorded(opened: Callable[...
     assert found["response"] == OPEN["response"] and found["allowed"] and found["tries"] == []
 
 
-def test_what_was_edited_arrives_and_the_answer_is_a_row_in_python(
+def test_rerun_panel_sends_edits_and_adds_a_row(
     opened: Callable[..., Page], server: LlmServer
 ) -> None:
     server.reply = lambda call: Reply("Green, I would say.", usage=(20, 6, 0))
@@ -124,7 +124,7 @@ def test_what_was_edited_arrives_and_the_answer_is_a_row_in_python(
     assert row["similarity"] == answer["similarity"] and row["diff"]
 
 
-def test_the_line_of_python_sends_the_same_request(
+def test_rerun_panel_python_sends_the_same_request(
     opened: Callable[..., Page], server: LlmServer, folder: Path
 ) -> None:
     page = opened()
@@ -149,7 +149,7 @@ def test_the_line_of_python_sends_the_same_request(
         names["traces"].close()
 
 
-def test_an_unchanged_text_is_no_change(opened: Callable[..., Page]) -> None:
+def test_rerun_panel_ignores_unchanged_texts(opened: Callable[..., Page]) -> None:
     page = opened()
     texts = page.on_span("try_open")["texts"]
     compact = {name: json.dumps(json.loads(texts[name])) for name in ("messages", "parameters", "tools")}
@@ -157,7 +157,7 @@ def test_an_unchanged_text_is_no_change(opened: Callable[..., Page]) -> None:
         assert page.on_span("try_quote", **given)["python"] == "df = anb.rerun(traces.span('s2'))"
 
 
-def test_the_quote_says_calls_tokens_and_dollars_and_asks_nobody(
+def test_rerun_panel_quote_sends_nothing(
     opened: Callable[..., Page], server: LlmServer
 ) -> None:
     page = opened()
@@ -179,7 +179,7 @@ def test_the_quote_says_calls_tokens_and_dollars_and_asks_nobody(
         ({"parameters": '{"max_tokens": 64000000}', "prompt": "x"}, "of the graph's budget is left"),
     ],
 )
-def test_what_stands_in_the_way_is_said_beside_the_button(
+def test_rerun_panel_reports_problems_in_the_quote(
     opened: Callable[..., Page], server: LlmServer, given: dict[str, Any], problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL")
@@ -187,7 +187,7 @@ def test_what_stands_in_the_way_is_said_beside_the_button(
     assert re.search(problem, found["problem"]), found["problem"]
 
 
-def test_a_missing_key_is_named_and_a_refused_one_is_a_row(
+def test_rerun_panel_names_a_missing_key(
     opened: Callable[..., Page], server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = opened()
@@ -199,7 +199,7 @@ def test_a_missing_key_is_named_and_a_refused_one_is_a_row(
     assert "ANTHROPIC_API_KEY is not set" in page.on_span("try_quote", prompt="Nobody")["problem"]
 
 
-def test_nothing_is_sent_unless_python_allowed_it(opened: Callable[..., Page], server: LlmServer) -> None:
+def test_rerun_panel_sends_nothing_unless_allowed(opened: Callable[..., Page], server: LlmServer) -> None:
     page = opened(allow_rerun=False)
     state = {"allow_rerun": True, "budget": 100.0}
     page.graph._handle_msg({"content": {"data": {"method": "update", "state": state}}, "buffers": []})
@@ -212,7 +212,7 @@ def test_nothing_is_sent_unless_python_allowed_it(opened: Callable[..., Page], s
     assert page.run(prompt="x")["answers"][0]["error"] is None
 
 
-def test_an_answer_comes_in_as_it_is_said(opened: Callable[..., Page], server: LlmServer) -> None:
+def test_rerun_panel_streams_answers(opened: Callable[..., Page], server: LlmServer) -> None:
     words = [f"word{i} " for i in range(40)]
 
     async def complete(request: Any, *, on_text: Callable[[str], None]) -> Any:
@@ -239,7 +239,7 @@ def test_an_answer_comes_in_as_it_is_said(opened: Callable[..., Page], server: L
     assert page.ask("try_look", **{"try": number, "seen": [-1]})["answers"] == []
 
 
-def test_a_try_can_be_stopped(opened: Callable[..., Page], server: LlmServer) -> None:
+def test_rerun_panel_stops_a_job(opened: Callable[..., Page], server: LlmServer) -> None:
     server.fault = lambda call: "stall" if "Slow" in json.dumps(call.body) else None
     page = opened()
     number = page.on_span("try_run", prompt="Slow", n=2)["try"]
@@ -250,7 +250,7 @@ def test_a_try_can_be_stopped(opened: Callable[..., Page], server: LlmServer) ->
     assert page.graph.experiments_df["error"].str.contains("may have been billed").all()
 
 
-def test_the_graphs_budget_holds_for_all_its_tries(opened: Callable[..., Page], server: LlmServer) -> None:
+def test_rerun_panel_budget_covers_all_jobs(opened: Callable[..., Page], server: LlmServer) -> None:
     server.reply = lambda call: Reply(usage=None)  # the worst case is what it costs
     budget = Budget(0.006)
     page = opened(budget=budget)
@@ -261,12 +261,12 @@ def test_the_graphs_budget_holds_for_all_its_tries(opened: Callable[..., Page], 
     assert page.ask("try_look", **{"try": 8})["left_usd"] == pytest.approx(0.006 - budget.spent_usd)
 
 
-def test_without_a_budget_it_is_a_dollar(opened: Callable[..., Page]) -> None:
+def test_rerun_panel_default_budget_is_one_dollar(opened: Callable[..., Page]) -> None:
     assert opened().on_span("try_quote")["left_usd"] == 1.0
     assert opened(budget=2).on_span("try_quote")["left_usd"] == 2.0
 
 
-def test_kept_answers_cost_nothing_and_fresh_ones_are_asked_for(opened: Callable[..., Page], server: LlmServer) -> None:
+def test_rerun_panel_uses_cached_answers(opened: Callable[..., Page], server: LlmServer) -> None:
     page = opened()
     first = page.run(prompt="Twice")["answers"][0]
     assert page.on_span("try_quote", prompt="Twice")["quote"]["calls"] == 0
@@ -276,7 +276,7 @@ def test_kept_answers_cost_nothing_and_fresh_ones_are_asked_for(opened: Callable
     assert not fresh["answers"][0]["from_cache"] and len(server.calls) == 2 and "cache=False" in fresh["python"]
 
 
-def test_the_history_holds_this_graphs_tries_and_those_of_python(
+def test_rerun_panel_history_includes_python_reruns(
     opened: Callable[..., Page], server: LlmServer, folder: Path
 ) -> None:
     with read_traces(folder) as traces:
@@ -293,7 +293,7 @@ def test_the_history_holds_this_graphs_tries_and_those_of_python(
         page.on_span("try_look", trace_id=page.graph.traces.span("s2").trace_id)
 
 
-def test_answers_reach_the_graph_beside_the_run_and_outside_its_sums(
+def test_rerun_panel_answers_stay_outside_run_totals(
     opened: Callable[..., Page], server: LlmServer, folder: Path
 ) -> None:
     page = opened()
@@ -318,7 +318,7 @@ def test_answers_reach_the_graph_beside_the_run_and_outside_its_sums(
     assert page.graph.traces.runs_df().loc[runs["origin"] == "run", "llm_calls"].sum() == 1
 
 
-def test_only_what_is_on_the_list_is_handed_out(opened: Callable[..., Page]) -> None:
+def test_rerun_panel_serves_listed_assets_only(opened: Callable[..., Page]) -> None:
     page = opened()
     assert "export" in page.ask("asset", name="editor.js")["text"]
     for name in ("widget.js", "../widget.js", "editor.js/../../__init__.py", "", None, 3):
@@ -326,20 +326,20 @@ def test_only_what_is_on_the_list_is_handed_out(opened: Callable[..., Page]) -> 
             page.ask("asset", name=name)
 
 
-def test_a_try_that_is_not_there_is_said(opened: Callable[..., Page]) -> None:
+def test_rerun_panel_refuses_unknown_jobs(opened: Callable[..., Page]) -> None:
     for number in (1, 0, -1, "1", None, True):
         with pytest.raises(RuntimeError, match="No re-run"):
             opened().ask("try_look", **{"try": number})
 
 
-def test_a_call_of_a_tool_cannot_be_tried(opened: Callable[..., Page]) -> None:
+def test_rerun_panel_refuses_tool_calls(opened: Callable[..., Page]) -> None:
     page = opened()
     page.row = page.graph.traces.span("root").row
     with pytest.raises(RuntimeError, match=r"no LLM call.*'s2'"):
         page.on_span("try_open")
 
 
-def test_the_key_is_in_nothing_that_is_kept_sent_or_logged(
+def test_rerun_panel_never_reveals_the_key(
     opened: Callable[..., Page], server: LlmServer, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = [value for name, value in server.environment().items() if name.endswith("KEY")]
@@ -373,7 +373,7 @@ def test_the_key_is_in_nothing_that_is_kept_sent_or_logged(
         assert not [path for path, data in files.items() if key.encode() in data]
 
 
-def test_closing_the_graph_stops_what_it_started(opened: Callable[..., Page], server: LlmServer) -> None:
+def test_rerun_panel_close_stops_jobs(opened: Callable[..., Page], server: LlmServer) -> None:
     server.fault = "stall"
     page = opened()
     page.on_span("try_run", prompt="Never")

@@ -42,7 +42,7 @@ def beside(graph: TraceGraph, reply: Callable[[Client, str], None]) -> threading
     return thread
 
 
-def test_without_a_page_and_on_the_thread_that_would_hear_it_that_is_said_at_once(graph: TraceGraph) -> None:
+def test_screenshot_refuses_without_a_page_that_can_answer(graph: TraceGraph) -> None:
     began = time.monotonic()
     with pytest.raises(NoPage, match=r"No page shows this graph.*to_svg"):
         graph.to_png()
@@ -55,7 +55,7 @@ def test_without_a_page_and_on_the_thread_that_would_hear_it_that_is_said_at_onc
             graph.to_png(scale=scale)  # type: ignore[arg-type]
 
 
-def test_a_page_draws_it_in_pieces_and_strangers_are_not_heard(graph: TraceGraph, tmp_path: Path) -> None:
+def test_screenshot_joins_pieces_of_one_page(graph: TraceGraph, tmp_path: Path) -> None:
     data = base64.b64encode(PNG).decode()
 
     def reply(client: Client, token: str) -> None:
@@ -75,7 +75,7 @@ def test_a_page_draws_it_in_pieces_and_strangers_are_not_heard(graph: TraceGraph
     thread.join()
 
 
-def test_a_page_that_shows_a_table_says_so_and_what_is_no_picture_is_not_taken(graph: TraceGraph) -> None:
+def test_screenshot_refuses_what_is_not_a_picture(graph: TraceGraph) -> None:
     def refuse(client: Client, token: str) -> None:
         client.ask("drawn", client="a", shot=token, problem="The tree view is no picture.")
 

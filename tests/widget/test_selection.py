@@ -25,7 +25,7 @@ def rows(packed: bytes) -> list[int] | None:
     return None if found is None else found.tolist()
 
 
-def test_what_is_brushed_in_the_page_is_a_frame_in_pandas(graph: TraceGraph) -> None:
+def test_selected_df_holds_the_selection_of_the_page(graph: TraceGraph) -> None:
     heard: list[tuple[list[str], int]] = []
     graph.observe(lambda change: heard.append((change["new"], len(graph.selected_df))), "selected_span_ids")
     one, two = (graph.traces.span(name).row for name in ("s1", "s2"))
@@ -41,7 +41,7 @@ def test_what_is_brushed_in_the_page_is_a_frame_in_pandas(graph: TraceGraph) -> 
     assert graph.selected_span_ids == [] and len(graph.selected_df) == 0
 
 
-def test_python_selects_lights_and_keeps_by_frame_ids_and_spans(graph: TraceGraph) -> None:
+def test_selection_accepts_frames_ids_and_spans(graph: TraceGraph) -> None:
     frame = graph.traces.spans_df()
     one, two = (graph.traces.span(name).row for name in ("s1", "s2"))
     graph.selected_span_ids = ["s1", "s2"]
@@ -65,7 +65,7 @@ def test_python_selects_lights_and_keeps_by_frame_ids_and_spans(graph: TraceGrap
     assert rows(graph._only_rows) is None
 
 
-def test_what_names_no_span_is_refused_and_changes_nothing(graph: TraceGraph) -> None:
+def test_selection_refuses_unknown_rows_unchanged(graph: TraceGraph) -> None:
     graph.selected_span_ids = ["s1"]
     with pytest.raises(SpanNotFound, match="s1"):
         graph.highlight(["s11"])
@@ -104,7 +104,7 @@ def test_selection_accepts_conditions(graph: TraceGraph, folder: Path) -> None:
     assert graph.selected_span_ids == ["t1"]
 
 
-def test_an_id_in_two_runs_is_said_with_its_run(graph: TraceGraph, folder: Path) -> None:
+def test_selection_resolves_repeated_ids(graph: TraceGraph, folder: Path) -> None:
     append(folder, line("s1", trace_id="run-2", timestamp="2026-02-01T00:00:00Z"))
     append(folder, line("s1", trace_id="run-3", timestamp="2026-03-01T00:00:00Z"))
     eventually(lambda: len(graph.traces) == 3)
@@ -119,13 +119,13 @@ def test_an_id_in_two_runs_is_said_with_its_run(graph: TraceGraph, folder: Path)
         graph.filter(["only"])
 
 
-def test_rows_cross_packed_and_nothing_else_is_taken_for_them() -> None:
+def test_arguments_unpack_rows() -> None:
     assert rows_argument({"rows": packed(3, 1, 2)}).tolist() == [3, 1, 2]
     assert rows(pack_rows([])) == [] and rows(b"") is None
     assert len(pack_rows(range(1_000_000))) == 4_000_004
 
 
-def test_the_view_is_a_trait(graph: TraceGraph) -> None:
+def test_view_is_a_validated_trait(graph: TraceGraph) -> None:
     assert graph.view == "graph"
     graph.view = "timeline"
     with pytest.raises(Exception, match="timetable"):
@@ -139,7 +139,7 @@ def call(span_id: str, at: int, messages: list[dict[str, str]], response: str, *
     )  # fmt: skip
 
 
-def test_a_conversation_tells_each_message_once(tmp_path: Path) -> None:
+def test_conversation_shows_each_message_once(tmp_path: Path) -> None:
     ask, answer = {"role": "user", "content": "write it"}, {"role": "assistant", "content": "which file?"}
     more = {"role": "user", "content": "cache.py"}
     (tmp_path / "a.jsonl").write_bytes(
@@ -170,7 +170,7 @@ def test_a_conversation_tells_each_message_once(tmp_path: Path) -> None:
         assert later["calls"] == found["calls"][1:]
 
 
-def test_texts_are_found_in_bodies_in_pieces(graph: TraceGraph, folder: Path) -> None:
+def test_view_queries_search_bodies(graph: TraceGraph, folder: Path) -> None:
     append(folder, line("s3", messages=[{"role": "user", "content": "find the NEEDLE here"}]))
     eventually(lambda: "s3" in set(graph.traces.spans_df().span_id))
     client = Client(graph)
@@ -184,7 +184,7 @@ def test_texts_are_found_in_bodies_in_pieces(graph: TraceGraph, folder: Path) ->
         client.ask("find", text=" ")
 
 
-def test_runs_are_compared_pair_by_pair(tmp_path: Path) -> None:
+def test_view_queries_compare_runs(tmp_path: Path) -> None:
     same = call("c1", 1, [{"role": "user", "content": "a"}], "one")
     (tmp_path / "a.jsonl").write_bytes(same + call("c2", 2, [{"role": "user", "content": "b"}], "two"))
     other = call("d2", 2, [{"role": "user", "content": "b"}], "three, and nothing else").decode()

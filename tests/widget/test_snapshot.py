@@ -47,7 +47,7 @@ def asked(folder: Path) -> Path:
     return folder
 
 
-def test_a_saved_state_has_every_span_and_no_text_of_any(asked: Path) -> None:
+def test_snapshot_holds_all_spans_and_no_texts(asked: Path) -> None:
     with TraceGraph(asked) as graph:
         packed, said = pack_state(graph.traces, graph._parts.session.stream.codes())
     headers = frames(packed)
@@ -60,7 +60,7 @@ def test_a_saved_state_has_every_span_and_no_text_of_any(asked: Path) -> None:
     assert headers[0]["puts"] * SPAN_BYTES < len(data)
 
 
-def test_texts_are_saved_where_they_are_asked_for_and_redacted_unless_that_is_not_wanted(asked: Path) -> None:
+def test_snapshot_redacts_saved_bodies(asked: Path) -> None:
     with TraceGraph(asked, save_bodies=True) as graph:
         packed, _ = pack_state(graph.traces, graph._parts.session.stream.codes(), bodies=True)
         details = {one["details"]["span_id"]: one["details"] for one in frames(packed) if one["type"] == "details"}
@@ -72,7 +72,7 @@ def test_texts_are_saved_where_they_are_asked_for_and_redacted_unless_that_is_no
     assert said == ""
 
 
-def test_a_state_that_is_too_large_is_cut_and_says_what_was_left_out(folder: Path) -> None:
+def test_snapshot_cuts_large_states(folder: Path) -> None:
     append(folder, *(line(f"many-{i}", duration_ms=float(i * 37 % 1000)) for i in range(3000)))
     with TraceGraph(folder) as graph:
         whole, nothing = pack_state(graph.traces, graph._parts.session.stream.codes())
@@ -86,7 +86,7 @@ def test_a_state_that_is_too_large_is_cut_and_says_what_was_left_out(folder: Pat
     assert headers[0]["status"]["sentence"] == said
 
 
-def test_a_graph_of_a_finished_run_has_its_state_at_once_and_again_when_it_grew(folder: Path) -> None:
+def test_snapshot_follows_a_finished_run(folder: Path) -> None:
     append(folder, line("a"))
     with TraceGraph(folder) as graph:
         client = Client(graph)
@@ -97,7 +97,7 @@ def test_a_graph_of_a_finished_run_has_its_state_at_once_and_again_when_it_grew(
         eventually(lambda: sum(one["puts"] for one in frames(graph._saved)) == first + 1)
 
 
-def test_while_a_run_grows_it_is_saved_at_most_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_saver_limits_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fake:
         revision = 0
 
@@ -125,7 +125,7 @@ def test_while_a_run_grows_it_is_saved_at_most_once_a_minute(monkeypatch: pytest
     assert saved[-1][1] == store.revision
 
 
-def test_the_picture_survives_where_scripts_and_drawings_do_not(asked: Path) -> None:
+def test_static_html_needs_no_scripts(asked: Path) -> None:
     with TraceGraph(asked) as graph:
         html = graph._parts.snapshot.static_html()
     image = re.search(r'src="data:image/svg\+xml;base64,([^"]+)"', html)
@@ -139,7 +139,7 @@ def test_the_picture_survives_where_scripts_and_drawings_do_not(asked: Path) -> 
     assert "<th>agent</th>" in html
 
 
-def test_a_page_of_its_own_runs_nothing_but_itself(asked: Path, tmp_path: Path) -> None:
+def test_standalone_page_allows_only_its_own_script(asked: Path, tmp_path: Path) -> None:
     with TraceGraph(asked) as graph:
         said = graph.to_html(tmp_path / "run.html")
         assert "taken out" in said
@@ -154,7 +154,7 @@ def test_a_page_of_its_own_runs_nothing_but_itself(asked: Path, tmp_path: Path) 
     assert page.count("</script>") == 2
 
 
-def test_nothing_to_draw_is_said(tmp_path: Path) -> None:
+def test_exports_refuse_a_missing_run(tmp_path: Path) -> None:
     (tmp_path / "traces").mkdir()
     with TraceGraph(tmp_path / "traces") as graph:
         for ask in (graph.to_svg, lambda: graph.to_html(tmp_path / "x.html")):

@@ -13,7 +13,7 @@ from tests.support.pages import line
 from tests.widget.fakes import Client, Wire, append, eventually
 
 
-def test_a_page_gets_everything_and_then_what_is_new(graph: TraceGraph, folder: Path) -> None:
+def test_stream_sends_a_snapshot_then_changes(graph: TraceGraph, folder: Path) -> None:
     client = Client(graph)
     assert client.hello() == {"subshell": False}
     eventually(client.in_step)
@@ -25,7 +25,7 @@ def test_a_page_gets_everything_and_then_what_is_new(graph: TraceGraph, folder: 
     assert client.page.status["following"] == "inotify"
 
 
-def test_nothing_is_sent_while_no_page_listens(graph: TraceGraph, folder: Path) -> None:
+def test_stream_sends_nothing_without_pages(graph: TraceGraph, folder: Path) -> None:
     append(folder, line("x"))
     eventually(lambda: graph.traces.store.size >= 4)
     time.sleep(0.1)
@@ -44,7 +44,7 @@ def test_nothing_is_sent_while_no_page_listens(graph: TraceGraph, folder: Path) 
     assert graph.comm.custom("changes")[-1][0]["from"] >= 0  # it still had the rest
 
 
-def test_a_silent_page_is_forgotten_and_told_so(graph: TraceGraph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_forgets_silent_pages(graph: TraceGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     client = Client(graph)
     client.hello()
     assert client.ask("alive", client="page") == {}
@@ -56,7 +56,7 @@ def test_a_silent_page_is_forgotten_and_told_so(graph: TraceGraph, monkeypatch: 
         client.ask("alive", client="page")
 
 
-def test_messages_keep_their_pace_whatever_the_load(graph: TraceGraph, folder: Path) -> None:
+def test_stream_limits_its_rate(graph: TraceGraph, folder: Path) -> None:
     client = Client(graph)
     client.hello()
     eventually(client.in_step)
@@ -70,7 +70,7 @@ def test_messages_keep_their_pace_whatever_the_load(graph: TraceGraph, folder: P
     eventually(lambda: client.in_step() and len(client.page.spans) == i + 3)
 
 
-def test_two_pages_and_one_that_comes_later_agree(graph: TraceGraph, folder: Path) -> None:
+def test_stream_keeps_pages_in_step(graph: TraceGraph, folder: Path) -> None:
     first, second, late = (Client(graph, name) for name in ("one", "two", "late"))
     first.hello()
     second.hello()
@@ -85,7 +85,7 @@ def test_two_pages_and_one_that_comes_later_agree(graph: TraceGraph, folder: Pat
 
 @pytest.mark.parametrize("error", [LookupError("shell_parent"), OSError("closed"), RuntimeError("gone"), SystemExit()])
 @pytest.mark.parametrize("every", [1, 2, 3, 5])
-def test_failing_sends_lose_nothing(
+def test_stream_loses_nothing_when_sends_fail(
     graph: TraceGraph, folder: Path, wires: type[Wire], error: BaseException, every: int
 ) -> None:
     failed = list[int]()
@@ -111,7 +111,7 @@ def test_failing_sends_lose_nothing(
     assert graph._parts.session.stream.failure is None
 
 
-def test_the_page_chooses_the_run(graph: TraceGraph, folder: Path) -> None:
+def test_page_selects_the_run(graph: TraceGraph, folder: Path) -> None:
     append(folder, line("z", trace_id="run-2", timestamp="2026-02-01T00:00:00Z"))
     client, heard = Client(graph), list[str]()
     graph.observe(lambda change: heard.append(change["new"]), "trace_id")
@@ -138,7 +138,7 @@ def test_stream_waits_for_a_run_that_a_page_expects(graph: TraceGraph, folder: P
     assert graph.waiting == {}
 
 
-def test_a_folder_that_is_still_to_come_is_waited_for(tmp_path: Path) -> None:
+def test_stream_waits_for_a_missing_folder(tmp_path: Path) -> None:
     graph = TraceGraph(tmp_path / ".modular-agents" / "traces")
     try:
         client = Client(graph)
@@ -150,7 +150,7 @@ def test_a_folder_that_is_still_to_come_is_waited_for(tmp_path: Path) -> None:
         graph.close()
 
 
-def test_bad_lines_are_told_in_a_sentence(graph: TraceGraph, folder: Path) -> None:
+def test_status_counts_bad_lines(graph: TraceGraph, folder: Path) -> None:
     client = Client(graph)
     client.hello()
     eventually(client.in_step)

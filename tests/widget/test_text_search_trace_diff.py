@@ -30,7 +30,7 @@ def names(traces: Traces, rows: list[int]) -> list[str]:
     return ["" if row < 0 else traces.store.span_id(row) for row in rows]
 
 
-def test_a_text_is_found_wherever_it_was_recorded_in_any_case(tmp_path: Path) -> None:
+def test_text_search_finds_text_anywhere(tmp_path: Path) -> None:
     tool = {"span_type": "tool_call", "tool_name": "read", "messages": None, "response": None}
     with read(
         tmp_path / "a.jsonl",
@@ -58,7 +58,7 @@ def test_a_text_is_found_wherever_it_was_recorded_in_any_case(tmp_path: Path) ->
             searches.start("  ", (0,))
 
 
-def test_a_search_says_how_far_it_is_and_stops(tmp_path: Path) -> None:
+def test_text_search_reports_progress_and_stops(tmp_path: Path) -> None:
     with read(tmp_path / "a.jsonl", *(line(f"s{i}", response="hay " * 2000) for i in range(3000))) as traces:
         searches = SearchManager(traces)
         search = searches.start("needle", (0,))
@@ -78,7 +78,7 @@ def test_a_search_says_how_far_it_is_and_stops(tmp_path: Path) -> None:
         searches.close()
 
 
-def test_what_vanished_is_counted(tmp_path: Path) -> None:
+def test_text_search_counts_unreadable_spans(tmp_path: Path) -> None:
     with read(tmp_path / "a.jsonl", line("s0"), line("s1")) as traces:
         (tmp_path / "a.jsonl").write_bytes(b"")
         search = Search(traces, "done", traces.store.live_rows().tolist())
@@ -87,7 +87,7 @@ def test_what_vanished_is_counted(tmp_path: Path) -> None:
         assert search.rows == []
 
 
-def test_equal_runs_have_no_difference(tmp_path: Path) -> None:
+def test_trace_diff_of_equal_runs_is_empty(tmp_path: Path) -> None:
     with read(tmp_path / "a.jsonl", *(line(f"{t}-{i}", t) for t in ("left", "right") for i in range(6))) as traces:
         found = align(traces, 0, 1)
     assert found.parts == -1
@@ -95,7 +95,7 @@ def test_equal_runs_have_no_difference(tmp_path: Path) -> None:
     assert len(found.pairs) == 7  # with the agent's own
 
 
-def test_the_first_difference_is_named_and_what_is_missing_stands_alone(tmp_path: Path) -> None:
+def test_trace_diff_names_the_first_difference(tmp_path: Path) -> None:
     def call(trace: str, i: int, **more: Any) -> bytes:
         return line(f"{trace}-{i}", trace, timestamp=f"2026-01-01T00:00:{i:02d}.000Z", **more)
 
@@ -127,7 +127,7 @@ def test_the_first_difference_is_named_and_what_is_missing_stands_alone(tmp_path
     assert found.pairs[found.parts].differs == ("response",)
 
 
-def test_a_branch_names_its_originals(tmp_path: Path) -> None:
+def test_trace_diff_pairs_branches_by_original(tmp_path: Path) -> None:
     def branch(i: int, original: str, **more: Any) -> bytes:
         mark = {
             "origin": "replay",

@@ -36,7 +36,7 @@ def more(traces: Traces, *lines: bytes) -> None:
     traces.refresh()
 
 
-def test_each_span_that_comes_to_satisfy_it_is_called_once_in_order(traces: Traces) -> None:
+def test_watch_calls_once_per_match_in_order(traces: Traces) -> None:
     seen: list[str] = []
     watch = Watch(traces, "status == 'error' and kind == 'llm'", lambda span: seen.append(span.span_id), thread=True)
     assert seen == ["s1"]
@@ -49,7 +49,7 @@ def test_each_span_that_comes_to_satisfy_it_is_called_once_in_order(traces: Trac
     assert watch.count == len(seen)
 
 
-def test_what_was_there_before_can_be_left_out(traces: Traces) -> None:
+def test_watch_skips_existing_spans(traces: Traces) -> None:
     seen: list[Span] = []
     with Watch(traces, "status == 'error'", seen.append, thread=True, existing=False):
         assert seen == []
@@ -57,7 +57,7 @@ def test_what_was_there_before_can_be_left_out(traces: Traces) -> None:
     assert [span.span_id for span in seen if span.kind == "llm"] == ["x"]
 
 
-def test_a_span_is_called_when_it_changes_into_the_condition(tmp_path: Path) -> None:
+def test_watch_reports_spans_that_change_into_a_match(tmp_path: Path) -> None:
     def event(kind: str, second: int) -> bytes:
         known = {
             "event_type": kind,
@@ -81,7 +81,7 @@ def test_a_span_is_called_when_it_changes_into_the_condition(tmp_path: Path) -> 
         assert seen == ["o"]
 
 
-def test_on_an_event_loop_it_is_called_between_cells_in_order_and_none_is_lost(traces: Traces) -> None:
+def test_watch_calls_on_the_event_loop_in_order(traces: Traces) -> None:
     async def cell() -> tuple[list[str], set[str]]:
         seen: list[str] = []
         threads: set[str] = set()
@@ -106,7 +106,7 @@ def test_on_an_event_loop_it_is_called_between_cells_in_order_and_none_is_lost(t
     assert threads == {"MainThread"}
 
 
-def test_a_failing_callback_is_kept_and_stops_nothing(traces: Traces) -> None:
+def test_watch_records_failing_callbacks(traces: Traces) -> None:
     seen: list[str] = []
 
     def called(span: Span) -> None:
@@ -119,7 +119,7 @@ def test_a_failing_callback_is_kept_and_stops_nothing(traces: Traces) -> None:
         assert [str(error) for error in watch.errors] == ["mine"] * 3
 
 
-def test_without_a_loop_it_says_what_to_do(traces: Traces) -> None:
+def test_watch_needs_a_loop_or_a_thread(traces: Traces) -> None:
     with pytest.raises(ConditionError, match="thread=True"):
         Watch(traces, "cost_usd > 1", print)
 
