@@ -3,8 +3,8 @@
 Idea: a call that started before an answer existed cannot depend on it. That holds only if both times come from one clock
 that never steps back, and only beyond the resolution of the data. `problem` says why times prove nothing; `slack_us` is the
 distance that two times must have before one counts as earlier.
-Evidence against the clock: several hosts or services, negative durations, a child that starts before its parent, a turn
-that starts before the answer or tool result that it repeats, lines of one file sorted by neither start nor end.
+Evidence against the clock: several hosts or services, negative durations, a child that starts before its parent, a call
+that starts before something that its prompt repeats, lines of one file sorted by neither start nor end.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from itertools import pairwise
 from typing import Any
 
 from anton_notebook.experiments.replay.recording import Node, Recording
+from anton_notebook.model.span import LLM
 
 SLACK_US = 50_000
 """Smallest slack: programs note the end of a call a little after they used its answer."""
 _STEPS = (60_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10)
 _SMALL_GROUP = 3
+_MOST_RUNNING = 64
+_TELLING = 16
+"""Characters from which on equal texts are no coincidence."""
 _HOST_KEYS = (
     "host.name",
     "host.id",
@@ -47,8 +51,9 @@ class RecordedClock:
             or _lines_out_of_order(recording, self.slack_us)
         )
 
-    def find_overlap(self, nodes: Iterable[Node]) -> None:
+    def find_overlap(self, nodes: list[Node]) -> None:
         """Set `problem` if a call starts before something that its own request repeats."""
+        self.problem = self.problem or _answers_before_their_end(nodes, self.slack_us)
         for node in nodes:
             for cause in (node.previous, *(node.previous.results.values() if node.previous is not None else ())):
                 if cause is None or cause.end is None or node.start is None:
@@ -115,6 +120,28 @@ def _coarsest(groups: Iterator[list[int]]) -> int:
     return max((next((s for s in _STEPS if all(v % s == 0 for v in group)), 1) for group in groups), default=1)
 
 
+def _answers_before_their_end(nodes: list[Node], slack: int) -> str | None:
+    """A call without a stream whose answer stands in a prompt that was sent before its end: the clocks differ."""
+    running: list[Node] = []
+    for node in nodes:
+        if node.kind != LLM or node.start is None:
+            continue
+        running = [one for one in running if one.end is not None and one.end - slack > node.start][-_MOST_RUNNING:]
+        for one in running:
+            if repeats_answer(node, one) and streams(one) is False:
+                return f"{node.title} repeats the answer of {one.title} before its recorded end"
+        running.append(node)
+    return None
+
+
+def repeats_answer(node: Node, other: Node) -> bool:
+    """Whether a prompt holds the whole answer of another call, and that call did not just repeat its own prompt."""
+    if node.kind != LLM or other.kind != LLM:
+        return False
+    text = other.answer.strip()
+    return len(text) >= _TELLING and text in node.prompt_text and text not in other.prompt_text
+
+
 def _several_hosts(recording: Recording) -> str | None:
     hosts: dict[str, set[str]] = {}
     services: set[str] = set()
@@ -146,15 +173,9 @@ def _impossible_times(recording: Recording, step: int) -> str | None:
     for node in recording.nodes:
         if node.start is not None and node.end is not None and node.end < node.start:
             return f"{node.title} ends before it starts"
-    recorded = {
-        *recording.by_id,
-        *(span.span_id for span in recording.others),
-    }  # others are derived from their children
-    for span in recording.spans:
-        parent = span.parent
+    for span in recording.recorded.values():
+        parent = recording.parent(span)
         if parent is None or span.start_us is None or parent.start_us is None:
-            continue
-        if span.span_id not in recorded or parent.span_id not in recorded:
             continue
         if span.start_us < parent.start_us - step:
             return f"span {span.span_id!r} starts before its parent"

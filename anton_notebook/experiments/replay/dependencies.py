@@ -15,9 +15,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from anton_notebook.experiments.replay.clock import RecordedClock, available_us
+from anton_notebook.experiments.replay.clock import RecordedClock, available_us, repeats_answer
 from anton_notebook.experiments.replay.recording import Node, Recording
 from anton_notebook.experiments.replay.structure import Structure
+from anton_notebook.experiments.replay.tool_kinds import may_wait
 from anton_notebook.model.span import LLM, TOOL
 
 NOTED_LATE_US = 5_000
@@ -47,7 +48,7 @@ class Dependencies:
         """Return the places of the calls that may depend on a changed call, without the call itself."""
         earlier = self.structure.ancestors(root)
         if self.clock.problem is not None or root.start is None:
-            return {node.place for node in self.nodes if node is not root and node.place not in earlier}
+            return self._all_but(root, earlier)
         limit = self._limit(root)
         dependent: set[int] = set()
         above = set(self._above[root.place])
@@ -60,7 +61,13 @@ class Dependencies:
         for place in sorted(dependent):  # a tool that contains a dependent call
             dependent.update(p for p in self._above[place] if self.nodes[p].kind == TOOL and p not in earlier)
         dependent.discard(root.place)
+        others = (node for node in self.nodes if node.place not in dependent and node.place not in earlier)
+        if any(repeats_answer(node, root) for node in others if node is not root):
+            return self._all_but(root, earlier)  # the times of this call contradict a prompt
         return dependent
+
+    def _all_but(self, root: Node, earlier: set[int]) -> set[int]:
+        return {node.place for node in self.nodes if node is not root and node.place not in earlier}
 
     def may_precede(self, node: Node, tool: Node) -> bool:
         """Whether a call may have had an effect before a tool ended."""
@@ -90,7 +97,8 @@ class Dependencies:
         if node.start is None:
             return False
         if node.kind == TOOL:
-            if node.end is None or node.end + slack > limit:
+            waits = may_wait(node.name) and (node.end is None or node.end + slack > root.start)
+            if node.end is None or node.end + slack > limit or waits:
                 return False
         elif node.start + slack > limit:
             return False

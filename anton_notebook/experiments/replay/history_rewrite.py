@@ -2,7 +2,7 @@
 
 Invariants: only messages that repeat the recorded texts word for word are rewritten, in the same JSON style. What was never
 seen in this run's histories is not assumed: longer texts (the program may cut them), new kinds of white space (it may strip
-them), more tokens than any continued turn had (it may compact the history).
+them), more tokens than any continued turn had (it may compact the history), shorter answers (it may ask another model).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from anton_notebook.experiments.replay.answer_diff import shape_problem, total_t
 from anton_notebook.experiments.replay.node_state import CannotInfer, NodeState, NodeStates, State
 from anton_notebook.experiments.replay.recording import Node
 from anton_notebook.experiments.replay.structure import Structure, result_text, tool_results
-from anton_notebook.model.request import Message, Request, Response, tool_calls_in
+from anton_notebook.model.request import Message, Request, Response, canonical, tool_calls_in
 
+_TURNS_WITH_TEXT = 5
 _WHITE_SPACE = ("\n", "\r", "\t", "\x1b", "  ")
-_TOKEN_SLACK = 50
 _JSON_STYLES: tuple[dict[str, Any], ...] = (
     {}, {"ensure_ascii": False}, {"separators": (",", ":")}, {"separators": (",", ":"), "ensure_ascii": False}, {"sort_keys": True}
 )  # fmt: skip
@@ -29,16 +29,27 @@ _JSON_STYLES: tuple[dict[str, Any], ...] = (
 class _Repeated:
     """The texts that the histories of one agent repeat whole."""
 
-    longest: int = 0
+    sizes: list[int] = field(default_factory=list)
     white_space: set[str] = field(default_factory=set)
 
     def add(self, text: str) -> None:
-        self.longest = max(self.longest, len(text))
+        self.sizes.append(len(text))
         self.white_space.update(sign for sign in _WHITE_SPACE if sign in text)
 
+    def check_answer(self, text: str, what: str) -> None:
+        """Raise `CannotInfer` for an answer unlike the repeated ones: a program may look at its text."""
+        if len(text) < min(self.sizes, default=0):
+            raise CannotInfer(f"{what} is shorter than any that a history of this agent repeats")
+        if text and sum(size > 0 for size in self.sizes) < _TURNS_WITH_TEXT:
+            raise CannotInfer(f"{what} has a text, and the run shows too few turns with one")
+        self.check(text, what)
+
     def check(self, text: str, what: str) -> None:
-        if len(text) > self.longest:
+        """Raise `CannotInfer` for a text unlike the repeated ones."""
+        if len(text) > max(self.sizes, default=0):
             raise CannotInfer(f"{what} is longer than any that a history of this agent repeats whole")
+        if not text and 0 not in self.sizes:
+            raise CannotInfer(f"{what} is empty, and no history of this agent repeats such a one")
         if text != text.strip() or any(sign in text and sign not in self.white_space for sign in _WHITE_SPACE):
             raise CannotInfer(f"{what} has white space that no history of this agent repeats")
 
@@ -83,6 +94,7 @@ class HistoryRewriter:
         answer: Message = request.messages[at]
         if before.state is State.CHANGED:
             self._check_answer(node, previous, before, new)
+            _check_refused(previous, new)
             answer = _rewrite_answer(answer, previous.response, new)
         tools = {index: states.of(tool) for index, tool in previous.results.items()}
         for tool in tools.values():
@@ -101,21 +113,30 @@ class HistoryRewriter:
         if problem is not None:
             raise CannotInfer(f"it follows {previous.title}: {problem}")
         if new.text != previous.response.text:
-            self._answers.get(node.agent, _Repeated()).check(new.text, f"the new answer of {previous.title}")
+            self._answers.get(node.agent, _Repeated()).check_answer(new.text, f"the new answer of {previous.title}")
         tokens, most = total_tokens(new.usage), self._tokens.get(node.agent)
-        if tokens is not None and most is not None and tokens > 1.1 * most + _TOKEN_SLACK + _growth(before):
+        if tokens is not None and most is not None and tokens > most + _growth(before):
             raise CannotInfer(
                 f"the new answer of {previous.title} used {tokens:,} tokens, more than any turn that this agent continued: "
                 "the program may compact the history"
             )
 
 
+def _check_refused(previous: Node, new: Response) -> None:
+    """A call without a span was answered by the program; it may answer other arguments in another way."""
+    for index, (old, call) in enumerate(zip(previous.asked_calls, new.tool_calls, strict=True)):
+        if index not in previous.results and canonical(old.get("arguments")) != canonical(call.get("arguments")):
+            raise CannotInfer(
+                f"the program answered a call of {previous.title} itself, and the arguments are others now"
+            )
+
+
 def _growth(state: NodeState) -> float:
-    """Tokens by which a changed request can be longer than the recorded one, at two characters per token."""
+    """Tokens by which a changed request can be longer than the recorded one, at four characters per token."""
     if state.node.request is None or state.sent is None:
         return 0.0
     sizes = [len(json.dumps(one.messages, default=str)) for one in (state.sent, state.node.request)]
-    return max(0, sizes[0] - sizes[1]) / 2
+    return max(0, sizes[0] - sizes[1]) / 4
 
 
 def _results_in(messages: Iterable[Message]) -> list[str]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from anton_notebook.errors import AntonNotebookError
-from anton_notebook.model.request import Request, Response
+from anton_notebook.model.request import Request, Response, text_of
 from anton_notebook.model.span import LLM, TOOL
 
 
@@ -21,7 +21,7 @@ class Node:
         place: Index in `Recording.nodes`.
         position: Number of its file and offset of its line in it; (-1, -1) if it is not a line of a file.
         parent: Place of the nearest model or tool call above it in the tree, -1 if none.
-        previous: The call whose conversation this one continues; `turn` counts from 0.
+        previous: The call whose conversation this one continues; `turn` counts from 0. `ambiguous` if several calls fit.
         asker: The model call that asked for this tool; `asked` is the index in its tool calls, -1 if unknown.
         results: Index in this answer's tool calls -> the tool that ran for it.
     """
@@ -39,6 +39,7 @@ class Node:
     parent: int = -1
     previous: Node | None = None
     turn: int = 0
+    ambiguous: bool = False
     asker: Node | None = None
     asked: int = -1
     results: dict[int, Node] = field(default_factory=dict)
@@ -92,6 +93,12 @@ class Node:
             return self.result
         return self.response.text if self.response is not None else ""
 
+    @cached_property
+    def prompt_text(self) -> str:
+        """All text of the messages of a model call."""
+        messages = self.request.messages if self.request is not None else []
+        return "\n".join(text_of(message.get("content")) for message in messages)
+
     @property
     def silent(self) -> bool:
         """Whether the recording lacks the tool calls of the answer, as anton's proxy does."""
@@ -114,21 +121,27 @@ class Recording:
         self.origin: str = trace.figures["origin"]
         self.nodes: list[Node] = []
         self.others: list[Any] = []
-        self.spans = list(trace.spans)
-        for span in self.spans:
+        for span in trace.spans:
             if span.kind in (LLM, TOOL):
                 self.nodes.append(_node(len(self.nodes), span))
             elif span.record:
                 self.others.append(span)
         self.by_id = {node.span_id: node for node in self.nodes}
+        self.recorded = {span.span_id: span for span in (*(node.span for node in self.nodes), *self.others)}
         for node in self.nodes:
-            above = node.span.parent
-            while above is not None:
-                parent = self.by_id.get(above.span_id)
-                if parent is not None:
-                    node.parent = parent.place
+            above = self.parent(node.span)
+            seen = {node.span_id}
+            while above is not None and above.span_id not in seen:
+                seen.add(above.span_id)
+                if above.span_id in self.by_id:
+                    node.parent = self.by_id[above.span_id].place
                     break
-                above = above.parent
+                above = self.parent(above)
+
+    def parent(self, span: Any) -> Any | None:
+        """Return the parent that was recorded. The tree's own agents are shared by all calls of an agent."""
+        parent_id = span.record.get("parent_id")
+        return self.recorded.get(parent_id) if isinstance(parent_id, str) else None
 
     @property
     def calls(self) -> Iterator[Node]:

@@ -60,7 +60,9 @@ class Structure:
             one = stack.pop()
             above = self.nodes[one.parent] if one.parent >= 0 else None
             causes = [one.previous, one.asker, above.asker if above is not None and above.kind == TOOL else None]
-            if one.previous is not None and one.kind == LLM:
+            if one.ambiguous:
+                causes[0] = None
+            elif one.previous is not None:
                 causes += one.previous.results.values()
             for cause in causes:
                 if cause is not None and cause.place not in places and cause is not node:
@@ -94,12 +96,20 @@ def _link_conversations(calls: list[Node]) -> None:
                 continue
             candidates = [one for one in by_size[size] if one.request and one.request.messages == messages[:size]]
             if candidates:
-                node.previous = next(
-                    (one for one in candidates if _repeats_answer(messages[size], one)), candidates[-1]
-                )
+                repeated = [one for one in candidates if _repeats_answer(messages[size], one)]
+                node.previous, node.ambiguous = _likeliest(node, repeated or candidates)
                 break
     for node in sorted(calls, key=lambda call: len(call.request.messages) if call.request is not None else 0):
         node.turn = node.previous.turn + 1 if node.previous is not None else 0
+
+
+def _likeliest(node: Node, candidates: list[Node]) -> tuple[Node, bool]:
+    """Of equal conversations, the one in the same part of the tree that ended last before the call; and whether it is unsure."""
+    beside = [one for one in candidates if one.parent == node.parent] or candidates
+    before = [
+        one for one in beside if one.end is not None and node.start is not None and one.end <= node.start
+    ] or beside
+    return max(before, key=lambda one: (one.end or 0, one.place)), len(before) > 1
 
 
 def _link_asker(node: Node, nodes: Sequence[Node], calls: Sequence[Node]) -> None:
@@ -142,6 +152,8 @@ def _next_turn_problem(node: Node) -> str | None:
     previous = node.previous
     if previous is None or previous.request is None or node.request is None:
         return "it begins a conversation, and only the program knows how it builds the prompt"
+    if node.ambiguous:
+        return "several calls asked the same, and it may continue each of them"
     tail = node.request.messages[len(previous.request.messages) :]
     if not _repeats_answer(tail[0], previous):
         return f"its history does not repeat the answer of {previous.title} word for word"

@@ -151,6 +151,9 @@ class ToolSteps:
             texts = [one for one in values if isinstance(one, str)]
             for form in _forms(value) - {form for text in texts for form in _forms(text)}:
                 yield f"the argument {key!r} is {form}"
+            folders = {text.partition("/")[0] for text in texts if "/" in text}
+            if "/" in value and value.partition("/")[0] not in folders:
+                yield f"the argument {key!r} is a path in another folder"
             if runs_commands(node.name) and value.split()[:1] not in [text.split()[:1] for text in texts]:
                 yield f"the argument {key!r} is another command"
 
