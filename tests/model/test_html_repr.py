@@ -1,4 +1,4 @@
-"""What a cell shows that ends with one of our objects, what completes, and what a type checker knows."""
+"""HTML representations, completion, and types."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture drawn without a browser: what it shows, what it may hold, and that hostile names stay text."""
+"""The static timeline: content, size, and hostile names."""
 
 from __future__ import annotations
 

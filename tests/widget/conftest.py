@@ -1,4 +1,4 @@
-"""Graphs over a comm that is not Jupyter's."""
+"""Fixtures: graphs over a comm that is not Jupyter's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comm that is not Jupyter's, and a page at its other end."""
+"""A comm that records what is sent, and a page at its other end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page and a user can ask of `TraceGraph`, and what it refuses."""
+"""Requests of pages, arguments of `TraceGraph`, and what both refuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page is told of a run beside its spans: how far it is, its phases and checkpoints, and what is not shown."""
+"""Descriptions of a run that reach the page: progress, phases, checkpoints, hidden tasks."""
 
 from __future__ import annotations
 

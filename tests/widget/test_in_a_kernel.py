@@ -1,4 +1,4 @@
-"""`TraceGraph` in a real kernel without a page, as `nbconvert --execute` runs it, and what the saved notebook then holds."""
+"""`TraceGraph` in a real kernel without a page, as `nbconvert --execute` runs it, and the saved notebook."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_kernel_close_ends_threads(saved: nbformat.NotebookNode) -> None:
     assert saved.metadata["closing"] == "[]\n"
 
 
-def test_saved_notebook_holds_no_text_of_spans_W9(saved: nbformat.NotebookNode) -> None:
+def test_W9_saved_notebook_holds_no_text_of_spans(saved: nbformat.NotebookNode) -> None:
     text = json.dumps(saved)
     assert CANARY not in text
     states = saved.metadata.widgets["application/vnd.jupyter.widget-state+json"].state.values()

@@ -1,4 +1,4 @@
-"""The graph under the oldest, the first with subshells, and the newest ipykernel."""
+"""`TraceGraph` under the oldest ipykernel, the first one with subshells, and the newest."""
 
 from __future__ import annotations
 

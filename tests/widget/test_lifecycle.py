@@ -1,4 +1,4 @@
-"""How a `TraceGraph` begins and ends: threads, memory, cells that run again."""
+"""Creation and closing of `TraceGraph`: threads, memory, cells that run again."""
 
 from __future__ import annotations
 

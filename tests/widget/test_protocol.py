@@ -1,4 +1,4 @@
-"""What goes over the wire: everything arrives, once, small enough, and in the form that the TypeScript reads."""
+"""The wire format: complete, without repetition, within the size limit, and as TypeScript reads it."""
 
 from __future__ import annotations
 

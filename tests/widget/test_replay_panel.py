@@ -1,4 +1,4 @@
-"""What a page may ask about replays: a plan at any time, a start only where Python allows it."""
+"""The backend of the replay panel: plans at any time, starts only where Python allows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts that are tried from a page: against a real HTTP server, with what the page is told and what Python finds after it."""
+"""The backend of the re-run panel against a real HTTP server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture asked of a page: who is asked, who answers, and what is said where nobody can."""
+"""`to_png`: which page answers, and errors if none can."""
 
 from __future__ import annotations
 

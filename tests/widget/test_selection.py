@@ -1,4 +1,4 @@
-"""Selections of many spans between page and pandas, and what a page's views ask of the kernel."""
+"""Selection, highlight and filter between page and pandas, and queries of the views."""
 
 from __future__ import annotations
 

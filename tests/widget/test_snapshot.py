@@ -1,4 +1,4 @@
-"""What of a graph is there tomorrow: the packed state, the picture below it, and the page of its own."""
+"""The saved state, the static HTML below a graph, and exported files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `TraceGraph` sends: everything, at its pace, whatever fails, and nothing to nobody."""
+"""The change stream: completeness, rate, failures, and pages that come and go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking for a text in what was recorded, and two runs side by side."""
+"""Full-text search in recorded texts, and the comparison of two runs."""
 
 from __future__ import annotations
 

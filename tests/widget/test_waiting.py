@@ -1,4 +1,4 @@
-"""A graph without a run says what is missing, and refuses what cannot be shown."""
+"""A graph without a run describes what is missing, and refuses what cannot be shown."""
 
 from __future__ import annotations
 

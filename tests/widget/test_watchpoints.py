@@ -1,4 +1,4 @@
-"""Watchpoints: each span that comes to satisfy a condition is called back once, in order, none lost."""
+"""Watchpoints: one call per matching span, in order, none lost."""
 
 from __future__ import annotations
 
