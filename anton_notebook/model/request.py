@@ -274,7 +274,8 @@ class Request:
 
 
 def _lacking(request: Request, record: Mapping[str, Any], source_kind: str, has_tools: bool) -> list[str]:
-    out = []
+    recorded = record.get("missing")
+    out = [str(part) for part in recorded] if isinstance(recorded, list) else []
     unsaid = record.get("event_type") is not None or (source_kind == "proxy" and request.provider == ANTHROPIC)
     if request.system_text is None and unsaid:
         out.append("system")

@@ -11,14 +11,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
-from anton_notebook.model.span import ERROR_KEPT, NAT, UNKNOWN, Flag, Int32, Own, Problem, Records, SpanClass
+from anton_notebook.model.span import ERROR_KEPT, LLM, NAT, UNKNOWN, Flag, Int32, Own, Problem, Records, SpanClass
 from anton_notebook.sources.anton.line_schema import FAULTS, Fault, excerpt
 from anton_notebook.sources.otlp import semconv as names
 from anton_notebook.sources.otlp import wire
 from anton_notebook.sources.otlp.locations import Document, Places, SpanBody
+from anton_notebook.sources.otlp.record import dropped_parts
 from anton_notebook.sources.otlp.run_grouping import Family
+from anton_notebook.sources.otlp.values import first_text
 from anton_notebook.sources.tail import Lines, Tail
 from anton_notebook.store import Store
 
@@ -282,8 +285,14 @@ class OtlpFile:
         if trace is None or span_id is None:
             faults.append(Fault("not a span: it has no traceId or no spanId", "traceId" if trace is None else "spanId"))
             return None
-        attributes = {p.key: wire.attribute(p.value) for p in span.attributes or () if p.key in names.WANTED}
+        attributes = wire.LazyAttributes(span.attributes)
         light = names.light(attributes, span.name or "", span.kind, parent is None, faults)
+        if light.kind == names.CREATE_AGENT and parent is None:
+            return None  # it makes an agent object; nothing runs
+        if light.kind == LLM:
+            if not light.finish_reason and span.events is not wire.NOTHING:
+                light = light._replace(finish_reason=finish_in_events(span.events))
+            faults += lost_attributes(attributes, span.dropped_attributes_count)
         start, end = wire.micros(span.start_time_unix_nano), wire.micros(span.end_time_unix_nano)
         if start == NAT:
             faults.append(
@@ -293,7 +302,7 @@ class OtlpFile:
         if duration != NAT and duration < 0:
             faults.append(Fault("it ends before it begins", "endTimeUnixNano"))
             duration = NAT
-        failed = span.status is not None and str(span.status.code) in ("2", "STATUS_CODE_ERROR")
+        failed = wire.has_failed(span.status.code if span.status is not None else None, attributes)
         error = error_of(span, attributes) if failed else None
         status = 2 if failed else 1 if end != NAT else 0
         return _Found(trace, span_id, parent, light, start, duration, status, error, offset, len(raw), number)
@@ -336,6 +345,29 @@ def _counts(values: Iterable[int | None]) -> Int32:
     return np.array([UNKNOWN if value is None else value for value in values], np.int32)
 
 
+def finish_in_events(events: msgspec.Raw) -> str:
+    """Return why the model stopped, from the event that holds its answer."""
+    listed = wire.attribute(events)
+    for event in listed if isinstance(listed, list) else ():
+        if isinstance(event, dict) and event.get("name") == "gen_ai.choice":
+            reason = wire.pairs(event.get("attributes")).get("finish_reason")
+            if isinstance(reason, str):
+                return reason
+    return ""
+
+
+def lost_attributes(attributes: Mapping[str, Any], dropped: object) -> list[Fault]:
+    """Return a fault if the SDK's limit of attributes has cut a call's conversation."""
+    lost = dropped_parts(attributes, dropped)
+    if not lost:
+        return []
+    count = f"{dropped} attributes" if str(dropped or 0) != "0" else "the first messages"
+    reason = (
+        f"{count} were dropped when the span was recorded (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT); the request is not whole"
+    )
+    return [Fault(reason, lost[0])]
+
+
 def error_of(span: wire.WireSpan, attributes: Mapping[str, Any]) -> str | None:
     """What a failed span says of its failure: its status, else its exception, else the type of error."""
     if span.status is not None and span.status.message:
@@ -347,4 +379,4 @@ def error_of(span: wire.WireSpan, attributes: Mapping[str, Any]) -> str | None:
             for key in ("exception.message", "exception.type"):
                 if isinstance(found.get(key), str) and found[key]:
                     return str(found[key])
-    return names.text(attributes, (names.ERROR_TYPE,)) or None
+    return first_text(attributes, (names.ERROR_TYPE,)) or None

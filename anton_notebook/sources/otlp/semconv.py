@@ -1,28 +1,67 @@
-"""What the attributes of a span mean: the words of the GenAI conventions, present and former, and of OpenInference.
+"""Tables of what the attributes of a span mean, in every vocabulary that is read.
 
-Each tuple below names the attributes that may hold one thing, the likeliest first. A span's own words for its kind are kept
-where they are not an agent's, a model call's or a tool's: `retriever`, `chain`, `http`.
+GenAI conventions 1.28 to 1.40, OpenInference, OpenLLMetry, LangSmith, Langfuse, Vercel AI, Claude Code. Each tuple names the
+attributes that may hold one fact, the likeliest first. A span's own word for its kind is kept unless it means an agent, a
+model call or a tool: `retriever`, `chain`, `http`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from anton_notebook.model.message_content import provider_of
 from anton_notebook.model.span import AGENT, LLM, ORCHESTRATOR, TOOL
-from anton_notebook.model.usage import STANDARD, Usage, complete, count, reports_cache_beside, with_cache_beside
+from anton_notebook.model.usage import Usage
 from anton_notebook.sources.anton.line_schema import Fault
+from anton_notebook.sources.otlp.reported_usage import COUNTS, cost_of, usage_of
+from anton_notebook.sources.otlp.values import first_text, parsed
 
 KIND = "openinference.span.kind"
 OPERATION = "gen_ai.operation.name"
 ENTITY = "traceloop.span.kind"
 REQUEST_TYPE = "llm.request.type"
+LANGFUSE = "langfuse.observation.type"
 
-AGENT_NAME = ("gen_ai.agent.name", "agent.name")
+AGENT_NAME = (
+    "gen_ai.agent.name", "agent.name", "langsmith.metadata.lc_agent_name",
+    "traceloop.association.properties.lc_agent_name", "agent_name",
+)  # fmt: skip
+NODE_NAME = "graph.node.id"
+"""Names an agent on an agent's span only; elsewhere it is a step of a graph."""
+METADATA = ("metadata", "langfuse.observation.metadata")
+"""JSON texts in which LangChain keeps `lc_agent_name` and `langgraph_node`."""
+_LANGGRAPH_NODE = ("langsmith.metadata.langgraph_node", "traceloop.association.properties.langgraph_node")
+_PLAIN_NODES = frozenset(
+    {"model", "agent", "tools", "tool", "llm", "call_model", "chatbot", "assistant", "__start__", "model_request"}
+)
+"""Nodes of ready-made graphs: they name a step, not an agent."""
+_FRAMEWORKS = frozenset(
+    {"strands-agents", "langchain", "autogen", "agent_framework", "microsoft.agent_framework", "crewai", "llamaindex"}
+)
+"""Frameworks that name themselves as the provider of a call."""
+_LANGSMITH_KIND = "langsmith.span.kind"
+_VERCEL = "ai.operationId"
+_VERCEL_KINDS = {
+    "ai.generateText.doGenerate": LLM, "ai.streamText.doStream": LLM, "ai.generateObject.doGenerate": LLM,
+    "ai.streamObject.doStream": LLM, "ai.toolCall": TOOL, "ai.generateText": "chain", "ai.streamText": "chain",
+    "ai.generateObject": "chain", "ai.streamObject": "chain", "ai.embed": "chain", "ai.embedMany": "chain",
+    "ai.embed.doEmbed": "embedding", "ai.embedMany.doEmbed": "embedding",
+}  # fmt: skip
+_SPAN_NAMES = {
+    "claude_code.llm_request": LLM, "claude_code.tool": TOOL, "claude_code.interaction": AGENT,
+    "claude_code.tool.execution": "span", "claude_code.tool.blocked_on_user": "span", "claude_code.hook": "span",
+}  # fmt: skip
+"""Spans that are known by their names only."""
+_SPAN_AGENTS = {"claude_code.interaction": "claude_code"}
+_NAME_SUFFIXES = (
+    "._execute_core", ".run", ".arun", ".run_stream", ".kickoff", ".__call__", ".call", ".invoke", ".ainvoke", ".tool",
+    ".agent", ".workflow", ".task",
+)  # fmt: skip
+_CONTENT_KEYS = ("input.value", "output.value", "gen_ai.input.messages", "gen_ai.output.messages")
 ENTITY_NAME = "traceloop.entity.name"
-TOOL_NAME = ("gen_ai.tool.name", "tool.name", "mcp.tool.name")
-PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "llm.vendor")
+TOOL_NAME = ("gen_ai.tool.name", "tool.name", "ai.toolCall.name", "mcp.tool.name", "tool_name")
+PROVIDER = ("gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system", "llm.vendor", "ai.model.provider")
 ANSWERING = (
     "gen_ai.response.model", "llm.response.model_name", "llm.response.model", "ai.response.model",
 )  # fmt: skip
@@ -32,98 +71,27 @@ REQUESTED = (
 )  # fmt: skip
 MODEL = (*ANSWERING, *REQUESTED)
 """The model that answered goes before the one that was asked for: it is the one that is billed."""
-COST = (
-    "llm.cost.total", "gen_ai.usage.cost", "gen_ai.cost.total_cost", "gen_ai.usage.total_cost", "operation.cost",
-    "llm.usage.total_cost", "langfuse.observation.cost_details.total", "ai.usage.cost",
-)  # fmt: skip
-COUNTS: dict[str, tuple[str, ...]] = {
-    "input_tokens": (
-        "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt", "llm.usage.prompt_tokens",
-        "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens", "input_tokens",
-    ),
-    "output_tokens": (
-        "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion",
-        "llm.usage.completion_tokens", "ai.usage.outputTokens", "ai.usage.completionTokens", "output_tokens",
-    ),
-    "cached_tokens": (
-        "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens", "gen_ai.usage.input_tokens.cached",
-        "gen_ai.usage.cached_tokens", "gen_ai.usage.cached_input_tokens", "gen_ai.usage.input_tokens_details.cached_tokens",
-        "gen_ai.usage.prompt_tokens_details.cached_tokens", "gen_ai.usage.details.cache_read_tokens",
-        "gen_ai.usage.details.cached_tokens", "gen_ai.usage.cache_read_tokens",
-        "llm.token_count.prompt_details.cache_read", "llm.token_count.prompt_details.cache_input",
-        "llm.usage.cache_read_input_tokens", "ai.usage.cachedInputTokens", "cache_read_tokens", "cache_read_input_tokens",
-    ),
-    "cache_write_tokens": (
-        "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
-        "gen_ai.usage.cache_creation_input_tokens", "gen_ai.usage.cache_write_input_tokens", "gen_ai.usage.cache_write_tokens",
-        "gen_ai.usage.details.cache_write_tokens", "gen_ai.usage.details.cache_creation_tokens",
-        "gen_ai.usage.cache_creation_tokens", "gen_ai.usage.prompt_tokens_details.cache_write_tokens",
-        "gen_ai.usage.input_tokens_details.cache_write_tokens", "llm.token_count.prompt_details.cache_write",
-        "llm.usage.cache_creation_input_tokens", "cache_creation_tokens", "cache_creation_input_tokens",
-    ),
-    "cache_write_1h_tokens": (
-        "gen_ai.usage.cache_creation.ephemeral_1h_input_tokens", "gen_ai.usage.details.cache_write_1h_tokens",
-        "gen_ai.usage.cache_write.1h.input_tokens", "anthropic.usage.cache_creation.ephemeral_1h_input_tokens",
-    ),
-    "reasoning_tokens": (
-        "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
-        "gen_ai.usage.details.reasoning_tokens", "gen_ai.usage.output_tokens_details.reasoning_tokens",
-        "gen_ai.usage.completion_tokens_details.reasoning_tokens", "gen_ai.usage.thoughts_tokens",
-        "gen_ai.usage.experimental.reasoning_tokens", "llm.token_count.completion_details.reasoning",
-        "llm.usage.reasoning_tokens", "ai.usage.reasoningTokens",
-    ),
-    "audio_input_tokens": (
-        "llm.token_count.prompt_details.audio", "gen_ai.usage.details.input_audio_tokens", "gen_ai.usage.input_audio_tokens",
-        "gen_ai.usage.prompt_tokens_details.audio_tokens", "gen_ai.usage.input_tokens_details.audio_tokens",
-    ),
-    "audio_output_tokens": (
-        "llm.token_count.completion_details.audio", "gen_ai.usage.details.output_audio_tokens",
-        "gen_ai.usage.output_audio_tokens", "gen_ai.usage.completion_tokens_details.audio_tokens",
-        "gen_ai.usage.output_tokens_details.audio_tokens",
-    ),
-    "image_input_tokens": ("llm.token_count.prompt_details.image", "gen_ai.usage.details.input_image_tokens"),
-    "image_output_tokens": ("llm.token_count.completion_details.image", "gen_ai.usage.details.output_image_tokens"),
-    "web_searches": (
-        "gen_ai.usage.server_tool_use.web_search_requests", "gen_ai.usage.web_search_requests",
-        "gen_ai.usage.details.web_search_requests", "anthropic.usage.server_tool_use.web_search_requests",
-    ),
-}  # fmt: skip
-"""Attributes that report each count of `model.usage.Usage`, the likeliest first."""
-TOTAL = ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens")
-RATES: dict[str, tuple[str, ...]] = {
-    "service_tier": (
-        "openai.response.service_tier", "gen_ai.openai.response.service_tier", "gen_ai.response.service_tier",
-        "anthropic.usage.service_tier", "gen_ai.usage.service_tier", "aws.bedrock.service_tier",
-        "openai.request.service_tier", "gen_ai.openai.request.service_tier", "gen_ai.request.service_tier",
-    ),
-    "speed": ("anthropic.usage.speed", "gen_ai.usage.speed", "gen_ai.response.speed", "gen_ai.request.speed"),
-    "geography": ("anthropic.usage.inference_geo", "gen_ai.usage.inference_geo", "gen_ai.response.inference_geo"),
-}  # fmt: skip
-"""Attributes that say at which rate a call is billed; those of the answer go before those of the request."""
 FINISH = (
     "gen_ai.response.finish_reasons", "gen_ai.response.finish_reason", "gen_ai.completion.0.finish_reason",
     "llm.finish_reason", "llm.response.finish_reason", "gen_ai.response.stop_reason", "llm.response.stop_reason",
     "anthropic.message.stop_reason", "ai.response.finishReason",
 )  # fmt: skip
+_ANSWERS = ("gen_ai.output.messages", "langfuse.observation.output", "gen_ai.completion", "output.value")
+_FINISH_KEYS = ("finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason")
 RESPONSE_ID = ("gen_ai.response.id", "llm.response.id", "llm.response_id", "ai.response.id", "openai.response.id")
 PLAIN_KINDS = (
     ("db.system", "db"), ("db.system.name", "db"), ("rpc.system", "rpc"), ("rpc.system.name", "rpc"),
     ("messaging.system", "messaging"), ("mcp.method.name", "mcp"), ("http.request.method", "http"), ("http.method", "http"),
 )  # fmt: skip
 ERROR_TYPE = "error.type"
-
-WANTED = frozenset({
-    KIND, OPERATION, ENTITY, REQUEST_TYPE, ENTITY_NAME, ERROR_TYPE, *AGENT_NAME, *TOOL_NAME, *PROVIDER, *MODEL,
-    *COST, *TOTAL, *FINISH, *RESPONSE_ID, "logfire.span_type", *(name for name, _ in PLAIN_KINDS),
-    *(name for names in (*COUNTS.values(), *RATES.values()) for name in names),
-})  # fmt: skip
-"""The attributes that the light fields of a span are made of."""
+CREATE_AGENT = "create_agent"
 
 _OPERATIONS = {
     "chat": LLM, "text_completion": LLM, "generate_content": LLM, "completion": LLM,
     "execute_tool": TOOL, "invoke_agent": AGENT, "invoke_workflow": "workflow",
+    "ai.generateText.doGenerate": LLM, "ai.streamText.doStream": LLM,
 }  # fmt: skip
-_WORDS = {"llm": LLM, "tool": TOOL, "agent": AGENT, "chat": LLM, "completion": LLM}
+_WORDS = {"llm": LLM, "tool": TOOL, "agent": AGENT, "chat": LLM, "completion": LLM, "generation": LLM}
 _OTHER_OPERATIONS = (
     "embed",
     "rerank",
@@ -158,85 +126,120 @@ class Light(NamedTuple):
 
 
 def light(attributes: Mapping[str, Any], name: str, span_kind: object, root: bool, faults: list[Fault]) -> Light:
-    """What a span is. Its agent is `""` where it names none itself; an agent without a parent is the orchestrator."""
-    kind = kind_of(attributes, span_kind)
+    """Read the light fields of a span.
+
+    Args:
+        attributes: All attributes, by name.
+        name: The span's name.
+        span_kind: OpenTelemetry's kind, a number or a word.
+        root: Whether the span has no parent; an agent without one is the orchestrator.
+        faults: Receives attributes that hold something unexpected.
+
+    Returns:
+        The fields; the agent is `""` if the span names none.
+    """
+    kind = kind_of(attributes, span_kind, name)
     if kind == LLM and name.endswith(_NO_CALLS):
         kind = "chain"
-    agent = text(attributes, AGENT_NAME)
-    model = text(attributes, MODEL)
+    agent = first_text(attributes, AGENT_NAME) or _agent_in_metadata(attributes, kind)
+    if kind == "chain" and agent and agent == _without(name, AGENT):
+        kind = AGENT  # the chain that LangChain's create_agent builds is called what its agent is called
     if kind == AGENT:
-        agent = agent or text(attributes, (ENTITY_NAME,)) or _without(name, kind) or AGENT
+        agent = agent or first_text(attributes, (NODE_NAME,))
+        bare = root and not agent and KIND in attributes and _without(name, AGENT) == name
+        if bare and not any(key in attributes for key in _CONTENT_KEYS):
+            kind = "workflow"  # a framework's root span: it says nothing but that it is there
+    model = first_text(attributes, MODEL) or (first_text(attributes, ("model",)) if kind == LLM else "")
+    if kind == AGENT:
+        agent = (
+            agent or first_text(attributes, (ENTITY_NAME,)) or _SPAN_AGENTS.get(name) or _without(name, kind) or AGENT
+        )
         kind = ORCHESTRATOR if root or agent == ORCHESTRATOR else AGENT
         shown = agent
     elif kind == TOOL:
-        shown = text(attributes, TOOL_NAME) or text(attributes, (ENTITY_NAME,)) or _without(name, kind) or kind
+        shown = (
+            first_text(attributes, TOOL_NAME) or first_text(attributes, (ENTITY_NAME,)) or _without(name, kind) or kind
+        )
+        shown = _without(shown, kind)
     elif kind == LLM:
-        shown = text(attributes, REQUESTED) or model or name or kind
+        shown = first_text(attributes, REQUESTED) or model or name or kind
     else:
         shown = name or kind
     if kind not in _COUNTED:
-        return Light(kind, agent, shown, "", "", "", Usage(), _cost(attributes, faults))
-    provider = text(attributes, PROVIDER)
+        return Light(kind, agent, shown, "", "", "", Usage(), cost_of(attributes, faults))
+    provider = _provider(attributes, model)
     usage = usage_of(attributes, provider, model, faults)
     if kind != LLM and usage.input_tokens is not None and usage.output_tokens is None:
         usage = usage._replace(output_tokens=0)
-    response = text(attributes, RESPONSE_ID)
-    return Light(kind, agent, shown, provider, model, finish_of(attributes), usage, _cost(attributes, faults), response)
+    response = first_text(attributes, RESPONSE_ID)
+    return Light(
+        kind, agent, shown, provider, model, finish_of(attributes), usage, cost_of(attributes, faults), response
+    )
 
 
-def usage_of(attributes: Mapping[str, Any], provider: str, model: str, faults: list[Fault]) -> Usage:
-    """Read what a call used from its attributes, in any vocabulary of `COUNTS`."""
-
-    def complain(name: str, reason: str) -> None:
-        faults.append(Fault(reason, name))
-
-    def read(names: tuple[str, ...]) -> int | None:
-        for name in names:
-            if name in attributes and (value := count(attributes[name], name, complain)) is not None:
-                return value
-        return None
-
-    counts: dict[str, Any] = {field: read(names) for field, names in COUNTS.items()}
-    words: dict[str, Any] = {field: _rate(attributes, names) for field, names in RATES.items()}
-    usage, total = Usage(**counts, **words), read(TOTAL)
-    beside = (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
-    given, answer = usage.input_tokens, usage.output_tokens
-    if beside and given is not None and reports_cache_beside(provider, model):
-        # The conventions count cached tokens among the input; who passes on the vendor's own counts does not.
-        told = total is not None and answer is not None and total == given + beside + answer
-        if beside > given or told:
-            usage = with_cache_beside(usage)
-    elif given is not None and beside > given:
-        usage = with_cache_beside(usage)
-    word = f"{provider} {model}".lower()
-    return complete(usage, total, thinking="gemini" in word or "google" in word or "vertex" in word)
+def requested_model(attributes: Mapping[str, Any]) -> str:
+    """Return the model that the program asked for, where it is recorded apart from the one that answered."""
+    for key in ("llm.invocation_parameters", "input.value"):
+        value = attributes.get(key)
+        if first_text(attributes, REQUESTED[:2]) or not isinstance(value, str) or '"model"' not in value:
+            continue
+        inner = parsed(value)
+        if isinstance(inner, Mapping) and (model := first_text(inner, ("model",))):
+            return model
+    return first_text(attributes, REQUESTED)
 
 
-def _rate(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    word = text(attributes, names).lower()
-    return word if word and word not in STANDARD and len(word) < 64 else None
+def _agent_in_metadata(attributes: Mapping[str, Any], kind: str) -> str:
+    """Return the agent that LangChain's metadata names; a node of a graph names one for calls only."""
+    node = first_text(attributes, _LANGGRAPH_NODE)
+    for key in METADATA:
+        value = attributes.get(key)
+        if isinstance(value, str) and ("lc_agent_name" in value or "langgraph_node" in value):
+            value = parsed(value)
+        if isinstance(value, Mapping):
+            if isinstance(agent := value.get("lc_agent_name"), str) and agent:
+                return agent
+            node = node or first_text(value, ("langgraph_node",))
+    return node if kind == LLM and node not in _PLAIN_NODES else ""
 
 
-def kind_of(attributes: Mapping[str, Any], span_kind: object) -> str:
-    """The kind of a span: `agent`, `llm`, `tool`, or the word that it uses itself."""
-    word = text(attributes, (KIND,)).lower()
+def _provider(attributes: Mapping[str, Any], model: str) -> str:
+    for name in PROVIDER:
+        word = first_text(attributes, (name,))
+        if name == "ai.model.provider":
+            word = word.partition(".")[0]
+        if word and word.lower() not in _FRAMEWORKS:
+            return word
+    return provider_of("", model)
+
+
+def kind_of(attributes: Mapping[str, Any], span_kind: object, name: str = "") -> str:
+    """Return the kind of a span: `agent`, `llm`, `tool`, or the word that it uses itself."""
+    word = first_text(attributes, (KIND,)).lower()
     if word and word != "unknown":
         return _WORDS.get(word, word)
-    word = text(attributes, (OPERATION,))
+    for key, words in ((LANGFUSE, _WORDS), (_VERCEL, _VERCEL_KINDS)):
+        word = first_text(attributes, (key,))
+        if word in words or (word and key == LANGFUSE):
+            return words.get(word, word)
+    word = first_text(attributes, (OPERATION,))
     if word:
         return _OPERATIONS.get(word) or (LLM if _is_call(word, attributes) else word)
-    word = text(attributes, (ENTITY,))
-    if word and word != "unknown":
-        return _WORDS.get(word, word)
-    word = text(attributes, (REQUEST_TYPE,))
+    for key in (ENTITY, _LANGSMITH_KIND):
+        word = first_text(attributes, (key,)).lower()
+        if word and word != "unknown":
+            return _WORDS.get(word, word)
+    word = first_text(attributes, (REQUEST_TYPE,))
     if word and word != "unknown":
         return _WORDS.get(word) or (LLM if _is_call(word, attributes) else word)
-    if text(attributes, TOOL_NAME):
+    if name in _SPAN_NAMES:
+        return _SPAN_NAMES[name]
+    if first_text(attributes, TOOL_NAME):
         return TOOL
-    if text(attributes, MODEL):
+    if first_text(attributes, MODEL):
         return LLM
-    for name, plain in PLAIN_KINDS:
-        if name in attributes:
+    for attribute, plain in PLAIN_KINDS:
+        if attribute in attributes:
             return plain
     if isinstance(span_kind, str):
         return span_kind.removeprefix("SPAN_KIND_").lower().replace("unspecified", "span") or "span"
@@ -245,52 +248,58 @@ def kind_of(attributes: Mapping[str, Any], span_kind: object) -> str:
 
 def _is_call(word: str, attributes: Mapping[str, Any]) -> bool:
     """Whether an operation that the conventions do not name is a model call: it has a model and tokens."""
-    if word.lower().startswith(_OTHER_OPERATIONS) or not text(attributes, MODEL):
+    if word.lower().startswith(_OTHER_OPERATIONS) or not first_text(attributes, MODEL):
         return False
     return any(name in attributes for field in ("input_tokens", "output_tokens") for name in COUNTS[field])
 
 
 def finish_of(attributes: Mapping[str, Any]) -> str:
-    """Why the model stopped; a list of reasons that was written as JSON text gives its first."""
-    word = text(attributes, FINISH)
+    """Return why the model stopped, from its own attribute or from within the recorded answer."""
+    word = first_text(attributes, FINISH)
     if word.startswith("["):
-        try:
-            listed = json.loads(word)
-        except ValueError:
-            return word
+        listed = parsed(word)
         word = next((one for one in listed if isinstance(one, str)), "") if isinstance(listed, list) else word
-    return word
+    if word:
+        return word
+    for key in _ANSWERS:
+        value = attributes.get(key)
+        if isinstance(value, str) and any(mark in value for mark in (*_FINISH_KEYS, '"status"')):
+            value = parsed(value)
+        if isinstance(value, Mapping | list) and (word := _finish_in(value)):
+            return word
+    return ""
 
 
-def text(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str:
-    """The first of these attributes that is a text; of a list its first text."""
-    for name in names:
-        found = attributes.get(name)
-        if isinstance(found, list) and found:
-            found = found[0]
-        if isinstance(found, str) and found:
-            return found
+def _finish_in(value: Any, depth: int = 0) -> str:
+    """Return the first reason in the usual places of an answer."""
+    if isinstance(value, list):
+        return next((word for item in value[:8] if (word := _finish_in(item, depth + 1))), "") if depth < 6 else ""
+    if not isinstance(value, Mapping):
+        return ""
+    word = first_text(value, _FINISH_KEYS)
+    if word:
+        return word
+    for key in ("choices", "generations", "candidates", "generation_info", "response_metadata", "message"):
+        if key in value and depth < 6 and (word := _finish_in(value[key], depth + 1)):
+            return word
+    status = value.get("status")
+    if value.get("object") == "response" and status in ("completed", "incomplete"):
+        details = value.get("incomplete_details")
+        output = value.get("output")
+        called = isinstance(output, list) and any(
+            isinstance(item, Mapping) and item.get("type") == "function_call" for item in output
+        )
+        reason = first_text(details, ("reason",)) if isinstance(details, Mapping) else ""
+        return reason or ("tool_calls" if called else "stop")
     return ""
 
 
 def _without(name: str, kind: str) -> str:
+    """Return a name without the words that instrumentations put around it."""
     for prefix in _PREFIXES[kind]:
         if name.startswith(prefix):
-            return name[len(prefix) :].strip()
+            name = name[len(prefix) :].strip()
+    for suffix in _NAME_SUFFIXES:
+        if name.endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
     return name
-
-
-def _cost(attributes: Mapping[str, Any], faults: list[Fault]) -> float | None:
-    for name in COST:
-        found = attributes.get(name)
-        if found is None:
-            continue
-        if isinstance(found, str):
-            try:
-                found = float(found)
-            except ValueError:
-                continue
-        if isinstance(found, int | float) and not isinstance(found, bool) and 0 <= found < 1e12:
-            return float(found)
-        faults.append(Fault(f"expected a cost of 0 or more, found {str(found)[:40]!r}", name))
-    return None

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -56,6 +56,7 @@ class WireSpan(msgspec.Struct, rename="camel", gc=False):
     status: State | None = None
     attributes: list[KeyValue] | None = None
     events: msgspec.Raw = NOTHING
+    dropped_attributes_count: int | str | None = 0
 
 
 class WireLog(msgspec.Struct, rename="camel", gc=False):
@@ -239,6 +240,30 @@ def tolerant(raw: bytes, faults: list[Fault]) -> WireSpan | None:
     return decode_span(json.dumps(kept).encode())
 
 
+class LazyAttributes(Mapping[str, Any]):
+    """The attributes of a span; each value is decoded when it is read."""
+
+    def __init__(self, pairs_: list[KeyValue] | None) -> None:
+        self._raw = {pair.key: pair.value for pair in pairs_ or ()}
+
+    def __getitem__(self, key: str) -> Any:
+        return attribute(self._raw[key])
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, `default` if there is none."""
+        raw = self._raw.get(key)
+        return default if raw is None else attribute(raw)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._raw
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
 def hex_id(text: str | None) -> str | None:
     """An id as OTLP writes it, in small letters; None for one that is missing or all zeros."""
     if not text:
@@ -254,6 +279,18 @@ def hex_id(text: str | None) -> str | None:
         if len(found) == size:
             return found.hex() if any(found) else None
     return text
+
+
+def has_failed(code: object, attributes: Mapping[str, Any]) -> bool:
+    """Return whether a span failed: by its status, or by an error type where its status says nothing."""
+    if str(code) in ("2", "STATUS_CODE_ERROR"):
+        return True
+    return str(code) not in ("1", "STATUS_CODE_OK") and _names_error(attributes)
+
+
+def _names_error(attributes: Mapping[str, Any]) -> bool:
+    level = attributes.get("langfuse.observation.level")
+    return level == "ERROR" or isinstance(attributes.get("error.type"), str) and bool(attributes["error.type"])
 
 
 def micros(nanos: object) -> int:
