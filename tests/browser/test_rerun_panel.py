@@ -106,7 +106,7 @@ def test_undo_find_and_json_and_both_themes(notebook: Opener, traces: Path, serv
     page.click(".an-try-editor:not([hidden]) .cm-content")
     page.keyboard.press("Control+a")
     page.keyboard.type('{"max_tokens": ')
-    says(book, ".an-try-quote", "parameters is no JSON")
+    says(book, ".an-try-quote", "parameters is not valid JSON")
     assert page.is_disabled(".an-try-test")
     page.keyboard.press("Control+a")
     page.keyboard.type('{"max_tokens": 5}')
