@@ -10,7 +10,7 @@ from anton_notebook.errors import TraceNotFound, did_you_mean
 from anton_notebook.widget.arguments import int_argument, row_argument, text_argument
 from anton_notebook.widget.commands import Args, Handlers, on_subshell
 from anton_notebook.widget.details import details, text_chunk
-from anton_notebook.widget.protocol import ClientState, Message, Status
+from anton_notebook.widget.protocol import ChangeMessage, ClientState, ReaderStatus
 from anton_notebook.widget.stream import ChangeStream
 from anton_notebook.widget.waiting import Waiting, describe_waiting
 
@@ -85,15 +85,15 @@ class PageSession:
         reader = self._traces.reader
         return describe_waiting(reader.paths, reader.problems.sentence(), self.stream.waits_for())
 
-    def _send(self, message: Message) -> None:
+    def _send(self, message: ChangeMessage) -> None:
         self._widget.send(message.header, message.buffers)
 
-    def _status(self) -> Status:
+    def _status(self) -> ReaderStatus:
         follower, problems = self._traces.live, self._traces.reader.problems
         following = follower.following if follower is not None else "off"
         expected = self.stream.waits_for()
         parts = [f"waiting for the run {expected!r}"] if expected else []
-        return Status(
+        return ReaderStatus(
             live=following != "off",
             following=following,
             problems=problems.count,

@@ -53,14 +53,14 @@ class Phase(TypedDict):
     status: str
 
 
-class Mark(TypedDict):
+class MarkEntry(TypedDict):
     """One checkpoint of a run."""
 
     name: str
     time: float
 
 
-class Run(TypedDict):
+class RunEntry(TypedDict):
     """One run's figures; times in ms since 1970 UTC, costs in USD, None where unknown.
 
     `original_row`: the recorded call that an experiment is about.
@@ -86,10 +86,10 @@ class Run(TypedDict):
     unpriced_calls: int
     progress: str
     phases: list[Phase]
-    marks: list[Mark]
+    marks: list[MarkEntry]
 
 
-class Status(TypedDict):
+class ReaderStatus(TypedDict):
     """State of the reader; `sentence` is for people."""
 
     live: bool
@@ -111,16 +111,16 @@ Header = TypedDict(
         "parts": int,
         "strings": list[int | str],
         "classes": list[int | list[int]],
-        "runs": list[Run],
+        "runs": list[RunEntry],
         "shown": list[str],
-        "status": Status | None,
+        "status": ReaderStatus | None,
         "puts": int,
         "gone": int,
     },
 )
 
 
-class Message(NamedTuple):
+class ChangeMessage(NamedTuple):
     """A JSON header and its binary buffers: the put spans, then the removed rows; empty ones are left out."""
 
     header: Header
@@ -173,9 +173,9 @@ class Encoder:
         known: ClientState,
         scope: Scope,
         to_client: str | None = None,
-        status: Status | None = None,
+        status: ReaderStatus | None = None,
         limit: int | None = None,
-    ) -> tuple[list[Message], ClientState]:
+    ) -> tuple[list[ChangeMessage], ClientState]:
         """Return the messages that bring a page up to date.
 
         A page with another epoch or scope, or with a revision too far back, gets a snapshot.
@@ -232,7 +232,7 @@ class Encoder:
             }
             puts = b"".join(column[part_rows].tobytes() for column in columns)
             # The page finds the removed rows first if there are no put spans, so empty buffers are left out.
-            messages.append(Message(header, [b for b in (puts, gone[part_gone].astype("<u4").tobytes()) if b]))
+            messages.append(ChangeMessage(header, [b for b in (puts, gone[part_gone].astype("<u4").tobytes()) if b]))
         return messages, after
 
     def _inside(self, rows: Int32, scope: Scope) -> Int32:
@@ -302,7 +302,7 @@ class Encoder:
         }
         return [columns[name].astype(dtype) for name, dtype in COLUMNS]  # -1 becomes NONE
 
-    def _parts(self, known: ClientState, runs: list[Run], gone: Int32, puts: int) -> Iterator[list[slice]]:
+    def _parts(self, known: ClientState, runs: list[RunEntry], gone: Int32, puts: int) -> Iterator[list[slice]]:
         """Cut a change (strings, classes, runs, gone, puts) into slices that fit into one message each."""
         sizes: list[Callable[[int], int] | int] = [
             lambda i: _size(self.strings[i]),
@@ -344,9 +344,9 @@ def _original_row(store: Store, figures: RunFigures) -> int | None:
     return row if row >= 0 else None
 
 
-def _run(store: Store, figures: RunFigures) -> Run:
+def _run(store: Store, figures: RunFigures) -> RunEntry:
     start, end, original = figures["start"], figures["end"], figures["original_trace_id"]
-    return Run(
+    return RunEntry(
         trace_id=clean(figures["trace_id"]),
         name=clean(figures["name"]),
         origin=figures["origin"],
@@ -369,11 +369,11 @@ def _run(store: Store, figures: RunFigures) -> Run:
             Phase(name=clean(name), start=begin / 1000, end=None if over is None else over / 1000, status=state)
             for begin, over, name, state in figures["phases"][-BAND_LIMIT:]
         ],
-        marks=[Mark(name=clean(name), time=at / 1000) for at, name in figures["marks"][-BAND_LIMIT:]],
+        marks=[MarkEntry(name=clean(name), time=at / 1000) for at, name in figures["marks"][-BAND_LIMIT:]],
     )
 
 
-def unpack(message: Message) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint32]]:
+def unpack(message: ChangeMessage) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[np.uint32]]:
     """Return the put spans of a message as columns by name, and the removed rows; ValueError if lengths differ."""
     header, buffers = message.header, list(message.buffers)
     puts = buffers.pop(0) if header["puts"] else b""

@@ -26,7 +26,7 @@ from anton_notebook.widget.details import details
 from anton_notebook.widget.export_html import PAGE_LIMIT, standalone_page, static_html
 from anton_notebook.widget.files import write_private
 from anton_notebook.widget.framing import frame
-from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope, Status, clean
+from anton_notebook.widget.protocol import ChangeMessage, ClientState, Encoder, ReaderStatus, Scope, clean
 
 if TYPE_CHECKING:
     from anton_notebook.api import Traces
@@ -76,8 +76,8 @@ def pack_state(
     return packed, "; ".join(filter(None, [summary, redactor.said()]))
 
 
-def _messages(store: Store, codes: tuple[int, ...], count: int | None, summary: str) -> list[Message]:
-    status = Status(live=False, following="off", problems=0, sentence=summary)
+def _messages(store: Store, codes: tuple[int, ...], count: int | None, summary: str) -> list[ChangeMessage]:
+    status = ReaderStatus(live=False, following="off", problems=0, sentence=summary)
     messages, _ = Encoder(store).encode(ClientState(), Scope(1, codes), None, status, count)
     return messages
 

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope, Status, clean
+from anton_notebook.widget.protocol import ChangeMessage, ClientState, Encoder, ReaderStatus, Scope, clean
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +102,8 @@ class ChangeStream:
     def __init__(
         self,
         store: Store,
-        send: Callable[[Message], None],
-        status: Callable[[], Status],
+        send: Callable[[ChangeMessage], None],
+        status: Callable[[], ReaderStatus],
         sender: SenderThread = SENDER,
     ) -> None:
         self.store = store
@@ -116,9 +116,9 @@ class ChangeStream:
         self._clients: dict[str, float] = {}
         self._catching_up: dict[str, ClientState] = {}
         self._answering: dict[str, ClientState] = {}
-        self._queue: deque[Message] = deque()
+        self._queue: deque[ChangeMessage] = deque()
         self._sent = self._sending = ClientState()
-        self._sent_status: Status | None = None
+        self._sent_status: ReaderStatus | None = None
         self._scope = Scope(0, ())
         self._selected: str | None = None
         self._dirty = True

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from anton_notebook.api import read_traces
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import ClientState, Encoder, Message, Scope
+from anton_notebook.widget.protocol import ChangeMessage, ClientState, Encoder, Scope
 from anton_notebook.widget.stream import ChangeStream
 from tests.support.pages import STATUS, Page, line, put
 
@@ -82,7 +82,7 @@ def callbacks(rate: float, count: int) -> list[float]:
             return late
 
 
-def size(messages: list[Message]) -> int:
+def size(messages: list[ChangeMessage]) -> int:
     """Bytes of the content and the buffers."""
     return sum(len(json.dumps(m.header, ensure_ascii=False).encode()) + sum(map(len, m.buffers)) for m in messages)
 

@@ -13,7 +13,7 @@ import pytest
 
 from anton_notebook.store import Store
 from anton_notebook.widget import stream as sync
-from anton_notebook.widget.protocol import Message
+from anton_notebook.widget.protocol import ChangeMessage
 from anton_notebook.widget.stream import ChangeStream
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.support.pages import STATUS, Hand, Page, expected, line, put, settle
@@ -24,7 +24,7 @@ from tests.widget.fakes import Client, Wire, append, eventually
 class Credulous(Page):
     """A page that takes every change for the next one."""
 
-    def take(self, message: Message) -> None:
+    def take(self, message: ChangeMessage) -> None:
         if message.header["from"] >= 0:
             self.known = self.known._replace(revision=message.header["from"])
         super().take(message)
@@ -32,10 +32,10 @@ class Credulous(Page):
 
 def lossy(seed: int, make: Callable[[str], Page] = Page) -> bool:
     """A run over a wire that loses, doubles and reorders; whether page and store agree when the traffic has stopped."""
-    store, dice, kept = Store(), random.Random(seed), list[Message]()
+    store, dice, kept = Store(), random.Random(seed), list[ChangeMessage]()
     loss, pages = dice.choice([0.01, 0.1, 0.3, 0.5]), [make("a"), make("b")]
 
-    def send(message: Message) -> None:
+    def send(message: ChangeMessage) -> None:
         for page in pages:
             if dice.random() >= loss:
                 page.take(message)

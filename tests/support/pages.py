@@ -11,7 +11,7 @@ import numpy as np
 
 from anton_notebook.model.span import NAT, Flag, Own, Records, SpanClass
 from anton_notebook.store import Store
-from anton_notebook.widget.protocol import NONE, ClientState, Message, clean, unpack
+from anton_notebook.widget.protocol import NONE, ChangeMessage, ClientState, clean, unpack
 from anton_notebook.widget.stream import ChangeStream, SenderThread
 
 
@@ -29,9 +29,9 @@ class Page:
         self.status: Any = None
         self.behind = True
         self.messages = 0
-        self._parts: dict[tuple[int, ...], dict[int, Message]] = {}
+        self._parts: dict[tuple[int, ...], dict[int, ChangeMessage]] = {}
 
-    def take(self, message: Message) -> None:
+    def take(self, message: ChangeMessage) -> None:
         """Applies a message, or notices that it cannot."""
         self.messages += 1
         header = message.header
@@ -63,7 +63,7 @@ class Page:
         self.known = ClientState(header["epoch"], header["scope"], header["to"], len(self.strings), len(self.classes))
         self.behind = False
 
-    def _apply(self, message: Message) -> bool:
+    def _apply(self, message: ChangeMessage) -> bool:
         header = message.header
         for name in ("strings", "classes"):
             table: list[Any] = getattr(self, name)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from comm.base_comm import BaseComm
 
-from anton_notebook.widget.protocol import Message
+from anton_notebook.widget.protocol import ChangeMessage
 from anton_notebook.widget.trace_graph import TraceGraph
 from tests.support.pages import Page, expected
 
@@ -80,7 +80,7 @@ class Client:
         """Takes in what has been sent since."""
         sent = self.graph.comm.custom("changes")
         for header, buffers in sent[self.seen :]:
-            self.page.take(Message(header, buffers))  # type: ignore[arg-type]
+            self.page.take(ChangeMessage(header, buffers))  # type: ignore[arg-type]
         self.seen = len(sent)
         return self.page
 

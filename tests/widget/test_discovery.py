@@ -103,9 +103,7 @@ def test_page_gets_all_rows_of_a_fast_writer(tmp_path: Path) -> None:
     assert graph.traces.live is not None and graph.traces.live.error is None
 
 
-def test_page_marks_abandoned_calls(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_marks_abandoned_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = (datetime.now(UTC).replace(tzinfo=None) - BEGIN).total_seconds()
     proxy = Proxy(tmp_path / "p.db")
     call = proxy.begin([system("api"), user("go")], at=now)

@@ -17,9 +17,9 @@ from anton_notebook.widget.protocol import (
     COLUMNS,
     MESSAGE_LIMIT,
     SPAN_BYTES,
+    ChangeMessage,
     ClientState,
     Encoder,
-    Message,
     Scope,
     clean,
     unpack,
@@ -28,13 +28,13 @@ from anton_notebook.widget.stream import ChangeStream
 from tests.support.pages import STATUS, Hand, Page, expected, pump_all, put, settle
 
 
-def size(message: Message) -> int:
+def size(message: ChangeMessage) -> int:
     return len(json.dumps(message.header).encode()) + sum(map(len, message.buffers))
 
 
 def changes(
     store: Store, known: ClientState | None = None, shown: tuple[int, ...] = (0,)
-) -> tuple[list[Message], ClientState]:
+) -> tuple[list[ChangeMessage], ClientState]:
     return Encoder(store).encode(known or ClientState(), Scope(1, shown))
 
 
@@ -173,7 +173,7 @@ def test_protocol_cuts_large_changes_into_parts() -> None:
     names = ["ä" * dice.randint(1, 900) + str(i) for i in range(8_000)]
     put(store, [{"id": f"s{i}", "name": names[i % 8_000]} for i in range(50_000)], commit=False)
     put(store, [{"id": "x", "trace": f"run-{i}"} for i in range(3_000)])
-    page, sent = Page(), list[Message]()
+    page, sent = Page(), list[ChangeMessage]()
     stream = ChangeStream(store, lambda m: (sent.append(m), page.take(m))[1], lambda: STATUS, Hand())
     stream.select_trace("t")
     stream.subscribe("page", page.known)
@@ -200,9 +200,9 @@ def test_protocol_refuses_inconsistent_lengths() -> None:
     put(store, [{"id": "a"}])
     (message,), _ = changes(store)
     with pytest.raises(ValueError, match="announces"):
-        unpack(Message(message.header, [message.buffers[0][:-1]]))
+        unpack(ChangeMessage(message.header, [message.buffers[0][:-1]]))
     with pytest.raises(ValueError, match="announces"):
-        unpack(Message(message.header, [*message.buffers, b"1234"]))
+        unpack(ChangeMessage(message.header, [*message.buffers, b"1234"]))
 
 
 @given(st.text())
@@ -250,13 +250,15 @@ STEP = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(STEP, max_size=30), st.integers(0, 2**32), st.sampled_from([0.0, 0.1, 0.5]))
-def test_protocol_snapshot_and_changes_agree_with_the_store(steps: list[tuple[str, Any]], seed: int, loss: float) -> None:
+def test_protocol_snapshot_and_changes_agree_with_the_store(
+    steps: list[tuple[str, Any]], seed: int, loss: float
+) -> None:
     """Whatever is put, removed, chosen, lost, doubled and turned round on the way: in the end pages and store agree."""
     store, dice, failing = Store(), random.Random(seed), [0]
     pages = [Page(name) for name in "abc"]
-    late: list[Message] = []
+    late: list[ChangeMessage] = []
 
-    def send(message: Message) -> None:
+    def send(message: ChangeMessage) -> None:
         if failing[0]:
             failing[0] -= 1
             raise dice.choice([LookupError("shell_parent"), OSError("closed"), RuntimeError()])

@@ -100,9 +100,7 @@ def test_rerun_panel_opens_with_the_recorded_request(opened: Callable[..., Page]
     assert found["response"] == OPEN["response"] and found["allowed"] and found["tries"] == []
 
 
-def test_rerun_panel_sends_edits_and_adds_a_row(
-    opened: Callable[..., Page], server: LlmServer
-) -> None:
+def test_rerun_panel_sends_edits_and_adds_a_row(opened: Callable[..., Page], server: LlmServer) -> None:
     server.reply = lambda call: Reply("Green, I would say.", usage=(20, 6, 0))
     page = opened()
     done = page.run(
@@ -157,9 +155,7 @@ def test_rerun_panel_ignores_unchanged_texts(opened: Callable[..., Page]) -> Non
         assert page.on_span("try_quote", **given)["python"] == "df = anb.rerun(traces.span('s2'))"
 
 
-def test_rerun_panel_quote_sends_nothing(
-    opened: Callable[..., Page], server: LlmServer
-) -> None:
+def test_rerun_panel_quote_sends_nothing(opened: Callable[..., Page], server: LlmServer) -> None:
     page = opened()
     one, three = (page.on_span("try_quote", prompt="Other", n=n)["quote"] for n in (1, 3))
     assert (one["calls"], three["calls"]) == (1, 3) and one["input_tokens"] > 0
