@@ -11,7 +11,7 @@ import numpy as np
 
 from anton_notebook import pricing
 from anton_notebook.api.spans import Span
-from anton_notebook.archive import parquet_dataset
+from anton_notebook.archive import delta_table
 from anton_notebook.errors import NotRerunnable, Unreadable
 from anton_notebook.model.span import LLM, TOOL, Int32, Problem
 from anton_notebook.redact import Redactor
@@ -213,19 +213,24 @@ class Frames:
         return _given(problems_frame(self._problems(kinds, moment)), "problems", wanted)
 
     def to_parquet(self, directory: str | os.PathLike[str], *, redact: bool = True) -> int:
-        """Adds all spans that are not in it yet to an archive, a folder of Parquet files by day and project.
+        """Update an archive, a Delta table partitioned by day and project, to the spans that were read.
 
-        Returns how many rows were written: new ones, and those that have changed since (a call that has ended, a run whose
-        price is another). What is there of other runs stays. Doing it again changes nothing, and an interrupted one leaves
-        the archive as it was. `anb.scan(directory)` reads it. Texts of messages and results are not in it, your notes are.
-        Keys and passwords are taken out of names, errors and notes unless `redact=False`.
+        New runs and runs that have changed are written, in one transaction; runs of other traces stay. Repeating the call
+        changes nothing. `anb.scan(directory)` reads the archive. It contains your notes, but no texts of messages and results.
 
-        Raises `ArchiveError` without pyarrow (`pip install 'anton-notebook[archive]'`), or where the folder is of a newer
-        version.
+        Args:
+            directory: folder of the archive; it is created if missing.
+            redact: replace keys and passwords in names, errors and notes.
+
+        Returns:
+            The number of rows that are new or have changed.
+
+        Raises:
+            ArchiveError: deltalake is not installed (`pip install 'anton-notebook[archive]'`), or the folder cannot be read.
         """
         first = self.reader.paths[0]
         spans = _redacted(self.spans_df()) if redact else self.spans_df()
-        return parquet_dataset.append(spans, directory, first if os.path.isdir(first) else os.path.dirname(first))
+        return delta_table.append(spans, directory, first if os.path.isdir(first) else os.path.dirname(first))
 
     def _asked(self, kind: Names, since: Since) -> tuple[list[str] | None, int | None]:
         return filters.kinds_of(kind, self.store.kinds), filters.moment(since, self.reader.zone)

@@ -1,7 +1,7 @@
-"""Archives larger than the machine: `scan` gives the spans of trace files or of a Parquet dataset as a lazy Dask DataFrame.
+"""`scan`: the spans of trace files or of an archive that is larger than memory, as a lazy Dask DataFrame.
 
-A partition always holds whole runs, so that what looks at a run as a whole (retries, phases, sub-agents) is worked out within
-one. Bodies are passed over where they are read and go nowhere.
+A partition always holds whole runs, because retries, phases and subagents are computed within one partition. Bodies of spans are
+skipped while reading.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import tempfile
 from collections.abc import Sequence
 from datetime import tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from anton_notebook.api import PathLike
-from anton_notebook.archive import parquet_dataset, partitions
+from anton_notebook.archive import delta_table, partitions
 from anton_notebook.archive.partitions import ByteRange, LightBatch, Prices
 from anton_notebook.errors import ArchiveError, NotATrace, PathNotFound
 from anton_notebook.tables import user_columns
@@ -25,6 +25,8 @@ from anton_notebook.tables import user_columns
 BLOCK = 64 << 20
 LEAST = 1024
 MOST_BUCKETS = 32
+PIECE_ROWS = 200_000
+"""Rows per Dask partition of an archive, about; a run is never split."""
 TRACES = (".jsonl", ".db", ".sqlite", ".sqlite3", ".json")
 
 
@@ -37,7 +39,8 @@ def scan(
 ) -> Any:
     """All spans under a path as a lazy Dask DataFrame, with the columns and dtypes of `spans_df()`.
 
-    `path`: what `read_traces` takes, the folder that `traces.to_parquet` wrote, or the address of either that fsspec knows
+    `path`: what `read_traces` takes, the folder that `traces.to_parquet` wrote (a Delta table), or a URL of
+    either that fsspec knows
     (`s3://bucket/traces`, with `storage_options` for it). Files of lines with ids that have more than `blocksize` bytes
     together are read in stretches of about that size, everything else under the path in one piece. `tz` as for
     `read_traces`. Prices are those of now in this process, but in a dataset those of the day it was written.
@@ -60,8 +63,8 @@ def scan(
     given = [path] if isinstance(path, str | os.PathLike) else list(path)
     places = [os.fspath(place) for place in given]
     zone, prices = partitions.zone_of(tz), Prices.of(None)
-    if len(places) == 1 and (found := _dataset(places[0], storage_options)) is not None:
-        frame = found
+    if len(places) == 1 and _is_archive(places[0], storage_options):
+        frame = _archive(os.path.expanduser(places[0]), storage_options or {})
     elif any("://" in place for place in places):
         frame = _remote(places, zone, blocksize, storage_options or {}, prices)
     else:
@@ -71,6 +74,13 @@ def scan(
         return frame
     meta = user_columns.add_user_columns(frame._meta, "spans", added=columns)
     return dask_frames.map_partitions(user_columns.add_user_columns, frame, "spans", added=columns, meta=meta)
+
+
+def _is_archive(place: str, storage_options: dict[str, Any] | None) -> bool:
+    import fsspec  # type: ignore[import-untyped]
+
+    files, root = fsspec.core.url_to_fs(place, **(storage_options or {}))
+    return bool(files.isdir(posixpath.join(root, "_delta_log")))
 
 
 def _dask() -> Any:
@@ -89,42 +99,56 @@ def _meta() -> pd.DataFrame:
     return meta
 
 
-# -- the Parquet dataset
+# -- Delta tables
 
 
-def _dataset(place: str, storage_options: dict[str, Any] | None) -> Any:
-    import fsspec  # type: ignore[import-untyped]
-
-    files, root = fsspec.core.url_to_fs(place, **(storage_options or {}))
-    listed = posixpath.join(root, parquet_dataset.LIST)
-    try:
-        text = files.cat_file(listed)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
-    known = sorted(
-        parquet_dataset.parts_of(text, f"{place}/{parquet_dataset.LIST}"), key=lambda part: (part.day, part.project)
-    )
-    parts = [[posixpath.join(root, part.file) for part in parts] for parts in parquet_dataset.together(known)] or [[]]
+def _archive(place: str, storage_options: dict[str, Any]) -> Any:
+    """The table's files by partition; a partition that is large on disk is split by run."""
     import dask
+    import fsspec
 
-    with dask.config.set({"dataframe.convert-string": False}):  # the columns have pandas' own type of text already
-        return _dask().from_map(_Parts(files), parts, meta=_meta(), label="anton-archive", enforce_metadata=False)
+    groups: dict[tuple[str, str], list[delta_table.TableFile]] = {}
+    for file in delta_table.files_of(place, storage_options):
+        groups.setdefault((file.day, file.project), []).append(file)
+    pieces: list[Piece] = []
+    for files in groups.values():
+        count = max(1, round(sum(file.rows for file in files) / PIECE_ROWS))
+        pieces += [Piece([file.path for file in files], number, count) for number in range(count)]
+    with dask.config.set({"dataframe.convert-string": False}):  # the columns are pandas' own strings already
+        reader = _PieceReader(*fsspec.core.url_to_fs(place, **storage_options))
+        return _dask().from_map(
+            reader, pieces or [Piece([], 0, 1)], meta=_meta(), label="anton-archive", enforce_metadata=False
+        )
 
 
-class _Parts:
-    """Reads the files of some runs of one day and project; only the columns asked for."""
+class Piece(NamedTuple):
+    """The runs of some files whose key modulo `of` is `number`."""
 
-    def __init__(self, files: Any) -> None:
-        self._files = files
+    paths: list[str]
+    number: int
+    of: int
 
-    def __call__(self, paths: list[str], columns: list[str] | None = None) -> pd.DataFrame:
+
+class _PieceReader:
+    """Reads whole runs of one day and project; only the columns asked for."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self._filesystem, self._root = filesystem, root
+
+    def __call__(self, piece: Piece, columns: list[str] | None = None) -> pd.DataFrame:
+        wanted = list(delta_table.NAMES if columns is None else columns)
+        read = [*wanted, *(["phases"] if "trace_id" in wanted else [])]
+        read += [delta_table.RUN_KEY] if piece.of > 1 else []
         frames = []
-        for path in paths:
-            with self._files.open(path, "rb") as file:
-                frames.append(parquet_dataset.conformed(pd.read_parquet(file, columns=columns), columns))
-        if len(frames) == 1:
-            return frames[0]
-        return parquet_dataset.joined(frames or [parquet_dataset.conformed(partitions.empty(), columns)])
+        for path in piece.paths:
+            with self._filesystem.open(posixpath.join(self._root, path), "rb") as file:
+                frame = pd.read_parquet(file, columns=read)
+            if piece.of > 1:
+                numbers = frame[delta_table.RUN_KEY].map(lambda key: int(key[:8], 16) % piece.of)
+                frame = frame[numbers == piece.number]
+            frames.append(frame)
+        rows = pd.concat(frames, ignore_index=True) if frames else partitions.empty()
+        return delta_table.frame_of(rows, wanted)
 
 
 # -- trace files

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import random
+import re
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import pandas as pd
+import pyarrow as pa
 import pytest
+from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook import pricing
-from anton_notebook.archive import parquet_dataset
+from anton_notebook.archive import delta_table
 from anton_notebook.errors import ArchiveError, NotATrace, PathNotFound
 from tests.tables.test_frames import call, tool
 
@@ -160,8 +164,7 @@ def test_any_address_that_fsspec_knows(corpus: Path, tmp_path: Path) -> None:
     assert lazy["source"].compute(scheduler="sync").dropna().unique().tolist() == ["memory:///proxy/proxy_traces.db"]
     same_costs(lazy, anb.read_traces(corpus / "anton-proxy" / "proxy_traces.db"), phases=False)
     traces.to_parquet(tmp_path / "archive")
-    memory.put(str(tmp_path / "archive"), "/archive", recursive=True)
-    same(ordered(anb.scan("memory://archive").compute(scheduler="sync")), ordered(traces.spans_df()))
+    same(ordered(anb.scan((tmp_path / "archive").as_uri()).compute(scheduler="sync")), ordered(traces.spans_df()))
     with pytest.raises(PathNotFound, match="memory://nowhere"):
         anb.scan("memory://nowhere")
 
@@ -237,7 +240,9 @@ def test_columns_of_ones_own_are_scanned_too(tmp_path: Path) -> None:
 
 
 def parts(folder: Path) -> dict[str, int]:
-    return {str(p.relative_to(folder)): p.stat().st_ino for p in sorted(folder.rglob("*.parquet"))}
+    """The files of the table's current version, and what identifies each on disk."""
+    files = [folder / file.path for file in delta_table.files_of(str(folder))]
+    return {str(path.relative_to(folder)): path.stat().st_ino for path in files}
 
 
 def test_only_what_is_new_is_written_and_doing_it_again_changes_nothing(tmp_path: Path) -> None:
@@ -246,10 +251,11 @@ def test_only_what_is_new_is_written_and_doing_it_again_changes_nothing(tmp_path
     (tmp_path / "t.jsonl").write_text("\n".join(early) + "\n")
     traces = anb.read_traces(tmp_path)
     assert traces.to_parquet(archive) == len(traces.spans_df()) > 0
-    before, listed = parts(archive), (archive / parquet_dataset.LIST).stat().st_mtime_ns
+    before, version = parts(archive), DeltaTable(archive).version()
     assert sorted({name.split("/")[0] for name in before}) == ["day=2026-01-01", "day=2026-01-02", "day=2026-01-03"]
     assert traces.to_parquet(archive) == 0 and anb.read_traces(tmp_path).to_parquet(archive) == 0
-    assert parts(archive) == before and (archive / parquet_dataset.LIST).stat().st_mtime_ns == listed
+    assert parts(archive) == before
+    assert DeltaTable(archive).version() == version
     with (tmp_path / "t.jsonl").open("a") as file:
         file.write("\n".join(line for line in lines if '"run8"' in line) + "\n")
     traces.refresh()
@@ -311,8 +317,8 @@ def test_spans_whose_run_was_found_later_are_not_there_twice(corpus: Path, tmp_p
     same(ordered(found), ordered(expected))
 
 
-def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_dataset, "MOST_PARTS", 4)
+def test_archive_compacts_partitions_of_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta_table, "MAX_SMALL_FILES", 4)
     path, archive = tmp_path / "t.jsonl", tmp_path / "archive"
     path.write_text("")
     traces = anb.read_traces(path)
@@ -325,32 +331,33 @@ def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     same(ordered(anb.scan(archive).compute(scheduler="sync")), ordered(traces.spans_df()))
 
 
-def test_a_large_day_is_read_in_pieces_of_whole_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_dataset, "MOST_ROWS", 50)
+def test_scan_splits_a_large_day_into_pieces_of_whole_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["anton_notebook.archive.scan"], "PIECE_ROWS", 50)
     path, archive = tmp_path / "t.jsonl", tmp_path / "archive"
     lines = [line.replace("2026-01-02", "2026-01-01").replace("2026-01-03", "2026-01-01") for line in lines_of(12)]
     path.write_text("\n".join(line for line in lines if '.19"' not in line) + "\n")
     traces = anb.read_traces(path)
     traces.to_parquet(archive)
-    assert 4 <= len(parts(archive)) <= 8 and anb.scan(archive).npartitions == len(parts(archive))
     with path.open("a") as file:
         file.write("\n".join(line for line in lines if '.19"' in line) + "\n")
     traces.refresh()
     traces.to_parquet(archive)
     lazy = anb.scan(archive)
     pieces = [set(lazy.get_partition(i).compute(scheduler="sync")["trace_id"]) for i in range(lazy.npartitions)]
-    assert len(pieces) > 2 and sum(map(len, pieces)) == len(set().union(*pieces)) == 12
+    assert len(pieces) > 2
+    assert sum(map(len, pieces)) == len(set().union(*pieces)) == 12
     same(ordered(lazy.compute(scheduler="sync")), ordered(traces.spans_df()))
     same_costs(lazy, traces)
 
 
-class Crash(Exception):
-    """The machine stops here."""
+WRITER = """
+import sys
+import anton_notebook as anb
+anb.read_traces(sys.argv[1]).to_parquet(sys.argv[2])
+"""
 
 
-def test_a_crash_at_any_moment_leaves_the_archive_as_it_was_or_as_it_is_to_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_archive_of_a_killed_writer_is_the_old_or_the_new_one(tmp_path: Path) -> None:
     path, lines = tmp_path / "t.jsonl", lines_of(3)
     path.write_text("\n".join(line for line in lines if '"run0"' not in line and '.19"' not in line) + "\n")
     first = anb.read_traces(path)
@@ -360,51 +367,38 @@ def test_a_crash_at_any_moment_leaves_the_archive_as_it_was_or_as_it_is_to_be(
         file.write("\n".join(line for line in lines if '"run0"' in line or '.19"' in line) + "\n")
     later = anb.read_traces(path)
     after = ordered(later.spans_df())
-    steps = {(os, "replace"), (os, "fsync"), (Path, "unlink"), (Path, "rmdir"), (pd.DataFrame, "to_parquet")}
-    for moment in range(200):
-        archive, left = tmp_path / f"archive{moment}", [moment]
+    for moment in range(6):
+        archive = tmp_path / f"archive{moment}"
         shutil.copytree(tmp_path / "start", archive)
-
-        def until(real: Any, left: list[int] = left) -> Any:
-            def step(*given: Any, **named: Any) -> Any:
-                left[0] -= 1
-                if left[0] < 0:
-                    raise Crash
-                return real(*given, **named)
-
-            return step
-
-        with monkeypatch.context() as patched:
-            for owner, name in steps:
-                patched.setattr(owner, name, until(getattr(owner, name)))
-            try:
-                later.to_parquet(archive)
-            except Crash:
-                pass
-        found = ordered(anb.scan(archive).compute(scheduler="sync"))
-        same(found, after if len(found) == len(after) else before)
-        later.to_parquet(archive)  # the next writer brings it to its end, and takes away what was left
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(archive)])
+        deadline = time.monotonic() + 60
+        while writer.poll() is None and time.monotonic() < deadline:
+            written = len(list(archive.rglob("*.parquet"))) > len(list((tmp_path / "start").rglob("*.parquet")))
+            if written and moment < 5:  # the first file is on disk, the transaction is not complete: kill -9
+                writer.kill()
+            time.sleep(0.001 * moment)
+        writer.wait()
+        table = ordered(anb.scan(archive).compute(scheduler="sync"))
+        same(table, after if len(table) == len(after) else before)
+        later.to_parquet(archive)
         same(ordered(anb.scan(archive).compute(scheduler="sync")), after)
-        assert set(parts(archive)) == {part.file for part in parquet_dataset._listed(archive)} and not list(
-            archive.rglob("*.tmp")
-        )
-        if left[0] >= 0:
-            break
-    assert moment >= 12  # every step was the last one once
 
 
-def test_what_is_no_archive_is_named(tmp_path: Path) -> None:
-    for text, said in (
-        ("nonsense", "no list of an archive's parts"),
-        ('{"version": 99, "parts": []}', "newer version"),
-        (
-            '{"version": 1, "parts": [{"file": "../../etc/x.parquet", "day": "", "project": "", "rows": 1, "traces": []}]}',
-            "no part",
-        ),
-    ):
-        (tmp_path / parquet_dataset.LIST).write_text(text)
-        with pytest.raises(ArchiveError, match=said):
-            anb.scan(tmp_path)
+def test_archive_names_what_is_wrong_with_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text("\n".join(lines_of(1)) + "\n")
+    traces = anb.read_traces(tmp_path / "t.jsonl")
+    write_deltalake(tmp_path / "other", pa.table({"a": [1]}))
+    with pytest.raises(ArchiveError, match="lacks the columns"):
+        anb.scan(tmp_path / "other")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "_anton_notebook.json").write_text("{}")
+    with pytest.raises(ArchiveError, match="older version"):
+        traces.to_parquet(tmp_path / "old")
+    traces.to_parquet(tmp_path / "bad")
+    for log in (tmp_path / "bad" / "_delta_log").glob("*.json"):
+        log.write_text(re.sub(r'"path":"[^"]+"', '"path":"../../etc/x.parquet"', log.read_text()))
+    with pytest.raises(ArchiveError, match="outside the archive"):
+        anb.scan(tmp_path / "bad")
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,11 +411,11 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: 
 def test_more_than_a_worker_s_memory_on_a_cluster(tmp_path: Path) -> None:
     from distributed import Client, LocalCluster
 
-    limit, body = 320 << 20, 60_000
+    limit, body = 400 << 20, 60_000
     lines = lines_of(24, body=body)
     path = tmp_path / "t.jsonl"
     with path.open("w") as file:
-        for copy in range(14):
+        for copy in range(17):
             file.writelines(line.replace('"run', f'"c{copy}run') + "\n" for line in lines)
     assert path.stat().st_size > 1.1 * limit
     traces = anb.read_traces(path)

@@ -347,7 +347,7 @@ def test_every_valid_value_of_the_json_test_suite_comes_back(tmp_path: Path, cor
 
 
 def test_blocks_of_lines_are_read_as_the_lines_alone(tmp_path: Path) -> None:
-    """What the decoder of blocks would take for other lines than there are, among so many that it has learned their words."""
+    """Lines that the decoder of blocks might split or join wrongly, among many plain ones."""
     rows = [line(f"s{i}", agent=f"module_{i % 3}") for i in range(9000)]
     texts = [json.dumps(row) for row in rows]
     texts[5000] = json.dumps(line("new-word", agent="module_never_seen"))

@@ -43,7 +43,7 @@ HOUSE = {
     "pricing": Room("model errors", "genai_prices"),
     "tables": Room("model store pricing errors", "pandas"),
     "tables.plots": Room("model store pricing tables errors", "pandas matplotlib"),
-    "api": Room("model store sources tables pricing redact archive.parquet_dataset errors"),
+    "api": Room("model store sources tables pricing redact archive.delta_table errors"),
     "archive": Room(
         "model store sources tables api pricing errors", "dask distributed fsspec pyarrow deltalake pandas"
     ),

@@ -18,6 +18,8 @@ from anton_notebook.sources.anton.line_schema import (
     Line,
     Plain,
     decode_line,
+    decode_plain,
+    decode_plains,
     event_data,
     excerpt,
     load,
@@ -28,6 +30,7 @@ from anton_notebook.sources.tail import Lines, Tail
 from anton_notebook.sources.timestamps import parse_time
 from anton_notebook.store import Store
 
+_OPENS, _CLOSES = ord("{"), ord("}")
 MOST_EXPECTED = 4_000_000
 PATIENCE = 2.0  # seconds in which a writer should finish a line that it began
 
@@ -117,16 +120,12 @@ class JsonlFile:
 
     def _decode(self, part: Lines) -> None:
         count = len(part.ends)
-        if count == 1:
-            sizes = part.ends.astype(np.int32)
-            offsets, numbers = np.array([part.offset], np.int64), np.array([part.number], np.int32)
-        else:
-            begins = np.zeros(count, np.int64)
-            begins[1:] = part.ends[:-1] + 1
-            sizes = (part.ends - begins).astype(np.int32)
-            offsets = begins + part.offset
-            numbers = np.arange(part.number, part.number + count, dtype=np.int32)
-        lines: list[Line] | list[Plain] = self._batch.decoder.lines(part)
+        begins = np.zeros(count, np.int64)
+        begins[1:] = part.ends[:-1] + 1
+        sizes = (part.ends - begins).astype(np.int32)
+        offsets = begins + part.offset
+        numbers = np.arange(part.number, part.number + count, dtype=np.int32)
+        lines: list[Line] | list[Plain] = decode_block(part)
         if not lines:
             raw = part.lines
             found = [self._one(text, int(numbers[i]), int(offsets[i])) for i, text in enumerate(raw)]
@@ -218,3 +217,21 @@ class JsonlFile:
 
 def _micros(ms: float) -> int:
     return round(ms * 1000) if 0 <= ms < 1e14 else NAT
+
+
+def decode_block(part: Lines) -> list[Plain]:
+    """All lines of a block, decoded at once; an empty list if any of them is not plain.
+
+    A value may spread over lines, and a line may hold two. But `}`, a newline and `{` follow each other nowhere inside of a
+    value: if all lines begin and end so, each holds at least one, and as many values as lines means one in each.
+    """
+    data, ends = part.data, part.ends
+    try:
+        bytes_ = np.frombuffer(data, np.uint8)
+        if data[0] == _OPENS and (bytes_[ends - 1] == _CLOSES).all() and (bytes_[ends[:-1] + 1] == _OPENS).all():
+            lines = decode_plains(data)
+            if len(lines) == len(ends):
+                return lines
+        return list(map(decode_plain, part.lines))
+    except FAULTS:
+        return []

@@ -35,7 +35,6 @@ from anton_notebook.model.span import (
     SpanClass,
 )
 from anton_notebook.model.usage import details_of
-from anton_notebook.sources.anton.fast_decoder import PlainDecoder
 from anton_notebook.sources.anton.line_schema import Line, Mark, Plain
 from anton_notebook.sources.timestamps import parse_time, parse_times
 from anton_notebook.store import Store, hashed
@@ -113,7 +112,6 @@ class Batch:
         self._report = report
         self._zone = zone
         self._on_root = on_root
-        self.decoder = PlainDecoder()
         self._held = _Held()
         self._codes = _Codes(self._code)
         self._uncommitted = 0
