@@ -152,6 +152,7 @@ class Recorder:
             "system_prompt": request.system,
             "tools": request.tools or [],
             "parameters": request.parameters,
+            "stream": exchange.body.get("stream") is True,
             "response": response.text,
             "success": failed is None,
             "error": failed,

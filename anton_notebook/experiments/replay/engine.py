@@ -11,7 +11,7 @@ concurrently. Cost: O(changed calls x nodes) plus the answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -29,6 +29,7 @@ BEFORE = "it is independent of every changed call"
 UNCHANGED = "no call was changed"
 SAME_ANSWERS = "every changed call before it answered as recorded"
 VOUCHED = "the caller declared it independent"
+NEXT_TURN = "it is the next turn of its conversation, with the new answer and results"
 AS_RECORDED = "it is the next turn of its conversation, and everything in it is as recorded"
 
 
@@ -124,21 +125,31 @@ class ReplayEngine:
                 pending[node.place] = set()
         for place in pending:
             pending[place] = self.causes(self.recording.nodes[place]) & set(pending)
+        waiting = {place: len(causes) for place, causes in pending.items()}
+        effects: dict[int, list[int]] = {}
+        for place, causes in pending.items():
+            for cause in causes:
+                effects.setdefault(cause, []).append(place)
+        ready = [place for place, count in waiting.items() if not count]
         tasks: dict[asyncio.Task[None], int] = {}
         try:
-            while pending or tasks:
-                ready = [place for place, causes in pending.items() if not causes]
+            while waiting or tasks:
                 if not ready and not tasks:  # impossible recordings: calls that follow from each other
-                    ready = [min(pending)]
+                    ready = [min(waiting)]
+                finished: list[int] = []
                 for place in ready:
-                    del pending[place]
-                    tasks[asyncio.create_task(self._resolve(self.recording.nodes[place]))] = place
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                finished = {tasks.pop(task) for task in done}
-                for task in done:
-                    task.result()
-                for causes in pending.values():
-                    causes -= finished
+                    del waiting[place]
+                    work = self._resolve(self.recording.nodes[place])
+                    if work is None:
+                        finished.append(place)
+                    else:
+                        tasks[asyncio.create_task(work)] = place
+                if not finished and tasks:
+                    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                    for task in done:
+                        finished.append(tasks.pop(task))
+                        task.result()
+                ready = _released(finished, effects, waiting)
         finally:
             for task in tasks:
                 task.cancel()
@@ -161,26 +172,27 @@ class ReplayEngine:
     def _is_root(self, node: Node) -> bool:
         return node.span_id in self.options.prompts or node.span_id == self.options.fresh
 
-    async def _resolve(self, node: Node) -> None:
+    def _resolve(self, node: Node) -> Coroutine[Any, Any, None] | None:
+        """Resolve a call, or return the work that resolves it."""
         roots = {root for root, dependent in self._dependent.items() if node.place in dependent}
         changed = bool(self.states.changed(roots))
         try:
             if self._is_root(node):
-                await self._root(node, changed)
-            elif not changed and not self.states.changed(self._structural(node)):
+                return self._root(node, changed)
+            if not changed and not self.states.changed(self._structural(node)):
                 self._report(NodeResult(node, REUSED, SAME_ANSWERS))
             elif node.kind == LLM:
-                await self._next_turn(node)
+                return self._next_turn(node)
             else:
-                await self._tool(node)
+                return self._tool(node)
         except CannotInfer as why:
             self.states[node.place] = NodeState(node, State.UNKNOWN, reason="it is stale")
             self._report(NodeResult(node, STALE, str(why)))
+        return None
 
-    async def _root(self, node: Node, changed: bool) -> None:
+    def _root(self, node: Node, changed: bool) -> Coroutine[Any, Any, None]:
         if node.kind == TOOL:
-            await self._call(node, node.arguments, "it is the point of the replay, run by the function in tools=")
-            return
+            return self._call(node, node.arguments, "it is the point of the replay, run by the function in tools=")
         if node.request is None:
             raise CannotInfer("its recorded request cannot be read")
         base, reason = node.request, "it is the point that is executed again"
@@ -190,7 +202,7 @@ class ReplayEngine:
         if node.span_id in self.options.prompts:
             sent, reason = base.with_changes(prompt=self.options.prompts[node.span_id]), "the caller changed its prompt"
         provenance = INFERRED if changed and not self._vouched(node) else EXECUTED
-        await self._ask(node, provenance, reason, base, sent)
+        return self._ask(node, provenance, reason, base, sent)
 
     def _vouched(self, node: Node) -> bool:
         return node.span_id in self.options.independent or node.agent in self.options.independent
@@ -207,15 +219,13 @@ class ReplayEngine:
                 raise CannotInfer(f"it follows {one.title}: {state.reason}")
         return self._rewriter.next_turn(node, self.states)
 
-    async def _next_turn(self, node: Node) -> None:
+    def _next_turn(self, node: Node) -> Coroutine[Any, Any, None] | None:
         base = self._rebuilt(node)
-        if node.request is not None and equal_requests(base, node.request):
-            self.states[node.place] = NodeState(node, State.SAME, base)
-            self._report(NodeResult(node, INFERRED, AS_RECORDED, base))
-            return
-        await self._ask(
-            node, INFERRED, "it is the next turn of its conversation, with the new answer and results", base, base
-        )
+        if node.request is None or not equal_requests(base, node.request):
+            return self._ask(node, INFERRED, NEXT_TURN, base, base)
+        self.states[node.place] = NodeState(node, State.SAME, base)
+        self._report(NodeResult(node, INFERRED, AS_RECORDED, base))
+        return None
 
     async def _ask(self, node: Node, provenance: str, reason: str, base: Request, sent: Request) -> None:
         if self.options.model is not None or self.options.provider is not None:
@@ -232,20 +242,18 @@ class ReplayEngine:
         self.states[node.place] = state
         self._report(NodeResult(node, provenance, reason, sent, sent=True, outcome=outcome))
 
-    async def _tool(self, node: Node) -> None:
+    def _tool(self, node: Node) -> Coroutine[Any, Any, None] | None:
         step = self._tool_steps.step(node, self.states, self.dependent, self._free)
         if step.recorded is None:
-            await self._call(node, step.arguments, step.reason)
-            return
+            return self._call(node, step.arguments, step.reason)
         if step.recorded is node:
             self.states[node.place] = NodeState(node)
             self._report(NodeResult(node, INFERRED, step.reason))
-            return
-        same = step.recorded.result == node.result
-        self.states[node.place] = NodeState(
-            node, State.SAME if same else State.CHANGED, result=step.recorded.result
-        )  # fmt: skip
+            return None
+        state = State.SAME if step.recorded.result == node.result else State.CHANGED
+        self.states[node.place] = NodeState(node, state, result=step.recorded.result)
         self._report(NodeResult(node, INFERRED, step.reason, None, step.arguments, step.recorded.result))
+        return None
 
     async def _call(self, node: Node, arguments: Any, reason: str) -> None:
         outcome = await self._executor.call(node, dict(arguments))
@@ -261,6 +269,18 @@ class ReplayEngine:
         self.results[result.node.place] = result
         if self._on_result is not None:
             self._on_result(result)
+
+
+def _released(finished: list[int], effects: Mapping[int, list[int]], waiting: dict[int, int]) -> list[int]:
+    """The places that wait for nothing any more, once these have finished."""
+    ready = []
+    for cause in finished:
+        for place in effects.get(cause, ()):
+            if place in waiting:
+                waiting[place] -= 1
+                if not waiting[place]:
+                    ready.append(place)
+    return ready
 
 
 def equal_requests(one: Request, other: Request) -> bool:

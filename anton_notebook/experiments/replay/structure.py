@@ -3,7 +3,7 @@
 A call continues another one if its messages begin with the other's messages and an assistant's message. Only a *next turn*
 is structural: it adds the recorded answer and the results of the tools that the answer asked for, and nothing else. A
 program decides everything else (user messages, other tools, other parameters), so nothing is concluded from it.
-Cost: O(calls of an agent squared) comparisons of message lists in the worst case.
+Cost: calls are looked up by the ends of their messages; only conversations that begin alike are compared.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ class Structure:
 
 
 def _link_conversations(calls: list[Node]) -> None:
-    known = [call for call in calls if call.request is not None and call.answered]
-    by_size: dict[int, list[Node]] = {}
-    for call in known:
-        by_size.setdefault(len(call.request.messages) if call.request is not None else 0, []).append(call)
-    sizes = sorted(by_size, reverse=True)
+    by_ends: dict[tuple[int, bytes, bytes], list[Node]] = {}
+    for call in calls:
+        if call.request is not None and call.request.messages and call.answered:
+            by_ends.setdefault(_ends(call.request.messages), []).append(call)
+    sizes = sorted({size for size, _, _ in by_ends}, reverse=True)
     for node in calls:
         if node.request is None:
             continue
@@ -94,13 +94,21 @@ def _link_conversations(calls: list[Node]) -> None:
         for size in sizes:
             if size >= len(messages) or messages[size].get("role") != "assistant":
                 continue
-            candidates = [one for one in by_size[size] if one.request and one.request.messages == messages[:size]]
+            prefix = messages[:size]
+            candidates = [
+                one for one in by_ends.get(_ends(prefix), ()) if one.request and one.request.messages == prefix
+            ]
             if candidates:
                 repeated = [one for one in candidates if _repeats_answer(messages[size], one)]
                 node.previous, node.ambiguous = _likeliest(node, repeated or candidates)
                 break
     for node in sorted(calls, key=lambda call: len(call.request.messages) if call.request is not None else 0):
         node.turn = node.previous.turn + 1 if node.previous is not None else 0
+
+
+def _ends(messages: Sequence[Message]) -> tuple[int, bytes, bytes]:
+    """Number, first and last of some messages: calls with equal ones are few, so that few lists are compared."""
+    return len(messages), canonical(messages[0]), canonical(messages[-1])
 
 
 def _likeliest(node: Node, candidates: list[Node]) -> tuple[Node, bool]:
