@@ -85,11 +85,18 @@ class TraceGraph(GraphState):
         self._parts = GraphParts(self, self.traces, trace_id, bodies=save_bodies, limit=save_limit, redact=redact)
         try:
             channel, handlers = self._parts.channel, self._parts.handlers
-            given = {} if layout is None else {"layout": layout}
+            # As wide as its container, and shrinking beside others in an HBox.
+            chosen = {"width": "100%", "min_width": "0"} if layout is None else layout
             super().__init__(
-                trace_id=trace_id, _commands=channel, height=height, x_axis=x_axis, _esm=script, _css=style, **given
+                trace_id=trace_id,
+                _commands=channel,
+                height=height,
+                x_axis=x_axis,
+                _esm=script,
+                _css=style,
+                layout=chosen,
             )
-            if layout is None:
+            if not isinstance(layout, Layout):
                 self._parts.on_close(self.layout.close)
             self.on_msg(lambda widget, content, buffers: commands.answer(self, content, handlers))  # one-comm hosts
             self.comm.on_close(lambda message: self.close())

@@ -261,3 +261,35 @@ def test_no_html_representation_is_typeset_as_mathematics(notebook: Opener, trac
         assert cell.nth(number).locator(".jp-OutputArea-output").count() >= 1
         assert cell.nth(number).locator("mjx-container").count() == 0
     assert "$a$" in cell.nth(1).inner_text()
+
+
+def test_graph_fits_ipywidgets_containers(notebook: Opener, traces: Path) -> None:
+    append(traces, line("s1"), line("s2", parent_id="s1"))
+    make = f"anb.TraceGraph({str(traces)!r}, height=300)"
+    cells = [
+        f"import anton_notebook as anb, ipywidgets as w\nw.HBox([{make}, {make}])",
+        f"w.VBox([{make}])",
+        f"w.AppLayout(center={make}, left_sidebar=w.Label('left'))",
+        f"w.TwoByTwoLayout(top_left={make}, bottom_right=w.Label('below'))",
+        f"tab = w.Tab([w.Label('first'), {make}])\ntab",
+        f"w.Accordion([{make}], selected_index=0)",
+        f"half = {make}\nhalf.layout.width = '50%'\nhalf",
+    ]
+    book = notebook(cells)
+    book.idle()
+    for number in range(len(cells)):
+        book.run_cell(number)
+    cell = book.page.locator(".jp-CodeCell")
+
+    def widths(number: int) -> list[float]:
+        boxes = [one.bounding_box() for one in cell.nth(number).locator(".anton").all()]
+        return [box["width"] if box else 0.0 for box in boxes]
+
+    whole = cell.nth(1).locator(".jp-OutputArea-output").first.bounding_box()
+    assert whole is not None
+    book.until(lambda: len(widths(0)) == 2 and min(widths(0)) > 0.4 * whole["width"], "two graphs side by side")
+    for number in (1, 2, 3, 5):
+        book.until(lambda number=number: min(widths(number) or [0]) > 0.25 * whole["width"], f"cell {number}")
+    cell.nth(4).locator(".lm-TabBar-tab").nth(1).click()
+    book.until(lambda: min(widths(4) or [0]) > 0.7 * whole["width"], "a tab that was shown later")
+    book.until(lambda: 0.4 < min(widths(6) or [0]) / whole["width"] < 0.6, "half the width")

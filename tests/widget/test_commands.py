@@ -215,6 +215,18 @@ def test_layout_is_the_layout_of_ipywidgets(graph: TraceGraph) -> None:
     assert graph in grid.children
 
 
+def test_layout_may_be_given_and_is_closed_if_created_here(folder: Path) -> None:
+    shared = ipywidgets.Layout(width="70%")
+    with TraceGraph(folder, layout=shared) as graph:
+        assert graph.layout is shared
+    assert shared.comm is not None, "a given layout belongs to the caller"
+    for given, width in ((None, "100%"), ({"width": "40%"}, "40%")):
+        with TraceGraph(folder, layout=given) as graph:
+            created = graph.layout
+            assert created.width == width
+        assert created.comm is None
+
+
 def test_state_holds_no_text_of_spans(folder: Path) -> None:
     secret = "sk-canary-1234"
     append(
