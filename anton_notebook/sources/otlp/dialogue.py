@@ -46,7 +46,6 @@ class Dialogue:
     finish_reason: str | None = None
     choices: list[Message] = field(default_factory=list)
     from_keys: list[str] = field(default_factory=list)
-    cut: bool = False
 
 
 def read(attributes: Mapping[str, Any], events: Sequence[Mapping[str, Any]], faults: list[Fault]) -> Dialogue:
@@ -61,7 +60,6 @@ def read(attributes: Mapping[str, Any], events: Sequence[Mapping[str, Any]], fau
     out = Dialogue()
     choices = _merged(_output(whole, events, out, faults))
     out.messages = _input(whole, events, out, faults)
-    out.cut = any((wording.first_index(whole, prefix) or 0) > 0 for prefix in MESSAGE_LISTS)
     if choices:
         first = choices[0]
         out.choices = choices

@@ -95,8 +95,8 @@ def record_of(span: bytes, resource: bytes, scope: bytes, schemas: tuple[str, st
     if light.kind == LLM:
         _fill_call(record, light, attributes, conversation, faults)
         lost = dropped_parts(attributes, value.get("droppedAttributesCount"))
-        if lost or conversation.cut:
-            record["missing"] = lost or ["messages"]
+        if lost:
+            record["missing"] = lost
     else:
         _fill_work(record, light, attributes, conversation, [*events, *logs])
     record["attributes"] = _whole(value, attributes, events, logs, resource, scope, schemas, faults)
@@ -113,7 +113,10 @@ def dropped_parts(attributes: Mapping[str, Any], dropped: Any) -> list[str]:
     first = min((i for p in MESSAGE_LISTS if (i := first_index(attributes, p)) is not None), default=None)
     if first is None:
         return ["messages"] if count else []
-    if first > 0 or (count and len(attributes) >= LIMIT - 8):
+    quirk = (
+        1 if not count and len(attributes) < LIMIT - 28 else 0
+    )  # some instrumentations leave number 0 to the system prompt
+    if first > quirk or (count and len(attributes) >= LIMIT - 8):
         return ["messages"]
     return ["attributes"] if count else []
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from anton_notebook.errors import BodyUnavailable
-from anton_notebook.model.span import NAT, Bool, Flag, Int32, Records, Status
+from anton_notebook.model.span import LLM, NAT, Bool, Flag, Int32, Records, Status
+from anton_notebook.sources.otlp.bare_runs import BareRuns
 from anton_notebook.sources.otlp.duplicates import CallDuplicates
 from anton_notebook.sources.otlp.wire import Place
 from anton_notebook.store import Store
@@ -36,6 +37,7 @@ class Family:
         self._rootless: set[int] = set()
         self._logs: dict[tuple[str, str], list[tuple[Pieces, Place]]] = {}
         self._duplicates = CallDuplicates(store)
+        self._bare = BareRuns(store, store.put)
 
     # -- agents
 
@@ -48,6 +50,7 @@ class Family:
         """
         store = self._store
         with store.lock:
+            records.trace = np.array([self._bare.run_of(trace) for trace in records.trace.tolist()], np.int32)
             known = self._rows(records.span_id, records.trace)
             for i in np.flatnonzero(known >= 0).tolist():
                 new, old = store.classes[records.cls[i]], store.classes[store.c.cls[known[i]]]
@@ -57,6 +60,7 @@ class Family:
             for i, response in responses.items():
                 self._duplicates.add(int(records.trace[i]), records.span_id[i], response)
             self._new.append((records.span_id, records.trace))
+            self._bare.take(records)
 
     def root(self, trace_id: str, span_id: str) -> None:
         """Takes note of a span without a parent that another source put: what was exported from OpenTelemetry once."""
@@ -78,6 +82,13 @@ class Family:
             self._describe(rows)
             self._rootless.update(np.unique(store.c.trace[rows]).tolist())
             self._duplicates.merge(rows.tolist())
+            placed = self._bare.settle()
+        if placed:
+            store.commit()
+        with store.lock:
+            moved = [row for ids, traces in placed for row in self._rows(ids, traces).tolist() if row >= 0]
+            self._describe(np.array(moved, np.int32))
+            self._rootless.update(store.c.trace[moved].tolist())
             self._wait()
 
     def _describe(self, rows: Int32) -> None:
@@ -93,7 +104,9 @@ class Family:
         for trace in touched:
             row = self._roots[trace]
             failed = c.status[row] == Status.ERROR
-            store.describe(trace, name=store.classes[c.cls[row]].name[:500], verdict="error" if failed else "ok")
+            cls = store.classes[c.cls[row]]
+            name = cls.agent if cls.kind == LLM and cls.agent else cls.name
+            store.describe(trace, name=name[:500], verdict="error" if failed else "ok")
 
     def _wait(self) -> None:
         """Spans are written when they end, the first one last: until then the run goes on, unless nothing has come for a while."""
@@ -152,6 +165,7 @@ class Family:
         known = self._logs.setdefault((trace_id, span_id), [])
         if (pieces, place) not in known:
             known.append((pieces, place))
+            self._bare.mark(trace_id, span_id)
 
     def logs_of(self, trace_id: str, span_id: str) -> list[bytes]:
         """The log records of a span, as bytes; those that are gone from disk are left out."""
