@@ -2,6 +2,7 @@ from . import errors as errors
 from .api import Span as Span
 from .api import Trace as Trace
 from .api import Traces as Traces
+from .api import find_traces as find_traces
 from .api import list_sources as list_sources
 from .api import read_traces as read_traces
 from .archive.scan import scan as scan

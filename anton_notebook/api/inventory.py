@@ -8,6 +8,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 from anton_notebook.api.traces import PathLike, Traces, open_traces
+from anton_notebook.sources import places
 from anton_notebook.tables import build
 
 if TYPE_CHECKING:
@@ -16,6 +17,42 @@ if TYPE_CHECKING:
 SOURCES: dict[str, str] = {
     "source": "text", "kind": "category", "recognised": "category", "spans": "count", "problems": "count", "left_out": "count",
 }  # fmt: skip
+
+
+PLACES: dict[str, str] = {
+    "program": "category", "name": "category", "path": "text", "files": "count", "newest": "time", "size_mb": "number",
+    "is_read": "flag",
+}  # fmt: skip
+
+
+def find_traces() -> pd.DataFrame:
+    """List the traces that known programs have left on this machine.
+
+    Looks into the places where Claude Code, Codex and other programs keep their sessions. Only names, sizes and times of
+    files are read. `anb.read_traces(name)` reads a program's traces, `anb.TraceGraph(anb.find_traces())` shows all.
+
+    Returns:
+        One row per place, the newest first: `program`, `name` (as `read_traces` takes it), `path`, `files`, `newest` (UTC),
+        `size_mb` (megabytes) and `is_read` (whether this library reads the format).
+
+    Examples:
+        >>> import anton_notebook as anb
+        >>> list(anb.find_traces().columns)
+        ['program', 'name', 'path', 'files', 'newest', 'size_mb', 'is_read']
+    """
+    rows = [
+        {
+            "program": place.title,
+            "name": place.program,
+            "path": place.path,
+            "files": place.files,
+            "newest": int(place.newest * 1e6),
+            "size_mb": place.size / 1e6,
+            "is_read": place.is_read,
+        }
+        for place in sorted(places.places(), key=lambda place: -place.newest)
+    ]
+    return build(PLACES, rows)
 
 
 def list_sources(

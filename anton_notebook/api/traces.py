@@ -9,16 +9,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from anton_notebook import pricing
 from anton_notebook.api.annotation_db import Notes, checked
 from anton_notebook.api.dataframes import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
-from anton_notebook.errors import NoteError, TraceNotFound, did_you_mean
+from anton_notebook.errors import NotATrace, NoteError, PathNotFound, TraceNotFound, did_you_mean
 from anton_notebook.model.html_repr import html_table
 from anton_notebook.model.span import Problem
 from anton_notebook.redact import Redactor
+from anton_notebook.sources import places
 from anton_notebook.sources.export import export
 from anton_notebook.sources.follower import Follower, follow
 from anton_notebook.sources.reader import Reader
@@ -218,6 +220,35 @@ def read_traces(
     return open_traces(path, following=follow, tz=tz, home=home, all_repositories=all_repositories)
 
 
+def _paths(path: Any) -> list[PathLike]:
+    """The paths of what `read_traces` takes: a path, a program's name, a list, or the frame of `find_traces`."""
+    columns = getattr(path, "columns", None)
+    if columns is not None:
+        if "path" not in columns or "is_read" not in columns:
+            raise NotATrace(
+                "a DataFrame was given; read_traces takes a path, or the frame that anb.find_traces() returns"
+            )
+        chosen = list(path["path"][path["is_read"].astype(bool)])
+        if not chosen:
+            raise NotATrace("anb.find_traces() found no traces that can be read on this machine; give a path")
+        return chosen
+    out: list[PathLike] = []
+    for one in [path] if isinstance(path, str | os.PathLike) else list(path):
+        if isinstance(one, str) and one in PROGRAM_NAMES and not os.path.exists(one):
+            found = places.named(one)
+            if not found:
+                raise PathNotFound(
+                    f"{one} has left no traces here; looked in {', '.join(map(str, places.folders_of(one)))}"
+                )
+            out += found
+        else:
+            out.append(one)
+    return out
+
+
+PROGRAM_NAMES = frozenset(program.name for program in places.PROGRAMS)
+
+
 def open_traces(
     path: PathLike | Sequence[PathLike],
     *,
@@ -228,7 +259,7 @@ def open_traces(
     all_repositories: bool = False,
 ) -> Traces:
     """As `read_traces`; with `wait` the first pass over the files is left to the thread."""
-    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    paths = _paths(path)
     zone = ZoneInfo(tz) if isinstance(tz, str) else tz
     kept = Path(home) if home is not None else None
     if not following:

@@ -14,7 +14,8 @@ from anton_notebook.api.traces import Traces
 from anton_notebook.archive.byte_ranges import ByteRange, LightBatch, has_ids, join, newlines, read, unreported
 from anton_notebook.pricing import Prices
 from anton_notebook.sources.anton.discovery import AntonWorkspace
-from anton_notebook.sources.reader import Reader, recognise
+from anton_notebook.sources.detection import recognise
+from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Store
 from anton_notebook.tables import SpansFrame
 

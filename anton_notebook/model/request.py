@@ -274,8 +274,8 @@ class Request:
 
 
 def _lacking(request: Request, record: Mapping[str, Any], source_kind: str, has_tools: bool) -> list[str]:
-    recorded = record.get("missing")
-    out = [str(part) for part in recorded] if isinstance(recorded, list) else []
+    named = record.get("missing")
+    out = [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
     unsaid = record.get("event_type") is not None or (source_kind == "proxy" and request.provider == ANTHROPIC)
     if request.system_text is None and unsaid:
         out.append("system")
@@ -287,7 +287,7 @@ def _lacking(request: Request, record: Mapping[str, Any], source_kind: str, has_
         out.append("max_tokens")
     if not request.model:
         out.append("model")
-    return out
+    return list(dict.fromkeys(out))
 
 
 def _without(missing: tuple[str, ...], *names: str) -> tuple[str, ...]:

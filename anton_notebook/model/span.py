@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -133,6 +133,21 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.span_id)
+
+    def select(self, mask: Bool) -> Records:
+        """Return the records where the mask is set."""
+        places = np.flatnonzero(mask).tolist()
+        at = {old: new for new, old in enumerate(places)}
+        columns = {f.name: value[mask] for f in fields(self) if isinstance(value := getattr(self, f.name), np.ndarray)}
+        return replace(
+            self,
+            **columns,
+            span_id=[self.span_id[i] for i in places],
+            parent_id=[self.parent_id[i] for i in places],
+            errors={at[i]: error for i, error in self.errors.items() if i in at},
+            own={at[i]: own for i, own in self.own.items() if i in at},
+            hashed=None,
+        )
 
 
 class Span(NamedTuple):

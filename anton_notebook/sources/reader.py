@@ -18,31 +18,24 @@ from anton_notebook.sources.anton.history_inference import description
 from anton_notebook.sources.anton.jsonl_file import JsonlFile
 from anton_notebook.sources.anton.legacy import Legacy
 from anton_notebook.sources.anton.line_batch import Batch, gc_paused
+from anton_notebook.sources.claude_code.file import ClaudeFile
+from anton_notebook.sources.claude_code.sessions import ClaudeSessions
+from anton_notebook.sources.codex.rollout import CodexFile
+from anton_notebook.sources.detection import ENDINGS, HEAD, KINDS, TRANSCRIPTS, recognise
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
-from anton_notebook.sources.otlp.file import OtlpFile, is_otlp
+from anton_notebook.sources.otlp.file import OtlpFile
 from anton_notebook.sources.otlp.run_grouping import Family
 from anton_notebook.sources.problems import Problems
 from anton_notebook.sources.proxy.database import ProxyDb, refusal
-from anton_notebook.sources.proxy.sqlite_reader import MAGIC, head
+from anton_notebook.sources.proxy.sqlite_reader import head
 from anton_notebook.sources.token_estimate import estimate
-from anton_notebook.sources.trace_folders import DOCUMENT, ENDING, Folder, roots_of
+from anton_notebook.sources.trace_folders import Folder, roots_of
+from anton_notebook.sources.transcripts.deep_folder import DeepFolder
 from anton_notebook.sources.unsupported import ForeignFile, foreign
 from anton_notebook.store import Store
 
 OPEN_FILES = 128
-HEAD = 4096
-DATABASES = (".db", ".sqlite", ".sqlite3")
-ENDINGS = (ENDING, DOCUMENT, *DATABASES)
-KINDS = {
-    "jsonl": "lines of JSON, one a span",
-    "otlp": "OpenTelemetry's spans in JSON",
-    "sqlite": "an SQLite database, as anton's proxy writes it",
-    "anton": "anton's own account of a task or repository",
-    "empty": "nothing in it yet",
-    "foreign": "of another kind, and not read",
-    "unknown": "could not be read",
-}
 
 
 class Found(NamedTuple):
@@ -96,6 +89,8 @@ class Reader:
         self.legacy = Legacy(store)
         self.legacy.estimate = estimate
         self.family = Family(store)
+        self.claude = ClaudeSessions(store)
+        self._deep: dict[str, DeepFolder] = {}
         self.batch = Batch(store, self.problems.add, zone, self.family.root)
         self.beside = AntonWorkspace(self.paths, store, self.problems.add, zone, all_repositories)
         self.proxies: list[ProxyDb] = []
@@ -116,6 +111,7 @@ class Reader:
         if os.path.exists(path):
             if os.path.isdir(path):
                 found = any(folder.exists() for folder in roots_of(path, self.home)) or self.beside.databases()
+                found = found or self._transcripts(path)
                 if not found and not self._wait:
                     raise NotATrace(
                         f"{path} holds no traces: neither .modular-agents/traces nor *.jsonl files nor OpenTelemetry's *.json nor "
@@ -162,6 +158,7 @@ class Reader:
             self.batch.settle()
             self.legacy.flush()
             self.family.settle()
+            self.claude.flush()
             new |= self.store.commit()
             self._name_traces()
         self.beside.join(self.legacy.task_ids, self.proxies, hints is None)
@@ -180,11 +177,21 @@ class Reader:
             for folder in roots_of(path, self.home, self._folder):
                 self._folders[folder.path] = folder
                 paths.update(dict.fromkeys(folder.files()))
+            paths.update(dict.fromkeys(self._transcripts(path)))
         paths.update(dict.fromkeys(self.beside.databases()))
         extra = self._folders.setdefault(os.path.join(self.home, "traces"), Folder(os.path.join(self.home, "traces")))
         paths.update(dict.fromkeys(extra.files()))
         paths.update(dict.fromkeys(self._files))
         return list(paths)
+
+    def _transcripts(self, path: str) -> list[str]:
+        """The transcripts of coding agents in a folder and below it; a repository of anton's is not searched."""
+        if not os.path.isdir(path) or os.path.basename(path) == MODULAR or os.path.isdir(os.path.join(path, MODULAR)):
+            return []
+        folder = self._deep.get(path)
+        if folder is None:
+            folder = self._deep[path] = DeepFolder(path, lambda name: recognise(name) in TRANSCRIPTS)
+        return folder.files()
 
     def _folder(self, path: str) -> Folder:
         return self._folders.get(path) or Folder(path)
@@ -208,6 +215,8 @@ class Reader:
         folder = self._folders.get(os.path.dirname(path))
         if folder is not None:
             return folder.takes(path) and self._read(path)
+        if recognise(path) in TRANSCRIPTS:
+            return self._read(path)
         new = False
         for found in self._list():
             if found not in self._files:
@@ -217,6 +226,11 @@ class Reader:
     def _read(self, path: str) -> bool:
         file = self._files.get(path)
         if isinstance(file, ForeignFile) and file.changed() and recognise(path) != "foreign":
+            file = None
+        if isinstance(file, JsonlFile) and file.tail.offset == 0 and recognise(path) in TRANSCRIPTS:
+            # Its first line was too short to tell the format when the file was met.
+            file.close()
+            self._begun.pop(path, None)
             file = None
         if file is None:
             if path in self.skip or not os.path.isfile(path):
@@ -257,8 +271,8 @@ class Reader:
             if info.name and trace not in self._named:
                 continue
             span = store.span(info.first_call)
-            if store.files[span.file].kind == "otlp":
-                continue  # called what its first span is called
+            if store.files[span.file].kind in ("otlp", *TRANSCRIPTS):
+                continue  # such sources name their runs themselves
             try:
                 record = store.files[span.file].loader(span.offset, span.length)
             except BodyUnavailable:
@@ -319,6 +333,9 @@ class Reader:
                 roots.setdefault(path, False)
             else:
                 roots[_existing(os.path.dirname(path))] = False
+        for tree in self._deep.values():
+            if len(tree.folders()) > 1:
+                roots[tree.path] = True
         for path, deep in self.beside.watch_roots():
             roots[path] = roots.get(path, False) or deep
         return list(roots.items())
@@ -330,19 +347,6 @@ class Reader:
             for file in self._files.values():
                 file.close()
             self._open.clear()
-
-
-def recognise(path: str) -> str | None:
-    """What kind of source a file is, by its first bytes; None while it is empty or cannot be read."""
-    start = head(path, 0, HEAD)
-    if start.startswith(MAGIC) or path.endswith(DATABASES):
-        return "sqlite"
-    otlp = is_otlp(start)
-    if otlp is not False:
-        return "otlp" if otlp else None
-    if foreign(path, start):
-        return "foreign"
-    return "jsonl" if start or not os.access(path, os.R_OK) else None
 
 
 def _jsonl(reader: Reader, path: str) -> SourceFile:
@@ -363,7 +367,22 @@ def _proxy(reader: Reader, path: str) -> SourceFile:
     return proxy
 
 
-MAKERS: dict[str, Maker] = {"jsonl": _jsonl, "otlp": _otlp, "sqlite": _proxy, "foreign": _foreign}
+def _claude_code(reader: Reader, path: str) -> SourceFile:
+    return ClaudeFile(path, reader.store, reader.problems.add, reader.claude)
+
+
+def _codex(reader: Reader, path: str) -> SourceFile:
+    return CodexFile(path, reader.store, reader.problems.add)
+
+
+MAKERS: dict[str, Maker] = {
+    "jsonl": _jsonl,
+    "otlp": _otlp,
+    "sqlite": _proxy,
+    "foreign": _foreign,
+    "claude_code": _claude_code,
+    "codex": _codex,
+}
 
 
 def _existing(path: str) -> str:

@@ -125,6 +125,19 @@ def merge(store: Store, records: Records, i: int, row: int) -> None:
     _claim(store, row, parent, names, None if other == store.traces[c.trace[row]].trace_id else other, new)
 
 
+def update(store: Store, records: Records, i: int, row: int) -> None:
+    """Replace a row by a later version of its span."""
+    c = store.c
+    parent = records.parent_id[i]
+    costs = float(c.recorded_cost[row]), float(records.recorded_cost[i])
+    counts = all(getattr(c, name)[row] == getattr(records, name)[i] for name in ("cached", "flags", *_LIES))
+    equal = counts and (costs[0] == costs[1] or costs[0] != costs[0]) and records.own.get(i) == store.own.get(row)
+    if not (equal and _same(store, records, i, row)):
+        _replace(store, records, i, row, int(records.cls[i]))
+    if parent is not None and parent != _parent(store, row):
+        _set_parent(store, row, parent)
+
+
 def _rank(store: Store, records: Records, i: int) -> Rank:
     """Of two records of one identity the lesser is shown: ended ones first, of these those that say how long they took, then
     by start and place."""

@@ -14,7 +14,6 @@ from typing import Unpack
 
 import numpy as np
 
-from anton_notebook.errors import AmbiguousSpan, SpanNotFound, did_you_mean
 from anton_notebook.model.span import (
     KINDS,
     PRICED,
@@ -31,7 +30,7 @@ from anton_notebook.model.span import (
     SpanClass,
 )
 from anton_notebook.model.usage import Usage
-from anton_notebook.store import aggregates, merge, tree
+from anton_notebook.store import aggregates, lookup, merge, tree
 from anton_notebook.store.annotations import Notes
 from anton_notebook.store.change_log import ChangeLog, Changes
 from anton_notebook.store.columns import Columns, distinct, grown
@@ -39,7 +38,6 @@ from anton_notebook.store.hash_index import HashIndex, hashed, key_of, keys_of
 from anton_notebook.store.trace_info import Described, RunFigures, TraceInfo
 
 HIDDEN = np.uint8(Flag.DEAD)
-MEMOED = 4096
 
 
 @dataclass(slots=True)
@@ -185,6 +183,24 @@ class Store:
                     self._twin(records, i, int(rows[i]))
                 else:
                     merge.merge(self, records, i, row)
+
+    def upsert(self, records: Records) -> None:
+        """Put records of which later versions replace earlier ones, whatever those said."""
+        with self.lock:
+            known = [self.row(int(records.trace[i]), span_id) for i, span_id in enumerate(records.span_id)]
+            fresh = [row < 0 or bool(self.c.flags[row] & (Flag.PENDING | Flag.DEAD)) for row in known]
+            for i, row in enumerate(known):
+                if not fresh[i]:
+                    merge.update(self, records, i, row)
+            if any(fresh):
+                self.put(records.select(np.array(fresh, bool)))
+
+    def take_back(self, trace_id: str, span_id: str) -> None:
+        """Remove a span that turned out to belong to another trace."""
+        with self.lock:
+            row = self.row(self.trace_code(trace_id), span_id)
+            if row >= 0:
+                self.remove(np.array([row], np.int32))
 
     def _own_row(self, trace: int, span_id: str, row: int) -> int:
         """The row of an identity, of which the hash was found at `row`; -1 where that is another's."""
@@ -344,32 +360,9 @@ class Store:
         return self.ids[row]
 
     def row_of(self, span_id: str, trace_id: str | None = None) -> int:
-        """The row of a span; `SpanNotFound` names near misses, `AmbiguousSpan` the traces."""
+        """Return the row of a span; `SpanNotFound` names near misses, `AmbiguousSpan` the traces."""
         with self.lock:
-            if trace_id is not None:
-                code = self._trace_code.get(trace_id)
-                rows = [] if code is None else [self.row(code, span_id)]
-            elif len(self.traces) <= MEMOED:
-                rows = [self.row(code, span_id) for code in range(len(self.traces))]
-            else:
-                rows = [row for row, known in enumerate(self.ids) if known == span_id]
-            rows = [row for row in rows if row >= 0 and not self.c.flags[row] & (Flag.DEAD | Flag.PENDING)]
-            if not rows:
-                rows = self._aliased(span_id, trace_id)
-            if len(rows) == 1:
-                return rows[0]
-            if rows:
-                names = ", ".join(repr(self.traces[self.c.trace[row]].trace_id) for row in rows)
-                raise AmbiguousSpan(f"span {span_id!r} is in several traces: {names}; say which with trace_id=")
-            where = f" in trace {trace_id!r}" if trace_id is not None else ""
-            raise SpanNotFound(
-                f"no span {span_id!r}{where}{did_you_mean(span_id, self.ids[:20_000]) or '; spans_df() lists them'}"
-            )
-
-    def _aliased(self, span_id: str, trace_id: str | None) -> list[int]:
-        """Return the row that shows the call of a hidden span."""
-        keys = [key for key in self.aliases if key[1] == span_id]
-        return [self.aliases[key] for key in keys if trace_id in (None, self.traces[key[0]].trace_id)]
+            return lookup.find_row(self, span_id, trace_id)
 
     def span(self, row: int) -> Span:
         """The light fields of a row as plain values."""

@@ -64,7 +64,21 @@ def test_html_repr_escapes_traces_and_ignores_math(
         markup = thing._repr_html_()  # type: ignore[attr-defined]
         assert markup.startswith('<div class="tex2jax_ignore mathjax_ignore">'), type(thing).__name__
         html = Tags(markup)
-        assert html.tags <= {"div", "table", "caption", "b", "tr", "th", "td", "thead", "tbody", "code", "ul", "li", "p"}
+        assert html.tags <= {
+            "div",
+            "table",
+            "caption",
+            "b",
+            "tr",
+            "th",
+            "td",
+            "thead",
+            "tbody",
+            "code",
+            "ul",
+            "li",
+            "p",
+        }
         seen = re.sub(r"\s+", " ", html.seen)
         assert [word for word in words if word not in seen] == [], (type(thing).__name__, seen)
         assert len(repr(thing)) > 5

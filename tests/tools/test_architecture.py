@@ -51,7 +51,9 @@ HOUSE = {
     "llm.anthropic": Room("model llm errors", "anthropic"),
     "llm.openai": Room("model llm errors", "openai"),
     "capture": Room("model llm sources.writer sources.home errors", "tornado"),
-    "experiments": Room("model store sources.writer sources.home api llm capture tables pricing errors", "pandas scipy"),
+    "experiments": Room(
+        "model store sources.writer sources.home api llm capture tables pricing errors", "pandas scipy"
+    ),
     "experiments.compare": Room("model store api errors", "rapidfuzz"),
     "render": Room("model store errors"),
     "widget": Room(

@@ -1,0 +1,1 @@
+"""Rollouts of OpenAI Codex: one session per file. Start with `rollout`."""
