@@ -30,7 +30,7 @@ from anton_notebook.sources.problems import Problems
 from anton_notebook.sources.proxy.database import ProxyDb, refusal
 from anton_notebook.sources.proxy.sqlite_reader import head
 from anton_notebook.sources.token_estimate import estimate
-from anton_notebook.sources.trace_folders import Folder, roots_of
+from anton_notebook.sources.trace_folders import ENDING, Folder, roots_of
 from anton_notebook.sources.transcripts.deep_folder import DeepFolder
 from anton_notebook.sources.unsupported import ForeignFile, foreign
 from anton_notebook.store import Store
@@ -215,7 +215,7 @@ class Reader:
         folder = self._folders.get(os.path.dirname(path))
         if folder is not None:
             return folder.takes(path) and self._read(path)
-        if recognise(path) in TRANSCRIPTS:
+        if self._deep and path.endswith(ENDING) and os.path.isfile(path) and recognise(path) in TRANSCRIPTS:
             return self._read(path)
         new = False
         for found in self._list():

@@ -125,6 +125,17 @@ def merge(store: Store, records: Records, i: int, row: int) -> None:
     _claim(store, row, parent, names, None if other == store.traces[c.trace[row]].trace_id else other, new)
 
 
+def upsert(store: Store, records: Records) -> None:
+    """Replace the rows of spans that are there already; put the others."""
+    known = [store.row(int(records.trace[i]), span_id) for i, span_id in enumerate(records.span_id)]
+    fresh = [row < 0 or bool(store.c.flags[row] & (Flag.PENDING | Flag.DEAD)) for row in known]
+    for i, row in enumerate(known):
+        if not fresh[i]:
+            update(store, records, i, row)
+    if any(fresh):
+        store.put(records.select(np.array(fresh, bool)))
+
+
 def update(store: Store, records: Records, i: int, row: int) -> None:
     """Replace a row by a later version of its span."""
     c = store.c

@@ -187,20 +187,13 @@ class Store:
     def upsert(self, records: Records) -> None:
         """Put records of which later versions replace earlier ones, whatever those said."""
         with self.lock:
-            known = [self.row(int(records.trace[i]), span_id) for i, span_id in enumerate(records.span_id)]
-            fresh = [row < 0 or bool(self.c.flags[row] & (Flag.PENDING | Flag.DEAD)) for row in known]
-            for i, row in enumerate(known):
-                if not fresh[i]:
-                    merge.update(self, records, i, row)
-            if any(fresh):
-                self.put(records.select(np.array(fresh, bool)))
+            merge.upsert(self, records)
 
     def take_back(self, trace_id: str, span_id: str) -> None:
         """Remove a span that turned out to belong to another trace."""
-        with self.lock:
-            row = self.row(self.trace_code(trace_id), span_id)
-            if row >= 0:
-                self.remove(np.array([row], np.int32))
+        row = self.row(self.trace_code(trace_id), span_id)
+        if row >= 0:
+            self.remove(np.array([row], np.int32))
 
     def _own_row(self, trace: int, span_id: str, row: int) -> int:
         """The row of an identity, of which the hash was found at `row`; -1 where that is another's."""
