@@ -19,9 +19,11 @@ from anton_notebook.sources.anton.line_schema import FAULTS, Fault, excerpt
 from anton_notebook.sources.otlp import semconv as names
 from anton_notebook.sources.otlp import wire
 from anton_notebook.sources.otlp.locations import Document, Places, SpanBody
+from anton_notebook.sources.otlp.other_wordings import AGENTS_SPAN, as_otlp, workflow_name
 from anton_notebook.sources.otlp.record import dropped_parts
 from anton_notebook.sources.otlp.run_grouping import Family
 from anton_notebook.sources.otlp.values import first_text
+from anton_notebook.sources.otlp.wire_schema import NOTHING, WireSpan
 from anton_notebook.sources.tail import Lines, Tail
 from anton_notebook.store import Store
 
@@ -31,7 +33,12 @@ COMMIT = 65_536
 LIMIT = 64 << 20
 STALE = 3.0
 """Seconds after which an unfinished document counts as broken off."""
-MARKS = (b'"resourceSpans"', b'"resourceLogs"', b'"resourceMetrics"', b'"batches"')
+MARKS = (
+    b'"resourceSpans"', b'"resourceLogs"', b'"resourceMetrics"', b'"batches"', b'"resource_spans"', b'"resource_logs"',
+)  # fmt: skip
+_OTHERS = (b'{"object":"trace"', b'{"object":"trace.span"')
+_CONSOLE = b'"context":{"trace_id":"0x'
+_TEMPO = b'{"trace":{'
 _START = b'{"resourceSpans"'
 
 
@@ -39,18 +46,23 @@ def is_otlp(head: bytes) -> bool | None:
     """Whether a file that begins so holds OTLP/JSON: its first object, or one at the start of a line, has a key of it first.
     None where it is too early to say."""
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    bare = b"".join(start[:200].split()).removeprefix(b"[")
-    firsts = [b"{" + mark for mark in MARKS]
+    bare = b"".join(start[:1000].split()).removeprefix(b"[")
+    firsts = [*(b"{" + mark for mark in MARKS), *_OTHERS]
     if any(bare.startswith(first) or b"\n" + first in head for first in firsts):
         return True
-    return None if start and any(first.startswith(bare) for first in firsts) else False
+    if bare.startswith(b'{"name":') and _CONSOLE in bare:
+        return True
+    if bare.startswith(_TEMPO) and any(mark in head for mark in MARKS):
+        return True
+    return None if start and any(first.startswith(bare) for first in (*firsts, _TEMPO)) else False
 
 
 def is_document(head: bytes) -> bool:
     """Whether a JSON file that begins so is an export of OpenTelemetry's. Among files of any kind `batches` alone is not enough."""
     if not is_otlp(head):
         return False
-    return any(mark in head for mark in MARKS[:3]) or any(key in head for key in (b'"scopeSpans"', b'"resource"'))
+    certain = (*MARKS[:3], *MARKS[4:], b'"scopeSpans"', b'"resource"', b'"trace.span"', b'"workflow_name"')
+    return any(mark in head for mark in certain)
 
 
 class _Found(NamedTuple):
@@ -142,7 +154,7 @@ class OtlpFile:
         bare = text.strip()
         if self._taken[0] == offset and self._taken[1] == len(text.rstrip()):
             return  # it was whole before its newline came
-        if any(mark in text for mark in MARKS) and self._document_in(text, offset, number):
+        if (any(mark in text for mark in MARKS) or AGENTS_SPAN.match(text)) and self._document_in(text, offset, number):
             self._abandon()
             self._by_lines = True
             return
@@ -256,7 +268,7 @@ class OtlpFile:
 
     def _log(self, raw: bytes, offset: int) -> None:
         try:
-            log = wire.decode_log(raw)
+            log = wire.decode_log(as_otlp(raw))
         except FAULTS:
             return
         trace, span = wire.hex_id(log.trace_id), wire.hex_id(log.span_id)
@@ -269,18 +281,22 @@ class OtlpFile:
 
     def _span(self, raw: bytes, offset: int, number: int) -> None:
         faults: list[Fault] = []
-        span: wire.WireSpan | None
+        span: WireSpan | None
+        if (run := workflow_name(raw)) is not None:
+            self._family.name_run(*run)
+            return
+        converted = as_otlp(raw)
         try:
-            span = wire.decode_span(raw)
+            span = wire.decode_span(converted)
         except FAULTS:
-            span = wire.tolerant(raw, faults)
+            span = wire.tolerant(converted, faults)
         found = None if span is None else self._found(span, raw, offset, number, faults)
         for fault in faults:
             self._tell(fault.reason, number, offset, fault.field, raw)
         if found is not None:
             self._held.append(found)
 
-    def _found(self, span: wire.WireSpan, raw: bytes, offset: int, number: int, faults: list[Fault]) -> _Found | None:
+    def _found(self, span: WireSpan, raw: bytes, offset: int, number: int, faults: list[Fault]) -> _Found | None:
         trace, span_id, parent = map(wire.hex_id, (span.trace_id, span.span_id, span.parent_span_id))
         if trace is None or span_id is None:
             faults.append(Fault("not a span: it has no traceId or no spanId", "traceId" if trace is None else "spanId"))
@@ -290,7 +306,7 @@ class OtlpFile:
         if light.kind == names.CREATE_AGENT and parent is None:
             return None  # it makes an agent object; nothing runs
         if light.kind == LLM:
-            if not light.finish_reason and span.events is not wire.NOTHING:
+            if not light.finish_reason and span.events is not NOTHING:
                 light = light._replace(finish_reason=finish_in_events(span.events))
             faults += lost_attributes(attributes, span.dropped_attributes_count)
         start, end = wire.micros(span.start_time_unix_nano), wire.micros(span.end_time_unix_nano)
@@ -368,7 +384,7 @@ def lost_attributes(attributes: Mapping[str, Any], dropped: object) -> list[Faul
     return [Fault(reason, lost[0])]
 
 
-def error_of(span: wire.WireSpan, attributes: Mapping[str, Any]) -> str | None:
+def error_of(span: WireSpan, attributes: Mapping[str, Any]) -> str | None:
     """What a failed span says of its failure: its status, else its exception, else the type of error."""
     if span.status is not None and span.status.message:
         return span.status.message

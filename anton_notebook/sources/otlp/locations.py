@@ -11,6 +11,7 @@ from typing import Any
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.sources.anton.line_schema import FAULTS
 from anton_notebook.sources.otlp import wire
+from anton_notebook.sources.otlp.other_wordings import as_otlp
 from anton_notebook.sources.otlp.record import record_of
 from anton_notebook.sources.otlp.run_grouping import Family
 from anton_notebook.sources.tail import Tail
@@ -78,7 +79,7 @@ class SpanBody:
         resource, scope, schemas = self._places.of(offset)
         span, *around = self.pieces([(offset, length), resource, scope])
         try:
-            return record_of(span, around[0], around[1], schemas, self._family.logs_of)
+            return record_of(as_otlp(span), around[0], around[1], schemas, self._family.logs_of)
         except FAULTS as error:
             raise BodyUnavailable(
                 f"{self._path} at byte {offset} no longer holds the span that was read: {error}"

@@ -12,6 +12,7 @@ from anton_notebook.sources.otlp import dialogue, wire
 from anton_notebook.sources.otlp import semconv as names
 from anton_notebook.sources.otlp.dialogue import MESSAGE_LISTS
 from anton_notebook.sources.otlp.messages import first_index, numbered, tool_definition
+from anton_notebook.sources.otlp.other_wordings import as_otlp
 from anton_notebook.sources.otlp.values import as_json, first_text, parsed, tool_arguments, tool_result
 from anton_notebook.sources.timestamps import iso
 
@@ -317,7 +318,7 @@ def _log(raw: bytes, faults: list[Fault]) -> dict[str, Any]:
     """A log record in the shape of an event; its body's fields join its attributes."""
     found: Any = {}
     try:
-        found = load(raw, faults)
+        found = load(as_otlp(raw), faults)
     except FAULTS as error:
         faults.append(Fault(f"a log record of it is not JSON: {error}"))
     found = found if isinstance(found, dict) else {}

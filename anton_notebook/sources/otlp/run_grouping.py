@@ -34,6 +34,7 @@ class Family:
         self._new: list[tuple[list[str], Int32]] = []
         self._open = np.empty(0, np.int32)
         self._roots: dict[int, int] = {}
+        self._names: dict[int, str] = {}
         self._rootless: set[int] = set()
         self._logs: dict[tuple[str, str], list[tuple[Pieces, Place]]] = {}
         self._duplicates = CallDuplicates(store)
@@ -61,6 +62,10 @@ class Family:
                 self._duplicates.add(int(records.trace[i]), records.span_id[i], response)
             self._new.append((records.span_id, records.trace))
             self._bare.take(records)
+
+    def name_run(self, trace_id: str, name: str) -> None:
+        """Name a run as its source names it."""
+        self._names[self._store.trace_code(trace_id)] = name
 
     def root(self, trace_id: str, span_id: str) -> None:
         """Takes note of a span without a parent that another source put: what was exported from OpenTelemetry once."""
@@ -106,6 +111,7 @@ class Family:
             failed = c.status[row] == Status.ERROR
             cls = store.classes[c.cls[row]]
             name = cls.agent if cls.kind == LLM and cls.agent else cls.name
+            name = self._names.get(trace, name)
             store.describe(trace, name=name[:500], verdict="error" if failed else "ok")
 
     def _wait(self) -> None:

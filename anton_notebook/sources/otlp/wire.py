@@ -18,77 +18,26 @@ import numpy as np
 
 from anton_notebook.model.span import NAT
 from anton_notebook.sources.anton.line_schema import FAULTS, Fault, load
+from anton_notebook.sources.otlp.other_wordings import AGENTS_SPAN, CONSOLE_SPAN
+from anton_notebook.sources.otlp.wire_schema import (
+    NOTHING,
+    KeyValue,
+    OtlpRequest,
+    OtlpSnakeRequest,
+    OtlpTempo,
+    WireLog,
+    WireSpan,
+)
 
-NOTHING = msgspec.Raw(b"null")
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}:]', re.DOTALL)
+_TEMPO = re.compile(rb'\s*\{\s*"trace"\s*:\s*\{')
+_SNAKE_REQUEST = re.compile(rb'"(resource_spans|resource_logs|scope_spans|scope_logs)"')
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _ZERO = re.compile(r"0*")
-_RESOURCES = (b'"resourceSpans"', b'"batches"')
-_SCOPES = (b'"scopeSpans"', b'"instrumentationLibrarySpans"')
+_RESOURCES = (b'"resourceSpans"', b'"batches"', b'"resource_spans"')
+_SCOPES = (b'"scopeSpans"', b'"instrumentationLibrarySpans"', b'"scope_spans"')
 _BYTES_OF = {24: 16, 22: 16, 12: 8, 11: 8}
 """Lengths of base64 texts (with and without padding) of ids: protobuf's own JSON writes ids so, where OTLP wants hex."""
-
-
-class KeyValue(msgspec.Struct, gc=False):
-    """An attribute; its value is decoded only where it is asked for."""
-
-    key: str = ""
-    value: msgspec.Raw = NOTHING
-
-
-class State(msgspec.Struct, gc=False):
-    """A span's status: code 2 (or its word) is an error."""
-
-    code: int | str | None = 0
-    message: str | None = None
-
-
-class WireSpan(msgspec.Struct, rename="camel", gc=False):
-    """The light fields of a span."""
-
-    trace_id: str | None = None
-    span_id: str | None = None
-    parent_span_id: str | None = None
-    name: str | None = None
-    kind: int | str | None = None
-    start_time_unix_nano: int | float | str | None = None
-    end_time_unix_nano: int | float | str | None = None
-    status: State | None = None
-    attributes: list[KeyValue] | None = None
-    events: msgspec.Raw = NOTHING
-    dropped_attributes_count: int | str | None = 0
-
-
-class WireLog(msgspec.Struct, rename="camel", gc=False):
-    """The light fields of a log record."""
-
-    trace_id: str | None = None
-    span_id: str | None = None
-    event_name: str | None = None
-    attributes: list[KeyValue] | None = None
-
-
-class _Scope(msgspec.Struct, rename="camel", gc=False):
-    scope: msgspec.Raw = NOTHING
-    instrumentation_library: msgspec.Raw = NOTHING
-    spans: list[msgspec.Raw] | None = None
-    log_records: list[msgspec.Raw] | None = None
-    schema_url: msgspec.Raw = NOTHING
-
-
-class _Resource(msgspec.Struct, rename="camel", gc=False):
-    resource: msgspec.Raw = NOTHING
-    scope_spans: list[_Scope] | None = None
-    scope_logs: list[_Scope] | None = None
-    instrumentation_library_spans: list[_Scope] | None = None
-    schema_url: msgspec.Raw = NOTHING
-
-
-class _Request(msgspec.Struct, rename="camel", gc=False):
-    resource_spans: list[_Resource] | None = None
-    resource_logs: list[_Resource] | None = None
-    resource_metrics: msgspec.Raw = NOTHING
-    batches: list[_Resource] | None = None
 
 
 Place = tuple[int, int]
@@ -105,18 +54,38 @@ class Group(NamedTuple):
     schemas: tuple[str, str] = ("", "")
 
 
-_decode_request = msgspec.json.Decoder(_Request).decode
-_decode_requests = msgspec.json.Decoder(list[_Request]).decode
+_decode_snake = msgspec.json.Decoder(OtlpSnakeRequest).decode
+_decode_snakes = msgspec.json.Decoder(list[OtlpSnakeRequest]).decode
+_decode_tempo = msgspec.json.Decoder(OtlpTempo).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_request = msgspec.json.Decoder(OtlpRequest).decode
+_decode_requests = msgspec.json.Decoder(list[OtlpRequest]).decode
 decode_span: Callable[[bytes | msgspec.Raw], WireSpan] = msgspec.json.Decoder(WireSpan).decode
 decode_log: Callable[[bytes], WireLog] = msgspec.json.Decoder(WireLog).decode
-_decode_value: Callable[[msgspec.Raw], Any] = msgspec.json.Decoder().decode
+_decode_value: Callable[[bytes | msgspec.Raw], Any] = msgspec.json.Decoder().decode
 
 
 def groups(data: bytes) -> list[Group] | None:
     """The spans and log records in one whole document; None where it is JSON of another kind. Raises one of `FAULTS`."""
     many = data.lstrip()[:1] == b"["
-    requests = _decode_requests(data) if many else [_decode_request(data)]
     base = _address(data)
+    if AGENTS_SPAN.match(data) or CONSOLE_SPAN.match(data):
+        _decode_value(data)  # whole JSON, or one of FAULTS
+        start = len(data) - len(data.lstrip())
+        return [Group((0, 0), (0, 0), [(start, len(data.rstrip()) - start)], [])]
+    if many and (CONSOLE_SPAN.match(data.lstrip()[1:]) or AGENTS_SPAN.match(data.lstrip()[1:])):
+        spans = [(_address(raw) - base, len(memoryview(raw))) for raw in _decode_raws(data)]
+        return [Group((0, 0), (0, 0), spans, [])]
+    if _TEMPO.match(data):
+        inner = _decode_tempo(data).trace
+        at = _address(inner) - base
+        found = groups(data[at : at + len(memoryview(inner))])
+        return None if found is None else [_shifted(group, at) for group in found]
+    requests: list[Any]
+    if _SNAKE_REQUEST.search(data[:4096]):
+        requests = list(_decode_snakes(data)) if many else [_decode_snake(data)]
+    else:
+        requests = list(_decode_requests(data)) if many else [_decode_request(data)]
 
     def place(raw: msgspec.Raw) -> Place:
         size = len(memoryview(raw))
@@ -138,6 +107,14 @@ def groups(data: bytes) -> list[Group] | None:
                         schemas = (_url(resource.schema_url), _url(scope.schema_url))
                         out.append(Group(where, place(named), spans, logs, schemas))
     return out if known else None
+
+
+def _shifted(group: Group, by: int) -> Group:
+    def moved(place: Place) -> Place:
+        return (place[0] + by, place[1]) if place[1] else place
+
+    resource, scope, spans, logs, schemas = group
+    return Group(moved(resource), moved(scope), list(map(moved, spans)), list(map(moved, logs)), schemas)
 
 
 def _url(raw: msgspec.Raw) -> str:
@@ -313,10 +290,11 @@ def attribute(raw: msgspec.Raw) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """An `AnyValue` as a plain value. Whole numbers are written as text, numbers that are none (`NaN`) stay text."""
+    """Return an `AnyValue` as a plain value. Whole numbers are written as text; `NaN` and the like stay text."""
     if not isinstance(value, dict):
         return value
-    for kind, found in value.items():
+    for name, found in value.items():
+        kind = _SNAKE_VALUES.get(name, name)
         if kind == "intValue":
             return _integer(found)
         if kind == "arrayValue":
@@ -335,6 +313,12 @@ def pairs(attributes: Any) -> dict[str, Any]:
     return {
         p["key"]: plain(p.get("value")) for p in attributes if isinstance(p, dict) and isinstance(p.get("key"), str)
     }
+
+
+_SNAKE_VALUES = {
+    "string_value": "stringValue", "int_value": "intValue", "double_value": "doubleValue", "bool_value": "boolValue",
+    "array_value": "arrayValue", "kvlist_value": "kvlistValue", "bytes_value": "bytesValue",
+}  # fmt: skip
 
 
 def _listed(value: Any, key: str) -> list[Any]:
