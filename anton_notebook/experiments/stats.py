@@ -1,7 +1,8 @@
 """Statistics of `verdict`: exact tests, confidence intervals, and the number of runs that a difference needs.
 
-Numbers are compared by a permutation test of the difference of means (`scipy.stats.permutation_test`): nothing is assumed about
-their distribution, and the interval holds all shifts that the same test does not reject. True and false are compared by
+Numbers are compared by a permutation test (`scipy.stats.permutation_test`) of the difference of means divided by its standard
+error: nothing is assumed about their distribution, a difference in spread alone is not taken for one of means, and the interval
+holds all shifts that the same test does not reject. True and false are compared by
 Barnard's unconditional exact test with Newcombe's interval. The p values of one verdict are adjusted together (Holm), so that
 the chance of any false alarm in a verdict is at most 5 %. scipy is imported when the first comparison is made.
 """
@@ -82,7 +83,9 @@ class Permutations:
     """The permutation test of a difference of means, for any shift of the variant.
 
     scipy permutes the values together with an indicator of the group. So one set of permutations gives the statistic at every
-    shift `s` of the variant: the difference of the values minus `s` times the difference of the indicators.
+    shift `s` of the variant: the values become `v - s * i`, whose mean and variance are polynomials in `s`. The statistic is
+    studentized (Welch), because a plain difference of means rejects too often if the samples differ in size and spread.
+    Reference: A. Janssen, Studentized permutation tests for non-i.i.d. hypotheses, Statistics & Probability Letters 36 (1997).
     """
 
     def __init__(self, x: Float64, y: Float64) -> None:
@@ -93,18 +96,25 @@ class Permutations:
         self.exact = math.comb(len(x) + len(y), len(x)) <= RESAMPLES
         center = np.concatenate([x, y]).mean()  # means of centered values have smaller rounding errors
         groups = [np.stack([values - center, np.full(len(values), i)]) for i, values in enumerate((x, y))]
+        self._error = math.sqrt(max(0.0, float(_moments(groups[0], groups[1], axis=-1)[2])))
         result: Any = stats.permutation_test(
-            groups, _difference, n_resamples=RESAMPLES, vectorized=True, axis=-1, rng=np.random.default_rng(SEED)
+            groups, _moments, n_resamples=RESAMPLES, vectorized=True, axis=-1, rng=np.random.default_rng(SEED)
         )
-        self._values, self._indicators = result.null_distribution.T
+        self._moments = result.null_distribution.T
 
     def p_value(self, shift: float) -> float:
         """The two-sided p value of the hypothesis that the variant is shifted by `shift`."""
-        statistic = np.abs(self._values - shift * self._indicators)
-        bar = abs(self.observed - shift)
-        extreme = int((statistic >= bar - 1e-9 * (1 + bar)).sum())
+        values, indicators, variance, covariance, indicator_variance = self._moments
+        error = np.sqrt(np.maximum(variance - 2 * shift * covariance + shift**2 * indicator_variance, 0))
+        statistic = _ratio(np.abs(values - shift * indicators), error, self._scale(shift))
+        bar = float(_ratio(np.abs(self.observed - shift), np.asarray(self._error), self._scale(shift)))
+        extreme = int((statistic >= bar * (1 - 1e-9) - 1e-9).sum())
         count, real = len(statistic), 0 if self.exact else 1  # random permutations do not include the recorded one
         return (extreme + real) / (count + real)
+
+    def _scale(self, shift: float) -> float:
+        """The size of the values, against which differences are rounding errors."""
+        return max(self.spread, abs(self.observed), abs(shift))
 
     def interval(self) -> tuple[float, float]:
         """All shifts that the test does not reject at 5 %."""
@@ -127,8 +137,27 @@ class Permutations:
         return self.observed + side * outside
 
 
-def _difference(x: Any, y: Any, axis: int) -> Any:
-    return y.mean(axis=axis) - x.mean(axis=axis)
+def _moments(x: Any, y: Any, axis: int) -> Any:
+    """Differences of the means of values and indicators, and the squared standard errors of that of the values at any shift."""
+    difference = y.mean(axis=axis) - x.mean(axis=axis)
+    errors = []
+    for sample in (x, y):
+        centered = sample - sample.mean(axis=axis, keepdims=True)
+        values, indicators = centered[..., 0, :], centered[..., 1, :]
+        count = sample.shape[axis]
+        products = [
+            (one * two).sum(axis=-1) for one, two in ((values, values), (values, indicators), (indicators, indicators))
+        ]
+        errors.append(np.stack(products, axis=-1) / (count * (count - 1)))
+    return np.concatenate([difference, errors[0] + errors[1]], axis=-1)
+
+
+def _ratio(difference: Any, error: Any, scale: float) -> Any:
+    """The difference in standard errors; without any spread it is 0 or infinite."""
+    tiny = 1e-9 * scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = difference / error
+    return np.where(error > tiny, ratio, np.where(difference > tiny, np.inf, 0.0))
 
 
 def barnard(a: int, n: int, b: int, m: int) -> float:

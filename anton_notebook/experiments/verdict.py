@@ -63,7 +63,9 @@ def verdict(df: pd.DataFrame, metrics: Sequence[str] | None = None) -> pd.DataFr
     95 % interval; `p` comes from the test named in `test`, and `p_adjusted` allows for all rows of the verdict together:
     the chance that a verdict on no difference at all says `differs` anywhere is at most 5 %. `more_runs` says how many more
     runs of the variant *and* the baseline would show a difference of the size seen, four times out of five (missing where none
-    is seen, or 10,000 would not do). `left_out` counts values that are no numbers: errors, failed metrics.
+    is seen, or 10,000 would not do). Judge the new runs alone: a verdict on the
+    old and the new runs together is a second look, and both looks together raise a false alarm in about 9 % of cases, not 5 %.
+    `left_out` counts values that are no numbers: errors, failed metrics.
 
     Raises ValueError where there is no baseline, or no such column.
 
@@ -138,4 +140,7 @@ def _sentence(test: stats.Comparison, differs: bool | None, more: int | None) ->
         return "not told apart from noise" if test.effect else "no difference seen"
     if more == 0:
         return "not told apart from noise; a difference of this size would have shown four times out of five"
-    return f"not told apart from noise; {more:,} more runs of each would show a difference of this size"
+    return (
+        f"not told apart from noise; {more:,} more runs of each would show a difference of this size "
+        "(judge the new runs alone: a second look at the same runs finds more false alarms)"
+    )

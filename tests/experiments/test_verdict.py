@@ -42,6 +42,34 @@ def test_noise_is_taken_for_a_difference_in_at_most_a_twentieth_of_all_cases(noi
     )
 
 
+@pytest.mark.parametrize(("n", "m", "spread"), [(5, 20, 5), (20, 5, 5), (10, 30, 4), (12, 12, 6)])
+def test_verdict_takes_no_difference_in_spread_for_one_of_means(n: int, m: int, spread: float) -> None:
+    rng = np.random.default_rng(n)
+    alarms = [compare_samples(rng.normal(size=n) * spread, rng.normal(size=m)).p <= 0.05 for _ in range(ROUNDS)]
+    assert np.mean(alarms) <= 0.05 + margin(0.05)
+
+
+def test_verdict_on_the_new_runs_alone_keeps_its_rate_of_alarms() -> None:
+    """Following `more_runs` on noise: the verdict on the new runs alone, as the sentence says."""
+    rng = np.random.default_rng(9)
+    alarms = []
+    for _ in range(ROUNDS):
+        x, y = rng.normal(size=8), rng.normal(size=8)
+        more = more_runs(x, y)
+        if compare_samples(x, y).p > 0.05 and more and more <= 100:
+            alarms.append(compare_samples(rng.normal(size=more), rng.normal(size=more)).p <= 0.05)
+    assert len(alarms) > 50
+    assert np.mean(alarms) <= 0.05 + margin(0.05, len(alarms))
+
+
+def test_verdict_says_that_more_runs_are_judged_alone() -> None:
+    rng = np.random.default_rng(3)
+    rows = verdict(frame(rng, 8, variants=3, metrics=3))
+    sentences = rows.loc[rows["more_runs"].fillna(0) > 0, "verdict"]
+    assert len(sentences)
+    assert sentences.str.contains("judge the new runs alone").all()
+
+
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize(("n", "m"), [(5, 5), (8, 12)])
 def test_shares_are_taken_for_different_in_at_most_a_twentieth_of_all_cases(share: float, n: int, m: int) -> None:
