@@ -87,15 +87,8 @@ class TraceGraph(GraphState):
             channel, handlers = self._parts.channel, self._parts.handlers
             # As wide as its container, and shrinking beside others in an HBox.
             chosen = {"width": "100%", "min_width": "0"} if layout is None else layout
-            super().__init__(
-                trace_id=trace_id,
-                _commands=channel,
-                height=height,
-                x_axis=x_axis,
-                _esm=script,
-                _css=style,
-                layout=chosen,
-            )
+            state = {"height": height, "x_axis": x_axis, "layout": chosen, "_esm": script, "_css": style}
+            super().__init__(trace_id=trace_id, _commands=channel, **state)
             if not isinstance(layout, Layout):
                 self._parts.on_close(self.layout.close)
             self.on_msg(lambda widget, content, buffers: commands.answer(self, content, handlers))  # one-comm hosts
