@@ -6,6 +6,7 @@ import os
 
 from anton_notebook.sources.claude_code.lines import detect as is_claude_code
 from anton_notebook.sources.codex.items import detect as is_codex
+from anton_notebook.sources.gemini_cli.document import detect as is_gemini_cli
 from anton_notebook.sources.otlp.file import is_otlp
 from anton_notebook.sources.proxy.sqlite_reader import MAGIC, head
 from anton_notebook.sources.trace_folders import DOCUMENT, ENDING
@@ -21,11 +22,12 @@ KINDS = {
     "anton": "anton's own account of a task or repository",
     "claude_code": "a transcript of Claude Code",
     "codex": "a rollout of Codex",
+    "gemini_cli": "a session of Gemini CLI",
     "empty": "nothing in it yet",
     "foreign": "of another kind, and not read",
     "unknown": "could not be read",
 }
-TRANSCRIPTS = ("claude_code", "codex")
+TRANSCRIPTS = ("claude_code", "codex", "gemini_cli")
 """Kinds of files that are searched for in depth."""
 
 
@@ -34,6 +36,8 @@ def recognise(path: str) -> str | None:
     start = head(path, 0, HEAD)
     if start.startswith(MAGIC) or path.endswith(DATABASES):
         return "sqlite"
+    if is_gemini_cli(start):
+        return "gemini_cli"
     otlp = is_otlp(start)
     if otlp is not False:
         return "otlp" if otlp else None

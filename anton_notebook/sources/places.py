@@ -24,7 +24,7 @@ PROGRAMS = (
     Program("anton", "anton proxy", (".db",), True),
     Program("claude-code", "Claude Code", (".jsonl",), True),
     Program("codex", "OpenAI Codex", (".jsonl",), True),
-    Program("gemini-cli", "Gemini CLI", (".json", ".jsonl"), False),
+    Program("gemini-cli", "Gemini CLI", (".json", ".jsonl"), True),
     Program("opencode", "opencode", (".db",), False),
     Program("phoenix", "Phoenix", (".db",), False),
 )

@@ -22,6 +22,7 @@ from anton_notebook.sources.claude_code.file import ClaudeFile
 from anton_notebook.sources.claude_code.sessions import ClaudeSessions
 from anton_notebook.sources.codex.rollout import CodexFile
 from anton_notebook.sources.detection import ENDINGS, HEAD, KINDS, TRANSCRIPTS, recognise
+from anton_notebook.sources.gemini_cli.file import GeminiFile, GeminiSessions
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
 from anton_notebook.sources.otlp.file import OtlpFile
@@ -30,7 +31,7 @@ from anton_notebook.sources.problems import Problems
 from anton_notebook.sources.proxy.database import ProxyDb, refusal
 from anton_notebook.sources.proxy.sqlite_reader import head
 from anton_notebook.sources.token_estimate import estimate
-from anton_notebook.sources.trace_folders import ENDING, Folder, roots_of
+from anton_notebook.sources.trace_folders import DOCUMENT, ENDING, Folder, roots_of
 from anton_notebook.sources.transcripts.deep_folder import DeepFolder
 from anton_notebook.sources.unsupported import ForeignFile, foreign
 from anton_notebook.store import Store
@@ -78,9 +79,8 @@ class Reader:
         all_repositories: bool = False,
         skip: Collection[str] = (),
     ) -> None:
-        self.store = store
+        self.store, self.zone = store, zone
         self.skip = frozenset(skip)
-        self.zone = zone
         self.problems = Problems()
         self.paths = [os.path.abspath(os.path.expanduser(os.fspath(p))) for p in paths]
         if not self.paths:
@@ -90,6 +90,7 @@ class Reader:
         self.legacy.estimate = estimate
         self.family = Family(store)
         self.claude = ClaudeSessions(store)
+        self.gemini = GeminiSessions()
         self._deep: dict[str, DeepFolder] = {}
         self.batch = Batch(store, self.problems.add, zone, self.family.root)
         self.beside = AntonWorkspace(self.paths, store, self.problems.add, zone, all_repositories)
@@ -215,7 +216,7 @@ class Reader:
         folder = self._folders.get(os.path.dirname(path))
         if folder is not None:
             return folder.takes(path) and self._read(path)
-        if self._deep and path.endswith(ENDING) and os.path.isfile(path) and recognise(path) in TRANSCRIPTS:
+        if self._deep and path.endswith((ENDING, DOCUMENT)) and os.path.isfile(path) and recognise(path) in TRANSCRIPTS:
             return self._read(path)
         new = False
         for found in self._list():
@@ -375,6 +376,10 @@ def _codex(reader: Reader, path: str) -> SourceFile:
     return CodexFile(path, reader.store, reader.problems.add)
 
 
+def _gemini_cli(reader: Reader, path: str) -> SourceFile:
+    return GeminiFile(path, reader.store, reader.problems.add, reader.gemini)
+
+
 MAKERS: dict[str, Maker] = {
     "jsonl": _jsonl,
     "otlp": _otlp,
@@ -382,6 +387,7 @@ MAKERS: dict[str, Maker] = {
     "foreign": _foreign,
     "claude_code": _claude_code,
     "codex": _codex,
+    "gemini_cli": _gemini_cli,
 }
 
 
