@@ -1,10 +1,9 @@
 /** Bundles src/ into the Python package: `npm run build`, or `npm run watch` while working on it. */
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
-import { minify } from "terser";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const given = process.argv.indexOf("--out");
@@ -27,8 +26,6 @@ const options = {
   target: "es2022",
   minify: true,
   define: { "define.amd": "false" },
-  // d3-zoom's transitions would bring 28 KB that nothing here calls.
-  alias: { "d3-transition": "./src/canvas/d3-zoom-stubs.ts", "d3-interpolate": "./src/canvas/d3-zoom-stubs.ts" },
   legalComments: "none",
   logLevel: "warning",
 };
@@ -39,12 +36,7 @@ if (process.argv.includes("--watch")) {
   const { metafile } = await build({ ...options, metafile: true }).catch(() => process.exit(1));
   for (const file of Object.keys(metafile.outputs)) {
     const path = resolve(here, file);
-    let text = await readFile(path, "utf8");
-    if (/(widget|dashboard|standalone)\.js$/.test(path)) {
-      // A saved notebook holds the bundle once a widget; this takes another 3 % off it.
-      text = (await minify(text, { module: true, ecma: 2020, compress: { passes: 2 } })).code;
-      await writeFile(path, text);
-    }
+    const text = await readFile(path, "utf8");
     const zipped = gzipSync(text, { level: 9 }).length;
     console.log(`${relative(resolve(here, ".."), path)}  ${Buffer.byteLength(text)} bytes, ${zipped} gzipped`);
   }

@@ -265,6 +265,7 @@ def test_the_minimap_is_there_when_zoomed_in_and_leads_elsewhere(harness: Opener
     small = page.locator(".an-map")
     assert not small.is_visible()
     page.mouse.move(500, 300)
+    page.locator(".an-stage").focus()
     for _ in range(2):
         page.mouse.wheel(0, -500)
     small.wait_for()

@@ -1,55 +1,56 @@
 // @vitest-environment jsdom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Camera } from "./camera";
+import { Camera, type CameraOptions } from "./camera";
 
 let element: HTMLElement;
 let changed = 0;
 beforeEach(() => {
   element = document.createElement("div");
+  element.tabIndex = 0;
+  Object.assign(element, { setPointerCapture: () => {} });
   document.body.append(element);
+  element.focus();
   vi.spyOn(element, "clientWidth", "get").mockReturnValue(1000);
   vi.spyOn(element, "clientHeight", "get").mockReturnValue(500);
   changed = 0;
 });
 afterEach(() => element.remove());
 
-function camera(free = true): Camera {
+function camera(free = true, options: CameraOptions = {}): Camera {
   const made = new Camera(
     element,
     () => changed++,
     () => free,
+    options,
   );
   made.resize(1000, 500);
   return made;
 }
 const BOUNDS = { x0: 0, y0: 0, x1: 4_000, y1: 900 };
 
-function wheel(deltaY: number, clientX = 300, clientY = 200): void {
-  element.dispatchEvent(new WheelEvent("wheel", { deltaY, clientX, clientY, bubbles: true, cancelable: true }));
+function wheel(deltaY: number, more: WheelEventInit = {}): WheelEvent {
+  const at = { deltaY, clientX: 300, clientY: 200, bubbles: true, cancelable: true };
+  const event = new WheelEvent("wheel", { ...at, ...more });
+  element.dispatchEvent(event);
+  return event;
+}
+function pointer(type: string, clientX: number, clientY: number, pointerType = "mouse"): void {
+  const more = { pointerId: 1, pointerType, button: 0, bubbles: true, cancelable: true };
+  element.dispatchEvent(new PointerEvent(type, { clientX, clientY, ...more }));
 }
 function drag(fromX: number, toX: number, fromY = 100, toY = 100): void {
-  const mouse = (type: string, clientX: number, clientY: number): MouseEvent => {
-    const event = new MouseEvent(type, { clientX, clientY, bubbles: true, cancelable: true });
-    return Object.defineProperty(event, "view", { value: window });
-  };
-  element.dispatchEvent(mouse("mousedown", fromX, fromY));
-  window.dispatchEvent(mouse("mousemove", toX, toY));
-  window.dispatchEvent(mouse("mouseup", toX, toY));
+  pointer("pointerdown", fromX, fromY);
+  pointer("pointermove", toX, toY);
+  pointer("pointerup", toX, toY);
 }
-
 function tap(clientX: number, clientY: number): void {
-  for (const type of ["touchstart", "touchend"]) {
-    const touches = [{ identifier: 1, clientX, clientY }];
-    const event = new Event(type, { bubbles: true, cancelable: true });
-    element.dispatchEvent(Object.assign(event, { touches, changedTouches: touches, view: window }));
-  }
+  pointer("pointerdown", clientX, clientY, "touch");
+  pointer("pointerup", clientX, clientY, "touch");
 }
 
 describe("the camera", () => {
   it("comes closer by two taps of a finger, about that place, and not by one", () => {
-    Object.defineProperty(window.navigator, "maxTouchPoints", { value: 1, configurable: true });
     const one = camera();
-    Reflect.deleteProperty(window.navigator, "maxTouchPoints");
     one.fit(BOUNDS);
     const [kx, under] = [one.kx, one.worldX(400)];
     tap(400, 200);
@@ -72,14 +73,19 @@ describe("the camera", () => {
     expect(one.following).toBe(false);
   });
 
-  it("fits the whole between its margins, never above natural size", () => {
+  it("fits a finished run to the width, and a running one no larger than natural size", () => {
     const one = camera();
     one.fit(BOUNDS);
     expect(one.x(BOUNDS.x0)).toBeGreaterThanOrEqual(100);
     expect(one.x(BOUNDS.x1)).toBeLessThanOrEqual(1000);
     expect(one.y(BOUNDS.y0)).toBeGreaterThan(22);
     expect(one.y(BOUNDS.y1)).toBeLessThanOrEqual(500);
-    one.fit({ x0: 0, y0: 0, x1: 50, y1: 50 });
+    const small = { x0: 0, y0: 0, x1: 50, y1: 50 };
+    one.fit(small);
+    expect(one.x(50)).toBeGreaterThan(850);
+    expect(one.x(0)).toBeLessThan(150);
+    expect(one.ky).toBe(1);
+    one.fit(small, 0.5);
     expect([one.kx, one.ky]).toEqual([1, 1]);
   });
 
@@ -100,6 +106,43 @@ describe("the camera", () => {
     expect(one.worldX(300)).toBeCloseTo(x, 3);
     expect(one.worldY(200)).toBeCloseTo(y, 3);
     expect(changed).toBeGreaterThan(2);
+  });
+
+  it("leaves the wheel to the page until it has the focus, and says so; with Ctrl or Meta it zooms at once", () => {
+    let refused = 0;
+    const one = camera(true, { refused: () => refused++ });
+    one.fit(BOUNDS);
+    const { kx } = one;
+    element.blur();
+    expect(wheel(-100).defaultPrevented).toBe(false);
+    expect([one.kx, one.following, refused]).toEqual([kx, true, 1]);
+    expect(wheel(-100, { ctrlKey: true }).defaultPrevented).toBe(true);
+    expect(one.kx).toBeGreaterThan(kx);
+    expect(wheel(-100, { metaKey: true }).defaultPrevented).toBe(true);
+    element.focus();
+    expect(wheel(-100).defaultPrevented).toBe(true);
+  });
+
+  it("zooms out to the whole content and no further", () => {
+    const one = camera(true, { content: () => BOUNDS });
+    one.fit(BOUNDS);
+    const whole = [one.kx, one.ky, one.tx, one.ty];
+    for (let i = 0; i < 5; i++) wheel(300);
+    expect([one.kx, one.ky, one.tx, one.ty]).toEqual(whole);
+    for (let i = 0; i < 5; i++) wheel(-300);
+    for (let i = 0; i < 9; i++) wheel(300, { clientX: 900 });
+    expect([one.kx, one.ky, one.tx, one.ty]).toEqual(whole);
+  });
+
+  it("zooms time alone where that is asked for, and the lanes too with Ctrl or Shift", () => {
+    const one = camera(true, { timeAlone: () => true });
+    one.fit({ ...BOUNDS, y1: 2_000 });
+    const { kx, ky } = one;
+    wheel(-100);
+    expect(one.kx).toBeGreaterThan(kx);
+    expect(one.ky).toBe(ky);
+    wheel(-100, { shiftKey: true });
+    expect(one.ky).toBeGreaterThan(ky);
   });
 
   it("never makes lines higher than natural, however far x is zoomed", () => {

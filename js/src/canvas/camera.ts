@@ -1,18 +1,36 @@
 /**
- * Between world and screen. x and y zoom apart: time may be stretched a thousand times, lines never grow beyond their
- * natural height. Gestures are d3-zoom's; of its transform only the steps are used.
+ * Maps world to screen. x and y have scales of their own: time may be stretched a thousand times, lanes never grow beyond their
+ * natural height. Zooming out ends where the whole content is in view.
  */
-import { select } from "d3-selection";
-import { type D3ZoomEvent, type ZoomBehavior, zoom, zoomIdentity } from "d3-zoom";
 import type { Bounds } from "../layout/layout";
+import { Gestures } from "./gestures";
 
-/** On the left is room for the agents' names. */
+/** Room for the agents' names on the left, for the last label on the right. */
 const MARGIN = { left: 128, right: 84, under: 14, bottom: 34 };
-/** In a narrow cell names lie over the picture instead: so much of the width is left free at most. */
+/** Shares of the width that the margins take at most; in a narrow cell names lie over the picture. */
 const MOST_LEFT = 0.14;
 const MOST_RIGHT = 0.11;
 const LEAST = 1e-6;
+const LEAST_Y = 0.02;
 const MOST = 1e5;
+/** A run of one moment is not stretched without end. */
+const MOST_FIT = 40;
+
+export interface Transform {
+  kx: number;
+  ky: number;
+  tx: number;
+  ty: number;
+}
+
+export interface CameraOptions {
+  /** The content: zooming out ends where all of it is in view. */
+  content?(): Bounds;
+  /** Whether the wheel alone zooms time and leaves the lanes. */
+  timeAlone?(): boolean;
+  /** The wheel was left to the page. */
+  refused?(): void;
+}
 
 export class Camera {
   kx = 1;
@@ -21,33 +39,36 @@ export class Camera {
   ty = 0;
   width = 1;
   height = 1;
-  /** Whoever wants less motion sees the picture jump instead of glide. */
+  /** Disables animation for `prefers-reduced-motion`. */
   still = false;
   /** Px on top that belong to the ruler. */
   top = 22;
-  /** True until the user takes the picture in hand; then it no longer follows the run. */
+  /** True until the user pans or zooms; then the view no longer follows the run. */
   following = true;
   private fitted = false;
-  private target: { kx: number; ky: number; tx: number; ty: number } | null = null;
-  private last = zoomIdentity;
-  private readonly behavior: ZoomBehavior<HTMLElement, unknown>;
+  private target: Transform | null = null;
+  private readonly gestures: Gestures;
 
   constructor(
-    private readonly element: HTMLElement,
+    element: HTMLElement,
     private readonly changed: () => void,
-    free: (event: MouseEvent) => boolean,
+    free: (event: PointerEvent) => boolean,
+    private readonly options: CameraOptions = {},
   ) {
-    this.behavior = zoom<HTMLElement, unknown>()
-      .scaleExtent([LEAST, MOST])
-      .clickDistance(4)
-      .filter((event: MouseEvent) => {
-        if (event.type === "wheel") return true;
-        return !event.button && event.type !== "dblclick" && free(event);
-      })
-      .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.moved(event));
-    select(element)
-      .call(this.behavior)
-      .on("dblclick.zoom", (event: MouseEvent | TouchEvent) => this.tapped(event));
+    this.gestures = new Gestures(element, {
+      free,
+      refused: () => this.options.refused?.(),
+      pan: (dx, dy) => {
+        this.following = false;
+        this.shift(dx, dy);
+      },
+      zoom: (factor, x, y, both) => {
+        this.following = false;
+        this.target = null;
+        this.scale(factor, x, y, both || this.options.timeAlone?.() !== true);
+        this.changed();
+      },
+    });
   }
 
   x(world: number): number {
@@ -68,27 +89,32 @@ export class Camera {
     this.height = Math.max(1, height);
   }
 
-  /** The whole picture, never larger than its natural size; with `least`, no smaller than that and its right end in view. */
+  /** Shows the whole content from margin to margin; with `least` (a running trace), no smaller than that and with its right end in view. */
   fit(bounds: Bounds, least = 0, smooth = false): void {
     this.fitted = true;
+    this.go(this.fitting(bounds, least), smooth);
+  }
+
+  private fitting(bounds: Bounds, least = 0): Transform {
     const w = Math.max(1, bounds.x1 - bounds.x0);
     const h = Math.max(1, bounds.y1 - bounds.y0);
     const left = Math.min(MARGIN.left, this.width * MOST_LEFT);
     const right = Math.min(MARGIN.right, this.width * MOST_RIGHT);
     const roomX = Math.max(40, this.width - left - right);
     const roomY = Math.max(40, this.height - this.top - MARGIN.under - MARGIN.bottom);
-    const whole = Math.min(1, roomX / w);
+    // A finished run fills the width; a running one would shrink with every new span, so it starts at natural size.
+    const whole = Math.min(least > 0 ? 1 : MOST_FIT, roomX / w);
     const kx = Math.max(whole, Math.min(1, least));
     const ky = Math.min(1, Math.max(roomY / h, least > 0 ? 0.26 : 0));
     const tx = kx > whole ? this.width - right - bounds.x1 * kx : left - bounds.x0 * kx;
     const spare = roomY - h * ky;
     const ty = this.top + MARGIN.under - bounds.y0 * ky + (spare > 0 ? Math.min(spare / 2, 40) : 0);
-    this.go({ kx, ky, tx, ty }, smooth);
+    return { kx, ky, tx, ty };
   }
 
   /** Brings a place into view without zooming. */
   reveal(worldX: number, worldY: number): void {
-    // before the first picture there is nothing to move in: that one shows everything
+    // The first frame shows everything, so before it there is nothing to move.
     if (!this.fitted) return;
     const [x, y] = [this.x(worldX), this.y(worldY)];
     const inside = x > 40 && x < this.width - 40 && y > 40 && y < this.height - 40;
@@ -97,7 +123,7 @@ export class Camera {
     this.go({ kx: this.kx, ky: this.ky, tx: this.tx + this.width / 2 - x, ty: this.ty + this.height / 2 - y }, true);
   }
 
-  /** Brings a place of the world into the middle, at once. */
+  /** Centers a place of the world, at once. */
   center(worldX: number, worldY: number): void {
     this.following = false;
     this.shift(this.width / 2 - this.x(worldX), (this.height + this.top) / 2 - this.y(worldY));
@@ -110,7 +136,7 @@ export class Camera {
     this.go({ kx, ky: this.ky, tx: -x0 * kx, ty: this.ty }, false);
   }
 
-  /** Goes to a place that was looked at before; false where that is none. */
+  /** Restores a saved transform; false where it is not valid. */
   look(kx: number, ky: number, tx: number, ty: number): boolean {
     if (!(kx >= LEAST && kx <= MOST && ky >= LEAST && ky <= 1) || !Number.isFinite(tx + ty)) return false;
     this.fitted = true;
@@ -152,7 +178,7 @@ export class Camera {
     return true;
   }
 
-  private go(target: { kx: number; ky: number; tx: number; ty: number }, smooth: boolean): void {
+  private go(target: Transform, smooth: boolean): void {
     if (smooth && !this.still) this.target = target;
     else {
       this.target = null;
@@ -161,48 +187,24 @@ export class Camera {
     this.changed();
   }
 
-  private scale(factor: number, px: number, py: number): void {
-    const kx = Math.min(MOST, Math.max(LEAST, this.kx * factor));
-    const ky = Math.min(1, Math.max(0.02, this.ky * factor));
+  private scale(factor: number, px: number, py: number, both = true): void {
+    const bounds = this.options.content?.();
+    const whole = bounds === undefined ? null : this.fitting(bounds);
+    // A zoom that went further out already (a run that grew) is not thrown back.
+    const least = Math.max(LEAST, Math.min(whole?.kx ?? LEAST, this.kx));
+    const low = Math.max(LEAST_Y, Math.min(whole?.ky ?? LEAST_Y, this.ky));
+    const kx = Math.min(MOST, Math.max(least, this.kx * factor));
+    const ky = both ? Math.min(1, Math.max(low, this.ky * factor)) : this.ky;
     this.tx = px - ((px - this.tx) / this.kx) * kx;
     this.ty = py - ((py - this.ty) / this.ky) * ky;
     this.kx = kx;
     this.ky = ky;
-  }
-
-  private moved(event: D3ZoomEvent<HTMLElement, unknown>): void {
-    const next = event.transform;
-    const factor = next.k / this.last.k;
-    this.target = null;
-    this.following = false;
-    if (Math.abs(factor - 1) < 1e-9) {
-      this.tx += next.x - this.last.x;
-      this.ty += next.y - this.last.y;
-    } else {
-      const box = this.element.getBoundingClientRect();
-      const source = event.sourceEvent as { clientX?: number; clientY?: number } | null;
-      this.scale(
-        factor,
-        (source?.clientX ?? box.left + box.width / 2) - box.left,
-        (source?.clientY ?? box.top + box.height / 2) - box.top,
-      );
-    }
-    this.last = next;
-    this.changed();
-  }
-
-  /** Two quick taps of a finger come closer; two clicks of a mouse are for whatever they hit. */
-  private tapped(event: MouseEvent | TouchEvent): void {
-    const [finger] = "changedTouches" in event ? event.changedTouches : [];
-    if (finger === undefined) return;
-    const box = this.element.getBoundingClientRect();
-    this.target = null;
-    this.following = false;
-    this.scale(2, finger.clientX - box.left, finger.clientY - box.top);
-    this.changed();
+    if (whole === null || factor >= 1) return;
+    if (kx === whole.kx) this.tx = whole.tx;
+    if (ky === whole.ky && both) this.ty = whole.ty;
   }
 
   close(): void {
-    select(this.element).on(".zoom", null);
+    this.gestures.close();
   }
 }

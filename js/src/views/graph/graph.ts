@@ -5,7 +5,6 @@ import { Camera } from "../../canvas/camera";
 import { canvasOf, fitCanvas, stageElement, watchSize } from "../../canvas/canvas-host";
 import { GraphRenderer } from "../../canvas/graph-renderer";
 import { Minimap } from "../../canvas/minimap";
-import { PointerController } from "../../canvas/pointer-controller";
 import { RafScheduler } from "../../canvas/raf-scheduler";
 import { described, emptyMessage } from "../../canvas/status-text";
 import { TooltipTexts } from "../../canvas/tooltip-text";
@@ -18,6 +17,7 @@ import { Tooltip } from "../../ui/overlays";
 import type { Bench, View } from "../../workbench/types";
 import { type Box, boxes } from "./box";
 import { legendElement } from "./legend";
+import { GraphPointer, type PointerHandlers } from "./pointer";
 
 export class GraphView implements View {
   readonly name = "graph";
@@ -31,7 +31,7 @@ export class GraphView implements View {
   private readonly layout: Layout;
   private readonly camera: Camera;
   private readonly drawing: GraphRenderer;
-  private readonly hand: PointerController;
+  private readonly pointer: GraphPointer;
   private readonly map: Minimap;
   private readonly reasons: TooltipTexts;
   private readonly frames: RafScheduler;
@@ -72,13 +72,13 @@ export class GraphView implements View {
       (now) => this.draw(now),
       (error) => bench.fail("picture", error),
     );
-    this.hand = new PointerController(
+    this.pointer = new GraphPointer(
       this.element,
       model,
       this.layout,
       this.camera,
       this.drawing,
-      this.wishes(),
+      this.handlers(),
       () => state.selected,
     );
     this.undo.push(
@@ -94,7 +94,7 @@ export class GraphView implements View {
 
   close(): void {
     for (const off of this.undo.splice(0)) off();
-    this.hand.close();
+    this.pointer.close();
     this.frames.close();
     this.sight.close();
     this.camera.close();
@@ -160,7 +160,7 @@ export class GraphView implements View {
     this.camera.fit(this.layout.bounds, 0, false);
   }
 
-  private wishes(): ConstructorParameters<typeof PointerController>[5] {
+  private handlers(): PointerHandlers {
     const { bench } = this;
     return {
       hover: (slot, x, y) => this.hover(slot, x, y),
@@ -204,7 +204,7 @@ export class GraphView implements View {
 
   private free(event: MouseEvent): boolean {
     const box = this.element.getBoundingClientRect();
-    return !this.drawing.near || this.hand.at(event.clientX - box.left, event.clientY - box.top) < 0;
+    return !this.drawing.near || this.pointer.at(event.clientX - box.left, event.clientY - box.top) < 0;
   }
   private selectIn({ x0, y0, x1, y1 }: Box, drawn: ((x: number, y: number) => boolean) | null): void {
     const { camera, layout } = this;

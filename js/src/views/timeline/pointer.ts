@@ -1,9 +1,9 @@
-/** Mouse and keys on the timeline: hover and click a bar, brush a stretch of time, walk the tree. */
+/** Mouse and keys on the timeline: hover and click a bar, brush a period of time, walk the tree. */
 
 import type { Camera } from "../../canvas/camera";
+import { type Point, PointerController } from "../../canvas/pointer-controller";
 import type { Layout } from "../../layout/layout";
 import type { Theme } from "../../theme";
-import { walk } from "../../workbench/keyboard-navigation";
 import type { Bench } from "../../workbench/types";
 import type { Box } from "../graph/box";
 import type { RowLayout } from "./row-layout";
@@ -15,38 +15,31 @@ interface TimelineHandlers {
   dirty(): void;
 }
 
-export class Pointer {
-  /** While a selection is made here. */
-  own = false;
-  private from: { x: number; y: number; brush: boolean } | null = null;
+const BRUSH_PX = 3;
+
+export class TimelinePointer extends PointerController {
+  protected readonly keys: Readonly<Record<string, () => void>>;
+  /** True while this view itself selects. */
+  selecting = false;
+  private brushing = false;
   private brushed: { x0: number; x1: number } | null = null;
-  private readonly undo: (() => void)[] = [];
 
   constructor(
-    private readonly stage: HTMLElement,
+    stage: HTMLElement,
     private readonly bench: Bench,
     private readonly layout: Layout,
-    private readonly camera: Camera,
+    camera: Camera,
     private readonly lines: RowLayout,
-    private readonly wishes: TimelineHandlers,
+    private readonly handlers: TimelineHandlers,
   ) {
-    this.listen("pointerdown", (event) => this.down(event as PointerEvent));
-    this.listen("pointermove", (event) => this.move(event as PointerEvent));
-    this.listen("pointerup", (event) => this.up(event as PointerEvent));
-    this.listen("pointerleave", () => wishes.hover(-1, 0, 0));
-    this.listen("pointercancel", () => {
-      this.from = null;
-    });
-    this.listen("keydown", (event) => this.key(event as KeyboardEvent));
-  }
-  close(): void {
-    for (const off of this.undo.splice(0)) off();
+    super(stage, bench.model, camera);
+    this.keys = { Enter: () => bench.open() };
   }
 
   /** The span whose bar is under a place of the screen, -1 for none. */
   at(x: number, y: number): number {
     const { camera, layout, lines } = this;
-    const head = this.wishes.head();
+    const head = this.handlers.head();
     const row = y < head ? undefined : lines.at(y - head - camera.ty);
     if (row === undefined) return -1;
     const reach = 3 / camera.kx;
@@ -59,7 +52,7 @@ export class Pointer {
 
   /** Selects what begins or goes on in a box of the screen. */
   box({ x0, y0, x1, y1 }: Box): void {
-    const top = y0 - this.wishes.head() - this.camera.ty;
+    const top = y0 - this.handlers.head() - this.camera.ty;
     this.take(x0, x1, top, top + (y1 - y0));
   }
 
@@ -82,59 +75,46 @@ export class Pointer {
       if (model.alive[slot] && state.lit?.[slot] !== 0) slots.push(slot);
     });
     slots.sort((a, b) => model.start[a]! - model.start[b]!);
-    this.own = true;
+    this.selecting = true;
     this.bench.selectMany(slots);
-    this.own = false;
+    this.selecting = false;
   }
 
-  private listen(type: string, cb: (event: Event) => void): void {
-    this.stage.addEventListener(type, cb);
-    this.undo.push(() => this.stage.removeEventListener(type, cb));
+  protected selected(): number {
+    return this.bench.state.selected;
   }
-  private place(event: PointerEvent): { x: number; y: number } {
-    const box = this.stage.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  protected step(slot: number): void {
+    this.bench.select(slot);
   }
-  private down(event: PointerEvent): void {
-    if (event.button !== 0) return;
-    const place = this.place(event);
-    this.from = { ...place, brush: place.y < this.wishes.head() };
-    if (this.from.brush) this.stage.setPointerCapture(event.pointerId);
+  protected press(place: Point, event: PointerEvent): void {
+    this.brushing = place.y < this.handlers.head();
+    if (this.brushing) this.stage.setPointerCapture(event.pointerId);
   }
-  private move(event: PointerEvent): void {
-    const { x, y } = this.place(event);
+  protected move({ x, y }: Point): void {
     if (this.from === null) {
-      this.wishes.hover(this.at(x, y), x, y);
-      this.stage.style.cursor = y < this.wishes.head() ? "col-resize" : this.stage.style.cursor;
-    } else if (this.from.brush && Math.abs(x - this.from.x) > 3) {
+      this.handlers.hover(this.at(x, y), x, y);
+      if (y < this.handlers.head()) this.stage.style.cursor = "col-resize";
+    } else if (this.brushing && Math.abs(x - this.from.x) > BRUSH_PX) {
       this.brushed = { x0: Math.min(x, this.from.x), x1: Math.max(x, this.from.x) };
-      this.wishes.dirty();
+      this.handlers.dirty();
     }
   }
-  private up(event: PointerEvent): void {
-    const { x, y } = this.place(event);
-    const { from, brushed } = this;
-    this.from = null;
-    this.brushed = null;
+  protected lift({ x, y }: Point, still: boolean): void {
+    const { brushed } = this;
+    this.cancel();
     if (brushed !== null) this.take(brushed.x0, brushed.x1, 0, this.lines.height);
-    else if (from !== null && Math.hypot(x - from.x, y - from.y) <= 4) {
-      this.own = true;
+    else if (still) {
+      this.selecting = true;
       this.bench.select(this.at(x, y));
-      this.own = false;
+      this.selecting = false;
     }
-    this.wishes.dirty();
+    this.handlers.dirty();
   }
-  private key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const { model, state } = this.bench;
-    const slot = walk(model, state.selected, event.key);
-    if (slot !== undefined) {
-      if (slot >= 0 && model.alive[slot]) this.bench.select(slot);
-    } else if (event.key === "+" || event.key === "=") this.camera.zoomBy(1.4);
-    else if (event.key === "-") this.camera.zoomBy(1 / 1.4);
-    else if (event.key === "Enter") this.bench.open();
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+  protected cancel(): void {
+    this.brushing = false;
+    this.brushed = null;
+  }
+  protected leave(): void {
+    this.handlers.hover(-1, 0, 0);
   }
 }

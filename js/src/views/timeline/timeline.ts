@@ -19,7 +19,7 @@ import type { Bench, View } from "../../workbench/types";
 import { boxes } from "../graph/box";
 import { CostCurve } from "./cost-curve";
 import { CURVE, drawCurve, drawHeadings, drawMarks, ring, type Sheet } from "./draw";
-import { Pointer } from "./pointer";
+import { TimelinePointer } from "./pointer";
 import { LINE, RowLayout } from "./row-layout";
 
 const LEAST = 1e-9;
@@ -43,7 +43,7 @@ export class TimelineView implements View {
   private readonly fitter = new TextFitter();
   private readonly frames: RafScheduler;
   private readonly reasons: TooltipTexts;
-  private readonly pointer: Pointer;
+  private readonly pointer: TimelinePointer;
   private readonly undo: (() => void)[] = [];
   private hovered = -1;
   private scroll = 0;
@@ -69,7 +69,7 @@ export class TimelineView implements View {
       () => this.moved(),
       (event) => !event.shiftKey && event.clientY - this.element.getBoundingClientRect().top > this.head,
     );
-    this.pointer = new Pointer(this.element, bench, this.layout, this.camera, this.lines, {
+    this.pointer = new TimelinePointer(this.element, bench, this.layout, this.camera, this.lines, {
       head: () => this.head,
       hover: (slot, x, y) => this.hover(slot, x, y),
       dirty: () => this.frames.dirty(),
@@ -132,7 +132,7 @@ export class TimelineView implements View {
   }
   changed(part: Part): void {
     if (part === "light") this.encode();
-    if (part === "selection" && !this.pointer.own && this.bench.state.rows.length < 2)
+    if (part === "selection" && !this.pointer.selecting && this.bench.state.rows.length < 2)
       this.reveal(this.bench.state.selected);
     this.frames.dirty();
   }
