@@ -5,6 +5,7 @@ from .api import Traces as Traces
 from .api import find_traces as find_traces
 from .api import list_sources as list_sources
 from .api import read_traces as read_traces
+from .api.opening import costs as costs
 from .archive.scan import scan as scan
 from .capture.tracing import trace as trace
 from .errors import AmbiguousSpan as AmbiguousSpan
@@ -55,7 +56,6 @@ from .pricing import set_price as set_price
 from .tables.cost_analysis import cheapest as cheapest
 from .tables.cost_analysis import cost_timeline as cost_timeline
 from .tables.cost_analysis import price_check as price_check
-from .tables.costs import costs as costs
 from .tables.ledger import context_ledger as context_ledger
 from .tables.user_columns import add_column as add_column
 from .tables.user_columns import columns as columns

@@ -88,16 +88,40 @@ class Frames:
         since: Since = None,
         strict: bool = False,
         experiments: bool = True,
+        status: Names = None,
+        agent: Names = None,
+        model: Names = None,
+        run: Names = None,
     ) -> pd.DataFrame:
-        """One row a span, by start; the columns are `anb.columns("spans")`. Rows of agents have no cost or tokens of their own.
+        """One row per span, by start; the columns are `anb.columns("spans")`. Agents have no cost or tokens of their own.
 
-        `columns, kind, since, strict` as said of `Frames`. With `experiments=False` without the spans of reruns and replays.
+        Args:
+            columns: see `Frames`.
+            kind: see `Frames`.
+            since: see `Frames`.
+            strict: see `Frames`.
+            experiments: include the spans of reruns and replays.
+            status: running, ok or error, or several of them.
+            agent: one agent or several.
+            model: one model or several.
+            run: one trace id or several.
+
+        Raises:
+            UnknownColumn, TraceNotFound, ValueError: a name does not exist; the message suggests similar ones.
         """
         wanted = filters.chosen(columns, user_columns.names("spans"), "spans_df")
         kinds, moment = self._asked(kind, since)
         self._check(kinds, moment, strict)
+        statuses, runs = filters.statuses_of(status), filters.named(run)
         frame = self._spans_frame(wanted)
         keep = np.ones(len(frame), bool)
+        for name, values in (("status", statuses), ("agent", agent), ("model", model)):
+            if values is not None:
+                keep &= filters.rows_with(frame, name, values)
+        if runs is not None:
+            holder: Any = self
+            ids = [holder[trace_id].trace_id for trace_id in runs]
+            keep &= frame["trace_id"].isin(ids).to_numpy(dtype=bool)
         if kinds is not None:
             keep &= frame["kind"].isin(kinds).to_numpy(dtype=bool)
         if moment is not None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from anton_notebook.api.run_tree import RunTree, graph_of
 from anton_notebook.errors import BodyUnavailable, NotRerunnable
 from anton_notebook.model.formatting import format_duration, format_usd
 from anton_notebook.model.html_repr import html_facts
 from anton_notebook.model.request import Request, Response
 from anton_notebook.model.span import LLM, NAT, Flag
 from anton_notebook.store import RunFigures, TraceInfo, note_of
-from anton_notebook.tables.filters import Names, Since, named
+from anton_notebook.tables.filters import Names, Since
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,14 +257,21 @@ class Trace:
         return self._traces.span(span_id, self.trace_id)
 
     def spans_df(
-        self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
+        self,
+        *,
+        columns: Names = None,
+        kind: Names = None,
+        since: Since = None,
+        strict: bool = False,
+        status: Names = None,
+        agent: Names = None,
+        model: Names = None,
     ) -> pd.DataFrame:
-        """The rows of `Traces.spans_df` that are this run's."""
-        wanted = named(columns)
-        more = wanted if wanted is None or "trace_id" in wanted else [*wanted, "trace_id"]
-        frame = self._traces.spans_df(columns=more, kind=kind, since=since, strict=strict)
-        frame = frame[frame["trace_id"] == self.trace_id].reset_index(drop=True)
-        return frame if wanted is None else frame[wanted]
+        """The rows of `Traces.spans_df` of this run."""
+        return self._traces.spans_df(
+            columns=columns, kind=kind, since=since, strict=strict, status=status, agent=agent, model=model,
+            run=self.trace_id,
+        )  # fmt: skip
 
     def messages_df(
         self, *, columns: Names = None, kind: Names = None, since: Since = None, strict: bool = False
@@ -276,6 +284,14 @@ class Trace:
     ) -> pd.DataFrame:
         """The rows of `Traces.tool_calls_df` that are this run's."""
         return self._traces.tool_calls_df(self.trace_id, columns=columns, kind=kind, since=since, strict=strict)
+
+    def tree(self) -> RunTree:
+        """The run as an indented tree of spans with status, duration, tokens and cost; as text and as HTML."""
+        return RunTree(self.name or self.trace_id, self.spans_df())
+
+    def to_networkx(self) -> Any:
+        """The run as a networkx DiGraph: nodes are span ids with the columns of `spans_df()`, edges lead to children."""
+        return graph_of(self.spans_df())
 
     def line(self) -> list[str]:
         """Inner: the run as a line of the list of runs."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from anton_notebook import pricing
@@ -18,7 +18,7 @@ from anton_notebook.api.dataframes import EXPERIMENTS, Frames
 from anton_notebook.api.spans import Span, Trace
 from anton_notebook.errors import NotATrace, NoteError, PathNotFound, TraceNotFound, did_you_mean
 from anton_notebook.model.html_repr import html_table
-from anton_notebook.model.span import Problem
+from anton_notebook.model.span import NAT, Problem
 from anton_notebook.redact import Redactor
 from anton_notebook.sources import places
 from anton_notebook.sources.export import export
@@ -27,7 +27,11 @@ from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Note, Store
 from anton_notebook.store.annotations import take
 from anton_notebook.tables import MessagesFrame, SpansFrame, ToolCallsFrame
+from anton_notebook.tables.description import describe
 from anton_notebook.tables.user_columns import UserColumnCache
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PathLike = str | os.PathLike[str]
 LISTED = 12
@@ -66,12 +70,49 @@ class Traces(Frames):
         """Where what we write about these runs is kept."""
         return self.reader.home
 
-    def __getitem__(self, trace_id: str) -> Trace:
-        code = self.store.find_trace(trace_id)
+    def __getitem__(self, run: str | int) -> Trace:
+        if isinstance(run, int):
+            runs = self._by_start()
+            if not -len(runs) <= run < len(runs):
+                raise TraceNotFound(f"There is no run {run}: {len(runs):,} runs were read; runs_df() lists them.")
+            return runs[run]
+        code = self.store.find_trace(run)
         if code is None or not self.store.traces[code].spans:
             known = [info.trace_id for info in self.store.traces if info.spans]
-            raise TraceNotFound(f"no trace {trace_id!r}{did_you_mean(trace_id, known) or '; runs_df() lists them'}")
+            raise TraceNotFound(f"no trace {run!r}{did_you_mean(run, known) or '; runs_df() lists them'}")
         return Trace(self, self.store.traces[code])
+
+    @property
+    def latest(self) -> Trace:
+        """The run that began last, as `traces[-1]`; `TraceNotFound` if there is none."""
+        return self[-1]
+
+    def _by_start(self) -> list[Trace]:
+        """The rows of `runs_df()`: runs without reruns and replays, oldest first."""
+        with self.store.lock:
+            runs = [info for info in self.store.traces if info.spans and info.origin not in EXPERIMENTS]
+            runs.sort(key=lambda info: (info.start == NAT, info.start, info.trace_id))
+        return [Trace(self, info) for info in runs]
+
+    def describe(self) -> pd.DataFrame:
+        """Counts, costs and p50/p95/p99 of durations, one row per model and tool, without reruns and replays."""
+        return describe(self.spans_df())
+
+    def to_arrow(self) -> Any:
+        """All spans as a pyarrow Table with the columns of `spans_df()`; numbers are not copied where Arrow allows it."""
+        try:
+            import pyarrow  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise ImportError("to_arrow() needs pyarrow: pip install 'anton-notebook[archive]'") from error
+        return pyarrow.Table.from_pandas(self.spans_df(), preserve_index=False)
+
+    def to_polars(self) -> Any:
+        """All spans as a Polars DataFrame with the columns of `spans_df()`."""
+        try:
+            import polars  # type: ignore[import-not-found,unused-ignore]
+        except ImportError as error:
+            raise ImportError("to_polars() needs Polars and pyarrow: pip install polars pyarrow") from error
+        return polars.from_arrow(self.to_arrow())
 
     def __iter__(self) -> Iterator[Trace]:
         return iter([Trace(self, info) for info in self.store.traces if info.spans])

@@ -212,9 +212,9 @@ def new_row(store: Store, trace: int, span_id: str, cls: SpanClass, flags: Flag)
     c.reserve(row + 1)
     _blank(store, row, trace, store.class_code(cls), flags)
     store.ids.append(span_id)
-    other, new = store.index.take_one(key_of(span_id, trace), row)
-    if not new:
-        store.clash(trace, span_id, other)
+    others, new = store.index.take(np.array([key_of(span_id, trace)], np.uint64), row)
+    if not new[0]:
+        store.clash(trace, span_id, int(others[0]))
     store.size = row + 1
     return row
 

@@ -20,8 +20,8 @@ _NEVER = 2**63 - 1
 
 
 def pico(usd: Float64) -> npt.NDArray[np.int64]:
-    """Dollars as whole pico-dollars, 0 where unknown."""
-    return np.rint(np.nan_to_num(np.clip(usd, -9e6, 9e6), nan=0.0) * PICO).astype(np.int64)
+    """Dollars as whole pico-dollars, 0 if unknown."""
+    return np.rint(np.where(np.isnan(usd), 0.0, np.clip(usd, -9e6, 9e6)) * PICO).astype(np.int64)
 
 
 def count_new(store: Store) -> None:
@@ -36,9 +36,6 @@ def count_new(store: Store) -> None:
 def count(store: Store, rows: Int32, sign: int) -> None:
     """Adds these rows' figures to their traces', or takes them off again. Rows not counted yet are passed over."""
     c = store.c
-    if len(rows) == 1:
-        _count_one(store, int(rows[0]), sign)
-        return
     rows = rows[((c.flags[rows] & _NO_LINE) == 0) & (rows < store.counted)]
     if not len(rows):
         return
@@ -80,52 +77,6 @@ def count(store: Store, rows: Int32, sign: int) -> None:
         info.stale |= sign < 0
     if sign > 0:
         _widen(store, codes, rows, begins)
-
-
-def _count_one(store: Store, row: int, sign: int) -> None:
-    """As `count`, for the one line that a live run appends: a dozen array operations would cost more than all else of it."""
-    c = store.c
-    if int(c.flags[row]) & int(_NO_LINE) or row >= store.counted:
-        return
-    info = store.traces[int(c.trace[row])]
-    kind, status, cost, recorded = (
-        int(store.class_kind[c.cls[row]]),
-        int(c.status[row]),
-        float(c.cost[row]),
-        float(c.recorded_cost[row]),
-    )
-    info.spans += sign
-    info.llm_calls += sign * (kind == _LLM)
-    info.tool_calls += sign * (kind == _TOOL)
-    info.errors += sign * (status == 2)
-    info.running += sign * (status == 0)
-    info.unpriced += sign * (kind == _LLM and cost != cost and status != 0)
-    if cost == cost:
-        info.priced += sign
-        info.cost += sign * _pico(cost)
-    if recorded == recorded:
-        info.recorded_known += sign
-        info.recorded += sign * _pico(recorded)
-    for i, value in enumerate((int(c.input[row]), int(c.output[row]), int(c.cached[row]))):
-        if value >= 0:
-            info.tokens[i] += sign * value
-            info.tokens_known[i] += sign
-    if sign < 0:
-        info.stale = True
-        return
-    start, duration = int(c.start[row]), int(c.duration[row])
-    if start == NAT:
-        return
-    info.start = start if info.start == NAT else min(info.start, start)
-    if duration != NAT:
-        info.end = max(info.end, start + duration)
-    if kind == _LLM and c.file[row] >= 0 and (info.first_call < 0 or start < c.start[info.first_call]):
-        info.first_call = row
-        store.unnamed.add(info.code)
-
-
-def _pico(usd: float) -> int:
-    return round(max(-9e6, min(9e6, usd)) * PICO)
 
 
 def _widen(store: Store, codes: list[int], rows: Int32, begins: npt.NDArray[np.int64]) -> None:
@@ -204,21 +155,13 @@ def price(store: Store, rows: Int32) -> None:
     c.cost[rows] = np.nan
     if pricer is None or not len(rows):
         return
-    if len(rows) == 1:  # the one line that a live run appends
-        row = int(rows[0])
-        at, cls = slice(row, row + 1), store.classes[c.cls[row]]
-        if cls.kind in PRICED and c.status[row] != 0:
-            c.cost[at] = pricer(cls.provider, cls.model, c.start[at], c.input[at], c.output[at], c.cached[at])
-    else:
-        codes = c.cls[rows]
-        for code in distinct(codes):
-            cls = store.classes[code]
-            part = rows[codes == code] if cls.kind in PRICED else rows[:0]
-            part = part[c.status[part] != 0]
-            if len(part):
-                c.cost[part] = pricer(
-                    cls.provider, cls.model, c.start[part], c.input[part], c.output[part], c.cached[part]
-                )
+    codes = c.cls[rows]
+    for code in distinct(codes):
+        cls = store.classes[code]
+        part = rows[codes == code] if cls.kind in PRICED else rows[:0]
+        part = part[c.status[part] != 0]
+        if len(part):
+            c.cost[part] = pricer(cls.provider, cls.model, c.start[part], c.input[part], c.output[part], c.cached[part])
     if store.own:
         price_own(store, rows)
 

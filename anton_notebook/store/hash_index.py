@@ -67,16 +67,6 @@ class HashIndex:
             slot[open_] = (slot[open_] + 1) & int(mask)
         return found
 
-    def find_one(self, wanted: int) -> int:
-        """As `find`, for one hash."""
-        mask = len(self._table) - 1
-        slot = wanted & mask
-        while (row := int(self._table[slot])) >= 0:
-            if int(self._hash[row]) == wanted:
-                return row
-            slot = (slot + 1) & mask
-        return -1
-
     def expect(self, rows: int) -> None:
         """Makes room for about this many rows."""
         if rows > len(self._hash):
@@ -119,20 +109,6 @@ class HashIndex:
             rows[inside] = number[rows[inside] - first]
         self._rows = first + new
         return rows, fresh
-
-    def take_one(self, wanted: int, row: int) -> tuple[int, bool]:
-        """As `take`, for one hash."""
-        self._reserve(row + 1)
-        mask = len(self._table) - 1
-        slot = wanted & mask
-        while (there := int(self._table[slot])) >= 0:
-            if int(self._hash[there]) == wanted:
-                return there, False
-            slot = (slot + 1) & mask
-        self._table[slot] = row
-        self._hash[row] = wanted
-        self._rows = row + 1
-        return row, True
 
     def twin(self, wanted: int, row: int) -> None:
         """Adds a row of which the hash is there already, of another id."""

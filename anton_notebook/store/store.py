@@ -17,7 +17,6 @@ import numpy as np
 from anton_notebook.model.span import (
     KINDS,
     PRICED,
-    STATUS_NAMES,
     Detailed,
     Flag,
     Float64,
@@ -35,6 +34,7 @@ from anton_notebook.store.annotations import Notes
 from anton_notebook.store.change_log import ChangeLog, Changes
 from anton_notebook.store.columns import Columns, distinct, grown
 from anton_notebook.store.hash_index import HashIndex, hashed, key_of, keys_of
+from anton_notebook.store.light_span import light_span, usage_of
 from anton_notebook.store.trace_info import Described, RunFigures, TraceInfo
 
 HIDDEN = np.uint8(Flag.DEAD)
@@ -160,18 +160,11 @@ class Store:
         if not len(records):
             return
         with self.lock:
-            n, first = len(records), self.size
-            if (int(records.file[0]) if n == 1 else records.file.max(initial=-1)) >= len(self.files):
+            first = self.size
+            if records.file.max(initial=-1) >= len(self.files):
                 raise IndexError("Records.file names a file that add_file has not given out")
-            if n == 1:
-                row, new = self.index.take_one(key_of(records.span_id[0], int(records.trace[0])), first)
-                if new:
-                    merge.append(self, records, None)
-                    return
-                rows, fresh = np.array([row], np.int32), np.zeros(1, bool)
-            else:
-                ids = records.hashed[0] if records.hashed is not None else hashed(records.span_id)
-                rows, fresh = self.index.take(keys_of(ids, records.trace), first)
+            ids = records.hashed[0] if records.hashed is not None else hashed(records.span_id)
+            rows, fresh = self.index.take(keys_of(ids, records.trace), first)
             if fresh.all():
                 merge.append(self, records, None)
                 return
@@ -214,7 +207,7 @@ class Store:
 
     def row(self, trace: int, span_id: str) -> int:
         """The row of an identity, -1 where there is none (rows taken back included)."""
-        row = self.index.find_one(key_of(span_id, trace))
+        row = int(self.index.find(np.array([key_of(span_id, trace)], np.uint64))[0])
         return self._own_row(trace, span_id, row) if row >= 0 else -1
 
     def remove(self, rows: Int32) -> None:
@@ -360,38 +353,11 @@ class Store:
     def span(self, row: int) -> Span:
         """The light fields of a row as plain values."""
         with self.lock:
-            c, cls = self.c, self.classes[self.c.cls[row]]
-            return Span(
-                row=row,
-                trace_id=self.traces[c.trace[row]].trace_id,
-                span_id=self.ids[row],
-                parent=int(c.parent[row]),
-                kind=cls.kind,
-                agent=cls.agent,
-                name=cls.name,
-                provider=cls.provider,
-                model=cls.model,
-                finish_reason=cls.finish_reason,
-                status=STATUS_NAMES[c.status[row]],
-                start=int(c.start[row]),
-                duration=int(c.duration[row]),
-                usage=self.usage(row),
-                cost_usd=float(c.cost[row]),
-                recorded_cost_usd=float(c.recorded_cost[row]),
-                error=self.errors.get(row),
-                flags=int(c.flags[row]),
-                file=int(c.file[row]),
-                offset=int(c.offset[row]),
-                length=int(c.length[row]),
-                line=int(c.line[row]),
-            )
+            return light_span(self, row)
 
     def usage(self, row: int) -> Usage:
         """Return all that the call in a row used."""
-        c, own = self.c, self.own.get(row)
-        details = own.usage if own is not None and own.usage is not None else Usage()
-        known = [None if value < 0 else int(value) for value in (c.input[row], c.output[row], c.cached[row])]
-        return details._replace(input_tokens=known[0], output_tokens=known[1], cached_tokens=known[2])
+        return usage_of(self, row)
 
     def children(self, row: int) -> Int32:
         """The rows below a row, by start."""

@@ -27,7 +27,7 @@ from anton_notebook.store.agent_nodes import (
     place_nodes,
 )
 from anton_notebook.store.columns import distinct, union
-from anton_notebook.store.hash_index import hashed, key_of, keys_of
+from anton_notebook.store.hash_index import hashed, keys_of
 
 if TYPE_CHECKING:
     from anton_notebook.store.store import Store
@@ -64,8 +64,6 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
         pending.hashed.append(hashed(list(pending.filled.values())))
     if len(rows):
         _resolve(store, rows, pending.parents, pending.hashed)
-    if len(rows) == 1 and store.size == first_derived and (changed_one := _join_one(store, rows)) is not None:
-        return changed_one, _NO_ROWS, pending.traces
     changed: list[Int32] = [rows, np.array(pending.changed, np.int32)]
     for row in pending.filled:
         _seen(store, row)
@@ -90,21 +88,6 @@ def join(store: Store) -> tuple[Int32, Int32, set[int]]:
     return put[(c.flags[put] & DEAD) == 0], gone, pending.traces
 
 
-def _join_one(store: Store, rows: Int32) -> Int32 | None:
-    """As the rest of `join`, for the one line that a live run appends. None where it may change more."""
-    pending = store.pending
-    if pending.filled or pending.changed or pending.gone or pending.ended:
-        return None
-    row = int(rows[0])
-    if store.traces[int(store.c.trace[row])].stale:
-        return None
-    touched = _attach_one(store, row)
-    if touched is None:
-        return None
-    store.pending = Pending(waiting=pending.waiting)
-    return np.array(sorted({row, *touched.tolist()}), np.int32) if len(touched) else rows
-
-
 def _seen(store: Store, row: int) -> None:
     """A parent that was waited for is there: its children of another agent have to move to their own agent's node."""
     c = store.c
@@ -123,9 +106,6 @@ def _stale(store: Store, rows: Int32, pending: Pending) -> list[int]:
 
 def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[Int64]) -> None:
     """Sets `recorded_parent` of these rows; a parent that is not there gets a pending row. `parts`: the parents' hashes."""
-    if len(parents) == 1:
-        _resolve_one(store, int(rows[0]), parents[0])
-        return
     raw = parts[0] if len(parts) == 1 else np.concatenate(parts)
     none = raw == _NO_HASH
     named = np.flatnonzero(~none)
@@ -139,10 +119,7 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[I
     heads = np.append(True, (raw[1:] != raw[:-1]) | (traces[1:] != traces[:-1]))
     of, traces = named[heads].tolist(), traces[heads]
     ids: list[str] = [parents[i] for i in of]
-    if len(ids) == 1:
-        found = np.array([store.index.find_one(key_of(ids[0], int(traces[0])))], np.int32)
-    else:
-        found = store.index.find(keys_of(raw[heads], traces))
+    found = store.index.find(keys_of(raw[heads], traces))
     known = store.ids
     fits = np.fromiter(map(eq, map(known.__getitem__, found.tolist()), ids), bool, len(ids))
     c = store.c
@@ -156,19 +133,6 @@ def _resolve(store: Store, rows: Int32, parents: list[str | None], parts: list[I
     waits = (above >= 0) & ((c.flags[above] & PENDING) != 0)
     for child, parent_row in zip(children[waits].tolist(), above[waits].tolist(), strict=True):
         store.pending.waiting.setdefault(parent_row, []).append(child)
-
-
-def _resolve_one(store: Store, row: int, parent: str | None) -> None:
-    c, trace = store.c, int(store.c.trace[row])
-    if parent is None:
-        return
-    above = store.index.find_one(key_of(parent, trace))
-    if above < 0 or store.ids[above] != parent or c.trace[above] != trace or int(c.flags[above]) & int(DEAD):
-        above = -1 if parent == store.traces[trace].trace_id else _pending_row(store, trace, parent)
-    c = store.c
-    c.recorded_parent[row] = above
-    if above >= 0 and int(c.flags[above]) & int(PENDING):
-        store.pending.waiting.setdefault(above, []).append(row)
 
 
 def _pending_row(store: Store, trace: int, span_id: str) -> int:
@@ -214,8 +178,6 @@ def _attach(store: Store, rows: Int32) -> Int32:
     """Gives these rows their parents in the tree and brings their agents' nodes up to date. Returns the nodes touched."""
     if not len(rows):
         return _NO_ROWS
-    if len(rows) == 1 and (touched_one := _attach_one(store, int(rows[0]))) is not None:
-        return touched_one
     rows = _wide(rows)
     c = store.c
     flags = c.flags[rows]
@@ -252,43 +214,6 @@ def _attach(store: Store, rows: Int32) -> Int32:
     for code in distinct(c.trace[rows]):
         touched |= place_nodes(store, store.traces[code])
     return np.array(sorted(touched), np.int32)
-
-
-def _attach_one(store: Store, row: int) -> Int32 | None:
-    """As `_attach`, for a new line that changes nothing in the tree but its agent's end. None where it may change more."""
-    c = store.c
-    cls = int(c.cls[row])
-    code, info = int(store.class_agent[cls]), store.traces[int(c.trace[row])]
-    agent = info.agents.get(code)
-    recorded, start, status = int(c.recorded_parent[row]), int(c.start[row]), int(c.status[row])
-    if (
-        agent is None
-        or agent.explicit
-        or agent.row < 0
-        or row in store.pending.filled
-        or status == 0
-        or recorded == row
-    ):
-        return None
-    if int(c.flags[row]) & int(_KEEP) or store.class_kind[cls] < AGENT_KINDS or start == NAT or c.duration[row] == NAT:
-        return None
-    me = start, store.ids[row]
-    if me < agent.first or (recorded < 0 and (info.first_root is None or (*me, code) < info.first_root)):
-        return None
-    stands = recorded >= 0 and int(store.class_agent[c.cls[recorded]]) == code
-    if recorded >= 0 and (int(c.flags[recorded]) & int(PENDING) or not (stands or recorded in agent.foreign)):
-        return None
-    c.parent[row] = recorded if stands else agent.row
-    end = start + int(c.duration[row])
-    agent.end = max(agent.end, end)
-    if not stands:
-        agent.last = max(agent.last, (end, store.ids[row], status))
-    node = agent.row
-    before = int(c.status[node]), int(c.duration[node])
-    if before[0] == 0:
-        return _NO_ROWS
-    c.status[node], c.duration[node] = agent.last[2], agent.end - int(c.start[node])
-    return _NO_ROWS if before == (int(c.status[node]), int(c.duration[node])) else np.array([node], np.int32)
 
 
 def _wide(rows: Int32) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from anton_notebook.errors import UnknownColumn, did_you_mean
-from anton_notebook.model.span import KINDS, NAT, Bool, Int64
+from anton_notebook.model.span import KINDS, NAT, STATUS_NAMES, Bool, Int64
 
 Since = str | datetime | date | timedelta | np.datetime64 | np.timedelta64 | None
 Names = str | Sequence[str] | None
@@ -36,12 +36,34 @@ def chosen(columns: Names, known: Iterable[str], frame: str) -> list[str] | None
 
 
 def kinds_of(kind: Names, seen: Collection[str]) -> list[str] | None:
-    """The kinds asked for. A word that is nearly one of the known kinds, and none itself, is taken for a slip."""
+    """The kinds asked for; ValueError for a kind that no span has and that is not one of the known kinds."""
     wanted = named(kind)
     for word in wanted or []:
-        if word not in KINDS and word not in seen and (hint := did_you_mean(str(word), [*KINDS, *seen])):
-            raise ValueError(f"no span is of kind {word!r}{hint}")
+        if word not in KINDS and word not in seen:
+            known = list(dict.fromkeys([*KINDS, *seen]))
+            hint = did_you_mean(str(word), known) or f"; kinds are {', '.join(known)}"
+            raise ValueError(f"No span is of kind {word!r}{hint}")
     return wanted
+
+
+def statuses_of(status: Names) -> list[str] | None:
+    """The statuses asked for; ValueError for anything but running, ok and error."""
+    wanted = named(status)
+    for word in wanted or []:
+        if word not in STATUS_NAMES:
+            raise ValueError(f"status={word!r} is not a status; use {', '.join(STATUS_NAMES)}.")
+    return wanted
+
+
+def rows_with(frame: pd.DataFrame, column: str, values: Names) -> Bool:
+    """The rows in which a categorical column has one of these values; ValueError for a value similar to one that occurs."""
+    wanted = named(values) or []
+    known = frame[column].cat.categories.tolist()
+    for value in wanted:
+        if value not in known and (hint := did_you_mean(str(value), known)):
+            raise ValueError(f"No span has the {column} {value!r}{hint}")
+    rows: Bool = frame[column].isin(wanted).to_numpy(dtype=bool)
+    return rows
 
 
 def moment(since: Since, zone: tzinfo | None = None, now: datetime | None = None) -> int | None:

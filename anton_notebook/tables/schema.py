@@ -33,13 +33,9 @@ DTYPES = {
 }
 
 RUN_FIELDS = (
-    Field("trace_id", "text", "the run"),
     Field("name", "text", "what its task is called"),
-    Field("origin", "category", "run, record, demo, export, rerun or replay"),
-    Field("original_trace_id", "text", "the run that it was made from"),
     Field("status", "category", "running, ok or error", "its spans and its progress file"),
     Field("start", "time", "when its first span began, UTC", "its spans"),
-    Field("end", "time", "when its last span ended, UTC", "its spans"),
     Field("duration_ms", "number", "milliseconds from start to end", "its spans"),
     Field("spans", "count", "how many spans it has", "its spans"),
     Field("llm_calls", "count", "how many calls to models", "its spans"),
@@ -48,10 +44,14 @@ RUN_FIELDS = (
     Field("errors", "count", "how many calls failed", "its spans"),
     Field("input_tokens", "integer", "tokens of all requests", "its spans"),
     Field("output_tokens", "integer", "tokens of all answers", "its spans"),
-    Field("cached_tokens", "integer", "tokens that came from the provider's cache", "its spans"),
     Field("cost_usd", "number", "US dollars of the calls whose price is known", PRICES),
+    Field("end", "time", "when its last span ended, UTC", "its spans"),
+    Field("cached_tokens", "integer", "tokens that came from the provider's cache", "its spans"),
     Field("recorded_cost_usd", "number", "US dollars, as recorded", "its spans"),
     Field("unpriced_calls", "count", "how many calls have no known cost", PRICES),
+    Field("trace_id", "text", "the run"),
+    Field("origin", "category", "run, record, demo, export, rerun or replay"),
+    Field("original_trace_id", "text", "the run that it was made from"),
     Field("source", "category", "the file of its first call", "where it was read"),
 )
 MESSAGE_FIELDS = (

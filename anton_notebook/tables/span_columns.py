@@ -299,20 +299,24 @@ def _estimated(ctx: Context, rows: Int32) -> list[Array]:
 
 
 SPANS: tuple[Column, ...] = (
-    Column("trace_id", "category", "the run", _trace),
-    Column("span_id", "text", "the span; unique within its run", _ids),
-    Column("parent_id", "text", "its parent in the tree", _parents),
-    _by_class("kind", "orchestrator, agent, llm, tool, or the source's own word", lambda cls: cls.kind),
     _by_class("agent", "the agent that it belongs to", lambda cls: cls.agent),
+    _by_class("kind", "orchestrator, agent, llm, tool, or the source's own word", lambda cls: cls.kind),
     _by_class("name", "the model, the tool or the agent", lambda cls: cls.name),
     Column("status", "category", "running, ok or error", _status),
     Column("start", "time", "when it began, UTC", lambda ctx, rows: [ctx.store.c.start[rows]]),
-    Column("end", "time", "when it ended, UTC", lambda ctx, rows: [ctx.store.c.end(rows)]),
     Column("duration_ms", "number", "milliseconds", _duration),
-    _by_class("provider", "who served the model", _provider),
     _by_class("model", "the model, as recorded", lambda cls: cls.model),
     Column("input_tokens", "integer", "tokens of the request", _count("input")),
     Column("output_tokens", "integer", "tokens of the answer", _count("output")),
+    Column(
+        "cost_usd",
+        "number",
+        "US dollars, recomputed; NaN where no price is known",
+        lambda ctx, rows: [ctx.store.c.cost[rows]],
+    ),
+    Column("error", "text", "what went wrong", _errors),
+    Column("end", "time", "when it ended, UTC", lambda ctx, rows: [ctx.store.c.end(rows)]),
+    _by_class("provider", "who served the model", _provider),
     Column("cached_tokens", "integer", "tokens of the request that came from the provider's cache", _count("cached")),
     Column(
         "cache_write_tokens",
@@ -325,12 +329,6 @@ SPANS: tuple[Column, ...] = (
     Column("tokens_lower_bound", "flag", "the final count of output tokens never came", _lower_bound),
     Column("service_tier", "category", "the service tier that was billed, if not the ordinary one", _service_tier),
     Column(
-        "cost_usd",
-        "number",
-        "US dollars, recomputed; NaN where no price is known",
-        lambda ctx, rows: [ctx.store.c.cost[rows]],
-    ),
-    Column(
         "recorded_cost_usd", "number", "US dollars, as recorded", lambda ctx, rows: [ctx.store.c.recorded_cost[rows]]
     ),
     Column("cost_source", "category", "where the price comes from", _cost_source),
@@ -338,8 +336,12 @@ SPANS: tuple[Column, ...] = (
     Column("total_cost_usd", "number", "US dollars of the span and all below it", _total_cost),
     Column("total_tokens", "integer", "input and output tokens of the span and all below it", _total_tokens),
     _by_class("finish_reason", "why the model stopped", lambda cls: cls.finish_reason),
-    Column("error", "text", "what went wrong", _errors),
     Column("depth", "count", "steps to the root", lambda ctx, rows: [ctx.sums.depth[rows].astype(np.int64)]),
+    Column("mark", "category", "the user's mark", _marks),
+    Column("note", "text", "the user's note", _notes),
+    Column("trace_id", "category", "the run", _trace),
+    Column("span_id", "text", "the span; unique within its run", _ids),
+    Column("parent_id", "text", "its parent in the tree", _parents),
     Column("provenance", "category", "how a replayed answer came about", _own_words("provenance")),
     Column("original_trace_id", "category", "the run that this one was made from", _own_words("original_trace_id")),
     Column(
@@ -348,8 +350,7 @@ SPANS: tuple[Column, ...] = (
         "the span that this one was made from",
         _original,
     ),
-    Column("mark", "category", "the user's mark", _marks),
-    Column("note", "text", "the user's note", _notes),
     Column("source", "category", "the file", _source),
     Column("line", "integer", "the line in the file, from 1", _line),
 )
+"""In the order of interest to people: figures first, ids and provenance last."""

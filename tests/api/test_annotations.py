@@ -166,7 +166,7 @@ def test_an_archive_has_them_and_takes_in_what_changed(folder: Path, tmp_path: P
         traces.to_parquet(tmp_path / "archive")
         traces.note("s1", "after", mark="good")
         assert traces.to_parquet(tmp_path / "archive") > 0
-    kept = pd.read_parquet(tmp_path / "archive").dropna(subset=["note"])
+    kept = anb.scan(tmp_path / "archive").compute(scheduler="sync").dropna(subset=["note"])
     assert kept[["span_id", "mark", "note"]].astype(str).to_numpy().tolist() == [["s1", "good", "after"]]
 
 

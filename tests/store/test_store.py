@@ -98,7 +98,7 @@ def test_spans_whose_hashes_are_equal_are_told_apart(
     tmp = tmp_path_factory.mktemp("s")
     expected = state(read(tmp / "whole", parts))
     with pytest.MonkeyPatch.context() as patch:
-        for module in (core, agent_nodes, tree):
+        for module in (core, agent_nodes):
             patch.setattr(module, "key_of", lambda span_id, trace: hash_index.key_of(span_id, trace) & 1)
         for module in (core, tree):
             patch.setattr(module, "keys_of", lambda raw, traces: hash_index.keys_of(raw, traces) & np.uint64(1))
@@ -107,18 +107,20 @@ def test_spans_whose_hashes_are_equal_are_told_apart(
         assert all(store.row(store.c.trace[row], store.ids[row]) == row for row in store.live_rows().tolist())
 
 
-def test_a_batch_is_taken_into_the_index_as_one_by_one() -> None:
+def test_index_takes_a_batch_as_it_takes_single_keys() -> None:
     numbers = np.random.default_rng(3)
     many, one, rows = hash_index.HashIndex(), hash_index.HashIndex(), 0
     for size in (1, 700, 3, 2000, 50):
         keys = numbers.integers(0, 3000, size).astype(np.uint64) << np.uint64(7)
         found, new = many.take(keys, rows)
         singly = []
-        for key in keys.tolist():
-            singly.append(one.take_one(key, rows))
+        for i in range(size):
+            row, is_new = one.take(keys[i : i + 1], rows)
+            singly.append((int(row[0]), bool(is_new[0])))
             rows += singly[-1][1]
         assert list(zip(found.tolist(), new.tolist(), strict=True)) == singly
-        assert (many.find(keys) == found).all() and [one.find_one(key) for key in keys.tolist()] == found.tolist()
+        assert (many.find(keys) == found).all()
+        assert (one.find(keys) == found).all()
 
 
 @settings(max_examples=50)

@@ -118,7 +118,9 @@ def test_kind_keeps_what_is_about_spans_of_that_kind(folder: Path) -> None:
     assert traces.spans_df(kind="tool")["span_id"].tolist() == ["b", "d"]
     assert traces.spans_df(kind=["llm", "tool"])["span_id"].tolist() == ["a", "b", "c", "d"]
     assert traces.runs_df(kind="tool")["trace_id"].tolist() == ["early", "late"]
-    assert traces.runs_df(kind="agent").empty and traces.runs_df(kind="of my own").empty
+    assert traces.runs_df(kind="agent").empty
+    with pytest.raises(ValueError, match="kinds are orchestrator"):
+        traces.runs_df(kind="of my own")
     assert traces.messages_df(kind="tool").empty and len(traces.messages_df(kind="llm")) == 4
     assert traces.tool_calls_df(kind="llm").empty and len(traces.tool_calls_df(kind="tool")) == 2
     # The broken line may have been anything; the negative duration is a tool's.

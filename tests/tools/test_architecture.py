@@ -43,7 +43,9 @@ HOUSE = {
     "pricing": Room("model errors", "genai_prices"),
     "tables": Room("model store pricing errors", "pandas"),
     "tables.plots": Room("model store pricing tables errors", "pandas matplotlib"),
-    "api": Room("model store sources tables pricing redact archive.delta_table errors"),
+    "api": Room(
+        "model store sources tables pricing redact archive.delta_table errors", "pandas pyarrow polars networkx"
+    ),
     "archive": Room(
         "model store sources tables api pricing errors", "dask distributed fsspec pyarrow deltalake pandas"
     ),

@@ -178,41 +178,8 @@ class Batch:
         self.flush()
         self._uncommitted = 0
 
-    def _record(self, held: _Held) -> Records | None:
-        """As `_records`, for the one plain line that a live run appends; None where something in it is to be told of."""
-        codes, ms, cost, ids, parents, offset, length, number = held.numbers[0]
-        start, took, paid = parse_time(held.times[0], self._zone), float(ms[0]), float(cost[0])
-        if start == NAT or not 0 <= took < 1e14 or paid < 0 or paid == np.inf or held.errors or held.odd:
-            return None
-        usage = [column[0] if column else None for column in held.tokens]
-        given, made, cached = (UNKNOWN if count is None else count for count in usage)
-        if not all(UNKNOWN <= count < 2**31 for count in (given, made, cached)):
-            return None
-        code = int(codes[0])
-        return Records(
-            trace=np.array([code >> 32], np.int32),
-            span_id=held.ids,
-            parent_id=held.parents,
-            cls=np.array([(code & 0xFFFFFFFF) >> 3], np.int32),
-            start=np.array([start], np.int64),
-            duration=np.array([round(took * 1000)], np.int64),
-            status=np.array([code & 3], np.uint8),
-            flags=np.zeros(1, np.uint8),
-            input=np.array([given], np.int32),
-            output=np.array([made], np.int32),
-            cached=np.array([cached], np.int32),
-            recorded_cost=cost,
-            file=np.array([held.files[0]], np.int32),
-            offset=offset,
-            length=length,
-            line=number,
-            hashed=(ids, parents),
-        )
-
     def _records(self, held: _Held) -> Records:
         n, one = len(held.ids), len(held.numbers) == 1
-        if n == 1 and (record := self._record(held)) is not None:
-            return record
         codes, ms, cost, ids, parents, offset, length, number = (
             column[0] if one else np.concatenate(column) for column in zip(*held.numbers, strict=True)
         )
