@@ -8,16 +8,18 @@ from anton_notebook.sources.claude_code.lines import detect as is_claude_code
 from anton_notebook.sources.codex.items import detect as is_codex
 from anton_notebook.sources.gemini_cli.document import detect as is_gemini_cli
 from anton_notebook.sources.otlp.file import is_otlp
+from anton_notebook.sources.otlp.protobuf_file import ENDINGS as PROTOBUF_ENDINGS
 from anton_notebook.sources.proxy.sqlite_reader import MAGIC, head
 from anton_notebook.sources.trace_folders import DOCUMENT, ENDING
 from anton_notebook.sources.unsupported import foreign
 
 HEAD = 4096
 DATABASES = (".db", ".sqlite", ".sqlite3")
-ENDINGS = (ENDING, DOCUMENT, *DATABASES)
+ENDINGS = (ENDING, DOCUMENT, *DATABASES, *PROTOBUF_ENDINGS)
 KINDS = {
     "jsonl": "lines of JSON, one a span",
     "otlp": "OpenTelemetry's spans in JSON",
+    "protobuf": "OpenTelemetry's spans in protobuf",
     "sqlite": "an SQLite database, as anton's proxy writes it",
     "anton": "anton's own account of a task or repository",
     "claude_code": "a transcript of Claude Code",
@@ -38,6 +40,8 @@ def recognise(path: str) -> str | None:
         return "sqlite"
     if is_gemini_cli(start):
         return "gemini_cli"
+    if path.endswith(PROTOBUF_ENDINGS):
+        return "protobuf" if start else None
     otlp = is_otlp(start)
     if otlp is not False:
         return "otlp" if otlp else None

@@ -26,6 +26,7 @@ from anton_notebook.sources.gemini_cli.file import GeminiFile, GeminiSessions
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
 from anton_notebook.sources.otlp.file import OtlpFile
+from anton_notebook.sources.otlp.protobuf_file import OtlpProtobufFile
 from anton_notebook.sources.otlp.run_grouping import Family
 from anton_notebook.sources.problems import Problems
 from anton_notebook.sources.proxy.database import ProxyDb, refusal
@@ -358,6 +359,10 @@ def _otlp(reader: Reader, path: str) -> SourceFile:
     return OtlpFile(path, reader.store, reader.problems.add, reader.family)
 
 
+def _protobuf(reader: Reader, path: str) -> SourceFile:
+    return OtlpProtobufFile(path, reader.store, reader.problems.add, reader.family)
+
+
 def _foreign(reader: Reader, path: str) -> SourceFile:
     return ForeignFile(path, reader.problems.add)
 
@@ -383,6 +388,7 @@ def _gemini_cli(reader: Reader, path: str) -> SourceFile:
 MAKERS: dict[str, Maker] = {
     "jsonl": _jsonl,
     "otlp": _otlp,
+    "protobuf": _protobuf,
     "sqlite": _proxy,
     "foreign": _foreign,
     "claude_code": _claude_code,

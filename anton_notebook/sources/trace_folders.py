@@ -10,6 +10,7 @@ from pathlib import Path
 
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.otlp.file import is_document, is_otlp
+from anton_notebook.sources.otlp.protobuf_file import ENDINGS as PROTOBUF_ENDINGS
 
 ENDING = ".jsonl"
 DOCUMENT = ".json"
@@ -19,7 +20,7 @@ _ROTATED = re.compile(r"\.jsonl\.[0-9]{1,8}")
 
 def _is_lines(name: str) -> bool:
     """Whether a file of this name holds lines; a rotated one has a number behind its name."""
-    if name.endswith(ENDING):
+    if name.endswith((ENDING, *PROTOBUF_ENDINGS)):
         return True
     return name[-1:].isdigit() and _ROTATED.fullmatch(name[name.rfind(ENDING) :]) is not None
 

@@ -40,6 +40,7 @@ HOUSE = {
     "store": Room("model errors"),
     "sources": Room("model store errors"),
     "sources.watcher": Room("model store sources errors", "watchdog"),
+    "sources.otlp.protobuf_file": Room("model store sources errors", "google opentelemetry"),
     "pricing": Room("model errors", "genai_prices"),
     "tables": Room("model store pricing errors", "pandas"),
     "tables.plots": Room("model store pricing tables errors", "pandas matplotlib"),

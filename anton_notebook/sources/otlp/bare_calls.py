@@ -61,6 +61,11 @@ class BareCall:
     unnamed: list[tuple[int, ToolResult]] = field(default_factory=list)
     repeated: dict[int, list[AskedTool]] = field(default_factory=dict)
 
+    @property
+    def has_content(self) -> bool:
+        """Whether messages or an answer were recorded."""
+        return bool(self.chain or self.asked)
+
     def read(self, record: Mapping[str, Any]) -> None:
         """Take the fingerprints of a call's record."""
         messages = [m for m in record.get("messages") or () if isinstance(m, Mapping)]
@@ -153,7 +158,7 @@ def group(calls: list[BareCall]) -> tuple[list[Conversation], dict[Key, Key]]:
     conversations: list[Conversation] = []
     ends: dict[bytes, list[Conversation]] = defaultdict(list)
     same: dict[Key, Key] = {}
-    ordered = sorted(calls, key=lambda c: (not c.chain, c.start, c.key))
+    ordered = sorted(calls, key=lambda c: (not c.has_content, c.start, c.key))
     by_usage: dict[tuple[int, int], list[BareCall]] = defaultdict(list)
     for call in ordered:
         twin = next((c for c in by_usage[call.usage] if _is_same(c, call)), None)

@@ -75,7 +75,17 @@ class SpanBody:
         self._generation = tail.generation
 
     def load(self, offset: int, length: int) -> Mapping[str, Any]:
-        """The record at `offset`; `BodyUnavailable` where the file is no longer the one that was read."""
+        """Return the record at `offset`, completed by what neighboring spans recorded.
+
+        Raises:
+            BodyUnavailable: The file is no longer the one that was read.
+        """
+        record = self.load_alone(offset, length)
+        self._family.complete(record)
+        return record
+
+    def load_alone(self, offset: int, length: int) -> dict[str, Any]:
+        """Return the record at `offset` as its span recorded it."""
         resource, scope, schemas = self._places.of(offset)
         span, *around = self.pieces([(offset, length), resource, scope])
         try:

@@ -100,6 +100,9 @@ def record_of(span: bytes, resource: bytes, scope: bytes, schemas: tuple[str, st
             record["missing"] = lost
     else:
         _fill_work(record, light, attributes, conversation, [*events, *logs])
+        if light.kind in (AGENT, ORCHESTRATOR):
+            parameters, tools = _parameters(attributes, faults)
+            record["agent_request"] = {"parameters": parameters, "tools": tools}
     record["attributes"] = _whole(value, attributes, events, logs, resource, scope, schemas, faults)
     if faults:
         record["_faults"] = [

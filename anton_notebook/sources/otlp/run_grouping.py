@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from anton_notebook.errors import BodyUnavailable
 from anton_notebook.model.span import LLM, NAT, Bool, Flag, Int32, Records, Status
+from anton_notebook.sources.otlp import context
 from anton_notebook.sources.otlp.bare_runs import BareRuns
 from anton_notebook.sources.otlp.duplicates import CallDuplicates
 from anton_notebook.sources.otlp.wire import Place
@@ -163,6 +165,16 @@ class Family:
             on = ~pending & ~agents
             rows, at = rows[on], c.recorded_parent[at[on]]
         return np.concatenate(late) if late else np.empty(0, np.int32)
+
+    # -- bodies
+
+    def complete(self, record: dict[str, Any]) -> None:
+        """Add to a span's record what only its neighbors recorded."""
+        code = self._store.find_trace(str(record.get("trace_id")))
+        if code is None:
+            return
+        code = self._bare.run_of(code)
+        context.complete(self._store, record, self._store.row(code, str(record.get("span_id"))))
 
     # -- log records
 

@@ -106,6 +106,8 @@ _OTHER_OPERATIONS = (
 )
 _NO_CALLS = ("_prepare_chat_with_tools", "_prepare_chat_with_tools_compat")
 """Ends of names of spans that frameworks mark as model calls although they send nothing."""
+_NO_TOOLS = ("(merged tools)",)
+"""Names of spans that only sum up tool calls."""
 _SPAN_KINDS = ("span", "internal", "server", "client", "producer", "consumer")
 _PREFIXES = {TOOL: ("execute_tool ",), AGENT: ("invoke_agent ", "create_agent ")}
 _COUNTED = frozenset({LLM, "embeddings", "embedding", "reranker", "rerank"})
@@ -139,7 +141,7 @@ def light(attributes: Mapping[str, Any], name: str, span_kind: object, root: boo
         The fields; the agent is `""` if the span names none.
     """
     kind = kind_of(attributes, span_kind, name)
-    if kind == LLM and name.endswith(_NO_CALLS):
+    if (kind == LLM and name.endswith(_NO_CALLS)) or (kind == TOOL and first_text(attributes, TOOL_NAME) in _NO_TOOLS):
         kind = "chain"
     agent = first_text(attributes, AGENT_NAME) or _agent_in_metadata(attributes, kind)
     if kind == "chain" and agent and agent == _without(name, AGENT):
