@@ -140,7 +140,7 @@ def _open(place: str, storage_options: dict[str, str] | None = None) -> Any:
     try:
         return deltalake.DeltaTable(place, storage_options=storage_options)
     except deltalake.exceptions.DeltaError as error:
-        raise ArchiveError(f"{place} cannot be read as a Delta table: {error}") from error
+        raise ArchiveError(f"{place} cannot be read as a Delta table: {str(error).splitlines()[0]}") from error
 
 
 def _files(table: Any, place: str) -> list[TableFile]:
