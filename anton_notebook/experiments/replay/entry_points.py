@@ -93,28 +93,17 @@ def replay(
     [['executed', 'So long']]
     """
     if command is not None or program is not None:
-        way = "command=" if command is not None else "program="
         unused = {
             "tools": tools,
             "provider": provider,
             "model": model,
             "assume_independent": assume_independent or None,
         }
-        unused |= {"program": program} if command is not None else {"workdir": workdir}
-        for name, value in unused.items():
-            if value is not None:
-                raise TypeError(f"{name}= has no meaning with {way}: the program asks its models and runs its tools")
         common = {
             "normalize": normalize, "fresh": fresh, "budget": budget, "cache": cache, "progress": progress,
             "timeout": timeout, **more,
         }  # fmt: skip
-        if command is None:
-            function = importlib.import_module("anton_notebook.experiments.replay.program.function")
-            frame: pd.DataFrame = function.replay_function(cp, program=program, **common)
-            return frame
-        module = importlib.import_module("anton_notebook.experiments.replay.program.command")
-        frame = module.replay_command(cp, command=command, workdir="copy" if workdir is None else workdir, **common)
-        return frame
+        return _run_program(cp, program, command, workdir, unused, common)
     if more:
         raise TypeError(f"replay() has no argument {sorted(more)[0]!r}{did_you_mean(sorted(more)[0], _ARGUMENTS)}")
     session = Replay(
@@ -122,6 +111,28 @@ def replay(
         assume_independent=assume_independent, cache=cache, timeout=DEFAULT_TIMEOUT if timeout is None else timeout,
     )  # fmt: skip
     return _run(session, progress)
+
+
+def _run_program(
+    cp: Checkpoint,
+    program: Callable[..., Any] | None,
+    command: Sequence[str] | None,
+    workdir: Any,
+    unused: dict[str, Any],
+    common: dict[str, Any],
+) -> pd.DataFrame:
+    way = "command=" if command is not None else "program="
+    unused |= {"program": program} if command is not None else {"workdir": workdir}
+    for name, value in unused.items():
+        if value is not None:
+            raise TypeError(f"{name}= has no meaning with {way}: the program asks its models and runs its tools")
+    if command is None:
+        function = importlib.import_module("anton_notebook.experiments.replay.program.function")
+        frame: pd.DataFrame = function.replay_function(cp, program=program, **common)
+        return frame
+    module = importlib.import_module("anton_notebook.experiments.replay.program.command")
+    frame = module.replay_command(cp, command=command, workdir="copy" if workdir is None else workdir, **common)
+    return frame
 
 
 def _run(session: Replay, progress: bool) -> pd.DataFrame:

@@ -149,7 +149,7 @@ class ToolSteps:
             if not isinstance(value, str):
                 continue
             texts = [one for one in values if isinstance(one, str)]
-            for form in _forms(value) - {form for text in texts for form in _forms(text)}:
+            for form in sorted(_forms(value) - {form for text in texts for form in _forms(text)}):
                 yield f"the argument {key!r} is {form}"
             folders = {text.partition("/")[0] for text in texts if "/" in text}
             if "/" in value and value.partition("/")[0] not in folders:

@@ -119,7 +119,7 @@ def test_recorded_call_with_equal_arguments_gives_the_result(tmp_path: Path) -> 
         (conversation(READ, READ, spans=False), ("read_file", {"path": "b"}), "has no span|answered a call"),
         (conversation(("bash", {"command": "ls"}, "a.txt")), ("bash", {"command": "rm -rf x"}), "another command"),
         (conversation(READ), ("read_file", {"path": "/etc/passwd"}), "absolute"),
-        (conversation(READ), ("read_file", {"path": "../a"}), "upward path"),
+        (conversation(READ), ("read_file", {"path": "../a"}), "absolute or hidden|upward path"),
         (conversation(READ), ("read_file", {"file": "b"}), "other names"),
         (conversation(READ), ("read_file", {"path": 7}), "another type"),
         (conversation(READ, ("write_file", {"path": "a"}, "ok")), ("read_file", {"path": "b"}), "may write"),
