@@ -26,6 +26,7 @@ from anton_notebook.sources.gemini_cli.file import GeminiFile, GeminiSessions
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
 from anton_notebook.sources.otlp.file import OtlpFile
+from anton_notebook.sources.otlp.protobuf_file import ENDINGS as PROTOBUF_ENDINGS
 from anton_notebook.sources.otlp.protobuf_file import OtlpProtobufFile
 from anton_notebook.sources.otlp.run_grouping import Family
 from anton_notebook.sources.problems import Problems
@@ -356,15 +357,8 @@ def _jsonl(reader: Reader, path: str) -> SourceFile:
 
 
 def _otlp(reader: Reader, path: str) -> SourceFile:
-    return OtlpFile(path, reader.store, reader.problems.add, reader.family)
-
-
-def _protobuf(reader: Reader, path: str) -> SourceFile:
-    return OtlpProtobufFile(path, reader.store, reader.problems.add, reader.family)
-
-
-def _foreign(reader: Reader, path: str) -> SourceFile:
-    return ForeignFile(path, reader.problems.add)
+    file = OtlpProtobufFile if path.endswith(PROTOBUF_ENDINGS) else OtlpFile
+    return file(path, reader.store, reader.problems.add, reader.family)
 
 
 def _proxy(reader: Reader, path: str) -> SourceFile:
@@ -388,9 +382,9 @@ def _gemini_cli(reader: Reader, path: str) -> SourceFile:
 MAKERS: dict[str, Maker] = {
     "jsonl": _jsonl,
     "otlp": _otlp,
-    "protobuf": _protobuf,
+    "protobuf": _otlp,
     "sqlite": _proxy,
-    "foreign": _foreign,
+    "foreign": lambda reader, path: ForeignFile(path, reader.problems.add),
     "claude_code": _claude_code,
     "codex": _codex,
     "gemini_cli": _gemini_cli,
