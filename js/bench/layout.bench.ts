@@ -63,7 +63,7 @@ function columns(spans: Span[], words: Words, firstRow: number): Puts {
     parent: Uint32Array.from(spans, (s) => s.parent ?? NONE),
     cls: Uint32Array.from(spans, (s) => words.of(s)),
     duration: Float32Array.from(spans, (s) => s.duration),
-    cost: Float32Array.from(spans, (s) => s.cost),
+    cost: Float64Array.from(spans, (s) => s.cost),
     input: Uint32Array.from(spans, (s) => s.input),
     output: Uint32Array.from(spans, (s) => s.output),
     status: Uint8Array.from(spans, (s) => s.status),

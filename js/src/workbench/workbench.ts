@@ -15,6 +15,7 @@ import { markWord } from "../ui/span-marks";
 import { Toolbar } from "../ui/toolbar";
 import { makeView } from "../views/registry";
 import { addTools, type Finding } from "./default-tools";
+import { keepKeys } from "./host-keys";
 import { Panels } from "./panels";
 import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./types";
 
@@ -23,7 +24,7 @@ export class Workbench implements Bench {
   readonly still: boolean;
   readonly panels: Panels;
   readonly toolbar: Toolbar;
-  private readonly root = h("div.anton", { "data-lm-suppress-shortcuts": "true" });
+  private readonly root = h("div.anton", { tabindex: "-1" });
   private readonly seat = h("div.an-views");
   private readonly foot = h("div.an-foot");
   private readonly banners = new Banners();
@@ -157,6 +158,7 @@ export class Workbench implements Bench {
     const key = (event: KeyboardEvent): void => this.key(event);
     this.root.addEventListener("keydown", key);
     undo.push(() => this.root.removeEventListener("keydown", key));
+    undo.push(keepKeys(this.root));
     this.kernelError();
     this.takeRows();
   }
