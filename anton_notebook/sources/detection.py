@@ -7,6 +7,7 @@ import os
 from anton_notebook.sources.claude_code.lines import detect as is_claude_code
 from anton_notebook.sources.codex.items import detect as is_codex
 from anton_notebook.sources.gemini_cli.document import detect as is_gemini_cli
+from anton_notebook.sources.opencode.queries import is_opencode
 from anton_notebook.sources.otlp.file import is_otlp
 from anton_notebook.sources.otlp.protobuf_file import ENDINGS as PROTOBUF_ENDINGS
 from anton_notebook.sources.proxy.sqlite_reader import MAGIC, head
@@ -25,11 +26,12 @@ KINDS = {
     "claude_code": "a transcript of Claude Code",
     "codex": "a rollout of Codex",
     "gemini_cli": "a session of Gemini CLI",
+    "opencode": "a database of opencode",
     "empty": "nothing in it yet",
     "foreign": "of another kind, and not read",
     "unknown": "could not be read",
 }
-TRANSCRIPTS = ("claude_code", "codex", "gemini_cli")
+TRANSCRIPTS = ("claude_code", "codex", "gemini_cli", "opencode")
 """Kinds of files that are searched for in depth."""
 
 
@@ -37,7 +39,7 @@ def recognise(path: str) -> str | None:
     """What kind of source a file is, by its first bytes; None while it is empty or cannot be read."""
     start = head(path, 0, HEAD)
     if start.startswith(MAGIC) or path.endswith(DATABASES):
-        return "sqlite"
+        return "opencode" if start.startswith(MAGIC) and is_opencode(path) else "sqlite"
     if is_gemini_cli(start):
         return "gemini_cli"
     if path.endswith(PROTOBUF_ENDINGS):

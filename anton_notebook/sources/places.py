@@ -25,7 +25,7 @@ PROGRAMS = (
     Program("claude-code", "Claude Code", (".jsonl",), True),
     Program("codex", "OpenAI Codex", (".jsonl",), True),
     Program("gemini-cli", "Gemini CLI", (".json", ".jsonl"), True),
-    Program("opencode", "opencode", (".db",), False),
+    Program("opencode", "opencode", (".db",), True),
     Program("phoenix", "Phoenix", (".db",), False),
 )
 

@@ -25,6 +25,7 @@ from anton_notebook.sources.detection import ENDINGS, HEAD, KINDS, TRANSCRIPTS, 
 from anton_notebook.sources.gemini_cli.file import GeminiFile, GeminiSessions
 from anton_notebook.sources.home import MODULAR
 from anton_notebook.sources.home import home as home_of
+from anton_notebook.sources.opencode.database import OpencodeDb
 from anton_notebook.sources.otlp.file import OtlpFile
 from anton_notebook.sources.otlp.protobuf_file import ENDINGS as PROTOBUF_ENDINGS
 from anton_notebook.sources.otlp.protobuf_file import OtlpProtobufFile
@@ -367,27 +368,16 @@ def _proxy(reader: Reader, path: str) -> SourceFile:
     return proxy
 
 
-def _claude_code(reader: Reader, path: str) -> SourceFile:
-    return ClaudeFile(path, reader.store, reader.problems.add, reader.claude)
-
-
-def _codex(reader: Reader, path: str) -> SourceFile:
-    return CodexFile(path, reader.store, reader.problems.add)
-
-
-def _gemini_cli(reader: Reader, path: str) -> SourceFile:
-    return GeminiFile(path, reader.store, reader.problems.add, reader.gemini)
-
-
 MAKERS: dict[str, Maker] = {
     "jsonl": _jsonl,
     "otlp": _otlp,
     "protobuf": _otlp,
     "sqlite": _proxy,
     "foreign": lambda reader, path: ForeignFile(path, reader.problems.add),
-    "claude_code": _claude_code,
-    "codex": _codex,
-    "gemini_cli": _gemini_cli,
+    "claude_code": lambda reader, path: ClaudeFile(path, reader.store, reader.problems.add, reader.claude),
+    "codex": lambda reader, path: CodexFile(path, reader.store, reader.problems.add),
+    "gemini_cli": lambda reader, path: GeminiFile(path, reader.store, reader.problems.add, reader.gemini),
+    "opencode": lambda reader, path: OpencodeDb(path, reader.store, reader.problems.add),
 }
 
 

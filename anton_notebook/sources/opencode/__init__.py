@@ -1,0 +1,1 @@
+"""The database of opencode: sessions, messages and their parts. Start with `database`."""
