@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 import anton_notebook as anb
 from anton_notebook.errors import BodyUnavailable, NotATrace, PathNotFound
-from anton_notebook.sources.anton.line_batch import Batch
 from anton_notebook.sources.reader import Reader
 from anton_notebook.sources.timestamps import parse_time, parse_times
 from anton_notebook.store import Store
@@ -399,9 +398,7 @@ def test_what_else_is_written_in_a_repository_is_passed_over(tmp_path: Path, mon
     assert {"first", "second"} <= set(reader.store.ids)
 
 
-def test_the_one_line_that_a_live_run_appends_takes_the_short_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_appended_one_by_one_keep_their_tokens(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
 
     def append(span_id: str, **more: Any) -> None:
@@ -410,7 +407,6 @@ def test_the_one_line_that_a_live_run_appends_takes_the_short_way(
 
     append("root")
     with anb.read_traces(tmp_path) as traces:
-        monkeypatch.setattr(Batch, "_durations", lambda *given: pytest.fail("the way of many lines was taken"))
         for number, tokens in enumerate((None, {"input": 7, "output": 8}, {"input": 7, "output": 8, "cached": 5})):
             append(f"s{number}", parent_id="root", tokens=tokens)
             assert traces.reader.scan({str(file)})
