@@ -7,6 +7,7 @@ from .api import list_sources as list_sources
 from .api import read_traces as read_traces
 from .api.opening import costs as costs
 from .archive.scan import scan as scan
+from .capture.instrument import instrument as instrument
 from .capture.tracing import trace as trace
 from .errors import AmbiguousSpan as AmbiguousSpan
 from .errors import AntonNotebookError as AntonNotebookError

@@ -19,7 +19,8 @@ LONGEST = 100_000
 _STYLE = (
     "<style>.anb-sides{border-collapse:collapse;width:100%;table-layout:fixed}"
     ".anb-sides td,.anb-sides th{vertical-align:top;text-align:left;border:1px solid rgba(128,128,128,.4);padding:6px 8px}"
-    ".anb-sides th{font-weight:600}.anb-sides pre{white-space:pre-wrap;word-break:normal!important;overflow-wrap:anywhere;margin:0;text-align:left}"
+    ".anb-sides th{font-weight:600}.anb-sides pre{white-space:pre-wrap;word-break:normal!important;"
+    "overflow-wrap:anywhere;margin:0;text-align:left}"
     ".anb-sides del{background:rgba(255,80,80,.25);text-decoration:line-through}"
     ".anb-sides ins{background:rgba(60,180,80,.28);text-decoration:none}</style>"
 )
