@@ -53,7 +53,7 @@ HOUSE = {
     "llm": Room("model errors"),
     "llm.anthropic": Room("model llm errors", "anthropic"),
     "llm.openai": Room("model llm errors", "openai"),
-    "capture": Room("model llm sources.writer sources.home errors", "tornado"),
+    "capture": Room("model llm sources.writer sources.home errors", "tornado opentelemetry google pydantic_ai"),
     "experiments": Room(
         "model store sources.writer sources.home api llm capture tables pricing errors", "pandas scipy"
     ),
