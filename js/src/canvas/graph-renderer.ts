@@ -233,7 +233,7 @@ export class GraphRenderer {
     const breath = this.still ? 0.5 : 0.5 + 0.5 * Math.sin(now / 420);
     for (const slot of visible) {
       const kind = model.kindCode(slot);
-      if (model.status[slot] === Status.running && next !== 0 && !this.still) next = 50;
+      if (model.status[slot] === Status.running && next !== 0 && !this.still) next = 100;
       const fold = folded(slot);
       const node = {
         kind,

@@ -70,6 +70,8 @@ export abstract class PointerController {
   }
   private key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // Shift+Enter runs the notebook's cell.
+    if (event.key === "Enter" && event.shiftKey) return;
     const slot = walk(this.model, this.selected(), event.key);
     const run = Object.hasOwn(this.keys, event.key) ? this.keys[event.key] : undefined;
     if (slot !== undefined) {

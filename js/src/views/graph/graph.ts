@@ -136,6 +136,7 @@ export class GraphView implements View {
 
   changed(part: Part): void {
     if (part === "light") this.drawing.fade(() => this.bench.state.lit);
+    if (part === "selection") this.tip.hide();
     if (part === "selection" && !this.own) this.revealSelected();
     this.frames.dirty();
   }

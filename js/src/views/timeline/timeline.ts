@@ -132,6 +132,7 @@ export class TimelineView implements View {
   }
   changed(part: Part): void {
     if (part === "light") this.encode();
+    if (part === "selection") this.tip.hide();
     if (part === "selection" && !this.pointer.selecting && this.bench.state.rows.length < 2)
       this.reveal(this.bench.state.selected);
     this.frames.dirty();
@@ -224,7 +225,7 @@ export class TimelineView implements View {
     this.paint(context, canvas.width / camera.width);
     this.tellPlace();
     bench.painted();
-    if (this.running()) this.frames.later(bench.still ? 500 : 50);
+    if (this.running()) this.frames.later(bench.still ? 500 : 100);
   }
 
   picture(ratio: number): HTMLCanvasElement | null {
