@@ -134,8 +134,11 @@ def from_openai(usage: Mapping[str, Any], service_tier: Any = None, web_searches
     """
     given = count(usage.get("prompt_tokens", usage.get("input_tokens")))
     answer = count(usage.get("completion_tokens", usage.get("output_tokens")))
-    inside = _mapping(usage.get("prompt_tokens_details", usage.get("input_tokens_details")))
-    outside = _mapping(usage.get("completion_tokens_details", usage.get("output_tokens_details")))
+    inside = _mapping(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
+    outside = _mapping(usage.get("completion_tokens_details") or usage.get("output_tokens_details"))
+    # A fee for each search: Perplexity, xAI and OpenRouter report it in words of their own.
+    tools = _mapping(usage.get("server_tool_use"))
+    searches = (usage.get("num_search_queries"), usage.get("num_sources_used"), tools.get("web_search_requests"))
     cached = count(inside.get("cached_tokens", usage.get("prompt_cache_hit_tokens", usage.get("cached_tokens"))))
     reasoning = count(outside.get("reasoning_tokens", usage.get("reasoning_tokens")))
     read = Usage(
@@ -148,7 +151,7 @@ def from_openai(usage: Mapping[str, Any], service_tier: Any = None, web_searches
         audio_output_tokens=count(outside.get("audio_tokens")),
         image_input_tokens=count(inside.get("image_tokens")),
         image_output_tokens=count(outside.get("image_tokens")),
-        web_searches=web_searches or count(usage.get("num_search_queries")),
+        web_searches=web_searches or next((number for name in searches if (number := count(name))), None),
         service_tier=_word(service_tier) or _word(usage.get("service_tier")),
     )
     return complete(read, count(usage.get("total_tokens")))
@@ -212,7 +215,8 @@ def from_report(usage: Any, *, service_tier: Any = None) -> Usage:
         return from_bedrock(usage, service_tier)
     if names & {"promptTokenCount", "prompt_token_count", "candidatesTokenCount", "candidates_token_count"}:
         return from_gemini(usage)
-    if names & {"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation", "server_tool_use"}:
+    cache = {"cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation", "server_tool_use"}
+    if names & cache and not names & {"prompt_tokens", "completion_tokens"}:
         return from_anthropic(usage)
     return from_openai(usage, service_tier)
 

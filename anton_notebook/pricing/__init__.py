@@ -136,7 +136,7 @@ class Prices:
         return np.full(len(input), NAN) if schedule is None else schedule.costs(when, input, output, cached)
 
     def cost_source(self, provider: str, model: str, when: datetime | int | None = None) -> str:
-        """Where the price comes from: `"genai-prices <version>"`, `"published"`, `"override"` or `"unpriced"`."""
+        """Where the price comes from: `"genai-prices <version>"`, `"override"` or `"unpriced"`."""
         price = self.price_of(provider, model, when)
         return "unpriced" if price is None else price.source
 

@@ -291,6 +291,8 @@ def _converted(found: Found, prices: ModelPrice) -> Price | None:
 
         fresh, out = rate("input_mtok", NAN), rate("output_mtok", NAN)
         written = rate("cache_write_mtok", fresh)
+        # Audio costs up to 16 times what text costs; only Google's plain rates hold for it too.
+        sound = found.provider == "google"
         return Rates(
             input=fresh,
             output=out,
@@ -298,8 +300,8 @@ def _converted(found: Found, prices: ModelPrice) -> Price | None:
             cache_write=written,
             reasoning=rate("output_reasoning_mtok", out),
             cache_write_1h=rate("cache_write_1h_mtok", NAN if "cache_write_mtok" in known else written),
-            audio_input=rate("input_audio_mtok", fresh),
-            audio_output=rate("output_audio_mtok", out),
+            audio_input=rate("input_audio_mtok", fresh if sound else NAN),
+            audio_output=rate("output_audio_mtok", out if sound else NAN),
             image_input=rate("input_image_mtok", fresh),
             image_output=rate("output_image_mtok", out),
         )

@@ -27,7 +27,8 @@ class Rates(NamedTuple):
     """US dollars per token of each class; NaN where no price is published.
 
     A class that a vendor does not price apart costs what the class does that contains it: a one-hour cache write what a
-    cache write costs, audio what other input or output costs, reasoning what output costs.
+    cache write costs, images what other input or output costs, reasoning what output costs. Audio without a price of its
+    own is unpriced, except at Google.
     """
 
     input: float
@@ -47,8 +48,8 @@ class Price:
     """What one model costs, in US dollars a token, between `since` and `until` (`None`: always).
 
     `tiers` are `(tokens, rates)`: above that many input tokens (cached ones counted) *all* tokens of the call cost
-    those rates. `request` is a fixed price of each call. `source` is `"genai-prices <version>"`, `"published"`
-    (`prices.json`) or `"override"`; `model` is the name of the entry that matched.
+    those rates. `request` is a fixed price of each call. `source` is `"genai-prices <version>"` or `"override"`;
+    `model` is the name of the entry that matched.
     """
 
     rates: Rates

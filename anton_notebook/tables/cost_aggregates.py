@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from anton_notebook import pricing
-from anton_notebook.model.span import LLM, TOOL, Bool, Float64, Int64
+from anton_notebook.model.span import LLM, NAT, TOOL, Bool, Float64, Int64
 from anton_notebook.model.usage import Usage
 from anton_notebook.tables.grouping import (
     Codes,
@@ -175,6 +175,17 @@ def repriced(frame: pd.DataFrame, prices: pricing.Prices) -> Float64:
         result[rows[part]] = prices.cost_array(provider, model, when[part], *(column[part] for column in tokens))
         _reprice_details(frame, prices, (provider, model), rows[part], when[part], result)
     return result
+
+
+def priced_as(frame: pd.DataFrame, prices: pricing.Prices, model: tuple[str, str], rows: Codes) -> Float64:
+    """The cost of these calls at today's ordinary price of another model; cache writes and reasoning are counted."""
+    when = np.full(len(rows), NAT)
+    tokens = [np.nan_to_num(floats(frame, name)[rows], nan=-1).astype(np.int32) for name in TOKENS]
+    result = np.full(len(frame), np.nan)
+    result[rows] = prices.cost_array(*model, when, *tokens)
+    plain = frame.drop(columns="service_tier", errors="ignore")
+    _reprice_details(plain, prices, model, rows, when, result)
+    return result[rows]
 
 
 _DETAILS = ("cache_write_tokens", "reasoning_tokens")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from anton_notebook import pricing
 from anton_notebook.model.span import LLM, NAT, Float64, Int64
-from anton_notebook.tables.cost_aggregates import PICO, TOKENS, classes, repriced
+from anton_notebook.tables.cost_aggregates import PICO, TOKENS, classes, priced_as, repriced
 from anton_notebook.tables.costs import spans_of
 from anton_notebook.tables.grouping import Codes, equals, factorized, floats, micros
 from anton_notebook.tables.schema import KEY
@@ -85,10 +85,7 @@ def cheapest(
         of = agents[rows] == code
         paid = _sum(now[rows][of])
         for provider, model in wanted:
-            given = np.where(np.isnan(total), -1, total)[of].astype(np.int32)
-            kept = np.nan_to_num(cached[of]).astype(np.int32)
-            written = np.nan_to_num(output[of], nan=-1).astype(np.int32)
-            other = _sum(chosen.cost_array(provider, model, np.full(int(of.sum()), NAT), given, written, kept))
+            other = _sum(priced_as(frame, chosen, (provider, model), rows[of]))
             window = pricing.context_window(provider, model)
             longest = np.nanmax(total[of], initial=0)
             found.append(

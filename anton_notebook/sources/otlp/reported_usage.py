@@ -103,13 +103,14 @@ def usage_of(attributes: Mapping[str, Any], provider: str, model: str, faults: l
                 return value
         return None
 
-    reported = next((usage for name in REPORTS if (usage := _report(attributes.get(name))) is not None), None)
-    if reported is not None:
-        return reported
-    counts: dict[str, Any] = {field: read(names) for field, names in COUNTS.items()}
-    if counts["cached_tokens"] is None and (usage := _report(attributes.get("metadata.usage_object"))) is not None:
-        return usage
     words: dict[str, Any] = {field: _rate(attributes, names) for field, names in RATES.items()}
+    reported = next((usage for name in REPORTS if (usage := _report(attributes.get(name))) is not None), None)
+    counts: dict[str, Any] = {field: read(names) for field, names in COUNTS.items()} if reported is None else {}
+    if reported is None and counts["cached_tokens"] is None:
+        reported = _report(attributes.get("metadata.usage_object"))
+    if reported is not None:
+        missing = {field: word for field, word in words.items() if getattr(reported, field) is None}
+        return reported._replace(**missing)
     usage, total = Usage(**counts, **words), read(TOTAL)
     beside = (usage.cached_tokens or 0) + (usage.cache_write_tokens or 0)
     given, answer = usage.input_tokens, usage.output_tokens
@@ -135,23 +136,61 @@ def _report(value: Any) -> Usage | None:
                 return None
     if not isinstance(value, Mapping):
         return None
-    details = value.get("input_token_details")
-    if isinstance(details, Mapping):  # LangChain's wording
-        value = {
-            **value,
-            "input_tokens_details": {
-                "cached_tokens": details.get("cache_read"),
-                "cache_write_tokens": details.get("cache_creation"),
-            },
-            "output_tokens_details": {"reasoning_tokens": (value.get("output_token_details") or {}).get("reasoning")},
-        }
-    elif "input" in value or "output" in value:  # Langfuse's wording
-        plain = {"input": "input_tokens", "output": "output_tokens", "input_cached_tokens": "cached_tokens"}
-        read = {plain[key]: count(value[key], key) for key in plain if key in value}
-        usage = Usage(**read)  # type: ignore[arg-type]
-        return usage if any(usage) else None
-    usage = from_report(value)
+    if isinstance(value.get("input_token_details"), Mapping):
+        return _from_langchain(value)
+    usage = _from_langfuse(value) if "input" in value or "output" in value else from_report(value)
     return usage if usage.input_tokens is not None or usage.output_tokens is not None else None
+
+
+def _from_langchain(value: Mapping[str, Any]) -> Usage:
+    """Read LangChain's `usage_metadata`; cached tokens are parts of the input, writes are split by how long they live."""
+    inside, outside = value["input_token_details"], value.get("output_token_details")
+    outside = outside if isinstance(outside, Mapping) else {}
+    one_hour = count(inside.get("ephemeral_1h_input_tokens"))
+    split = (count(inside.get("ephemeral_5m_input_tokens")) or 0) + (one_hour or 0)
+    usage = Usage(
+        input_tokens=count(value.get("input_tokens")),
+        output_tokens=count(value.get("output_tokens")),
+        cached_tokens=count(inside.get("cache_read")),
+        cache_write_tokens=max(count(inside.get("cache_creation")) or 0, split) or None,
+        cache_write_1h_tokens=one_hour,
+        reasoning_tokens=count(outside.get("reasoning")),
+        audio_input_tokens=count(inside.get("audio")),
+        audio_output_tokens=count(outside.get("audio")),
+    )
+    return complete(usage, count(value.get("total_tokens")))
+
+
+LANGFUSE_TYPES: dict[str, tuple[str, str]] = {
+    "input": ("input_tokens", "input_tokens"),
+    "output": ("output_tokens", "output_tokens"),
+    **dict.fromkeys(
+        ("input_cached_tokens", "input_cache_read", "cache_read_input_tokens", "cached_tokens"),
+        ("cached_tokens", "input_tokens"),
+    ),
+    **dict.fromkeys(
+        ("input_cache_creation", "cache_creation_input_tokens", "input_cache_write"),
+        ("cache_write_tokens", "input_tokens"),
+    ),
+    **dict.fromkeys(("output_reasoning_tokens", "output_reasoning"), ("reasoning_tokens", "output_tokens")),
+    **dict.fromkeys(("input_audio_tokens", "input_audio"), ("audio_input_tokens", "input_tokens")),
+    **dict.fromkeys(("output_audio_tokens", "output_audio"), ("audio_output_tokens", "output_tokens")),
+}
+"""Langfuse's types of usage: the field that each one fills, and the sum that contains it."""
+
+
+def _from_langfuse(value: Mapping[str, Any]) -> Usage:
+    """Read Langfuse's `usage_details`, whose types do not overlap unless the total says so."""
+    fields: dict[str, int] = {}
+    sums: dict[str, int] = {}
+    for name, (field, whole) in LANGFUSE_TYPES.items():
+        if (number := count(value.get(name), name)) is not None:
+            fields[field] = number
+            sums[whole] = sums.get(whole, 0) + number
+    total = count(value.get("total"))
+    if total is None or total != fields.get("input_tokens", 0) + fields.get("output_tokens", 0):
+        fields |= sums
+    return Usage(**fields)  # type: ignore[arg-type]
 
 
 def _rate(attributes: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
