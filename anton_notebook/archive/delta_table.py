@@ -81,6 +81,21 @@ def append(frame: pd.DataFrame, directory: str | os.PathLike[str], home: str) ->
         The number of rows that are new or have changed.
     """
     folder = Path(directory).expanduser()
+    try:
+        return _update(frame, folder, home)
+    finally:
+        _make_private(folder)
+
+
+def _make_private(folder: Path) -> None:
+    """Let only the owner read the table: deltalake writes files with the mode that the umask leaves."""
+    for place, _, names in os.walk(folder):
+        os.chmod(place, 0o700)
+        for name in names:
+            os.chmod(os.path.join(place, name), 0o600)
+
+
+def _update(frame: pd.DataFrame, folder: Path, home: str) -> int:
     fresh = _placed(frame[list(NAMES)], home)
     if not (folder / "_delta_log").is_dir():
         if (folder / "_anton_notebook.json").exists():

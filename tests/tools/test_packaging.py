@@ -72,7 +72,6 @@ def test_the_wheel_has_the_bundle_the_examples_and_the_types_and_nothing_else(bu
     found = names(wheel)
     assert all(found.get(name, 0) > 500 for name in BUNDLE)
     assert {"anton_notebook/py.typed", "anton_notebook/examples/live_trace.ipynb"} <= found.keys()
-    assert "anton_notebook/pricing/published.json" in found
     assert {name.split("/")[0].split("-")[0] for name in found} == {"anton_notebook"}
     assert not [name for name in found if "__pycache__" in name or name.endswith((".ts", ".pyc"))]
     assert {name for name in found if name.startswith("anton_notebook/static/")} == set(BUNDLE)

@@ -19,8 +19,7 @@ interface Away {
   pinned: boolean;
 }
 
-const YOUNG = 60;
-const MANY = 1_000;
+const [YOUNG, MANY] = [60, 1_000];
 
 export class Placement {
   /** Centre of the node, by slot. Replaced when they grow. */
