@@ -60,7 +60,8 @@ def served(folder: Path) -> Iterator[str]:
     if done.returncode:
         raise RuntimeError(f"the page could not be bundled:\n{done.stderr}")
     shutil.copy(JS / "dev" / "index.html", folder)
-    shutil.copy(JS / "src" / "style.css", folder)
+    for name in ("style.css", "reset.css"):
+        shutil.copy(JS / "src" / name, folder)
     for part in (Path("panels", "rerun"), Path("panels", "replay")):
         shutil.copytree(JS / "src" / part, folder / part, ignore=shutil.ignore_patterns("*.ts"))
     (folder / "favicon.ico").write_bytes(b"")
