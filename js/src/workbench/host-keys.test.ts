@@ -66,3 +66,11 @@ test("Escape twice leaves the widget", () => {
   press("Escape");
   expect(holdsFocus(root)).toBe(false);
 });
+
+test("a click between two presses of Escape keeps the focus in the widget", () => {
+  root.focus();
+  press("Escape");
+  root.dispatchEvent(new MouseEvent("mousedown", { bubbles: true }));
+  press("Escape");
+  expect(holdsFocus(root)).toBe(true);
+});

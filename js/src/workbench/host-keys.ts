@@ -6,7 +6,7 @@
 const MARK = "data-lm-suppress-shortcuts";
 const EDITABLE = "input, textarea, select, [contenteditable]";
 const FOCUSABLE = `button, a[href], summary, [tabindex], ${EDITABLE}`;
-/** Two presses of Escape within this many ms leave the widget. */
+/** Two presses of Escape within this many ms, with nothing between them, leave the widget. */
 const TWICE = 800;
 
 /** Whether a key is the notebook's: run the cell, save. */
@@ -32,10 +32,11 @@ export function keepKeys(root: HTMLElement): () => void {
     if (event.type === "keydown" && event.key === "Escape") {
       if (event.timeStamp - escaped < TWICE) leave(root);
       escaped = event.timeStamp;
-    }
+    } else if (event.type === "keydown") escaped = Number.NEGATIVE_INFINITY;
     event.stopPropagation();
   };
   const focus = (event: Event): void => {
+    escaped = Number.NEGATIVE_INFINITY;
     const target = event.target as HTMLElement | null;
     const near = target?.closest?.<HTMLElement>(FOCUSABLE);
     const wanted = near != null && root.contains(near) ? near : root;
