@@ -19,13 +19,13 @@ SECTIONS = {
     "Begin": ("index", "quick_start"),
     "How to": ("watch", "ask", "try", "fork", "own_agents", "share", "dashboard"),
     "Reference": ("anton_notebook", "columns", "frames", "commands", "formats", "troubleshooting"),
-    "Know": ("limits", "security", "developing"),
+    "Know": ("guide", "performance", "limits", "security", "developing"),
 }
 TITLES = {
     "index": "Overview", "quick_start": "Quick start", "watch": "Watch a run", "ask": "Ask and count", "try": "Try another prompt",
     "fork": "Fork a run", "own_agents": "Agents of your own", "share": "Keep and share", "dashboard": "The dashboard, HTTP",
     "anton_notebook": "Python", "columns": "Columns", "frames": "Other frames", "commands": "Command line", "formats": "Formats",
-    "troubleshooting": "Troubleshooting", "limits": "Honest limits", "security": "Security", "developing": "Develop",
+    "troubleshooting": "Troubleshooting", "limits": "Honest limits", "guide": "Guide", "performance": "Performance", "security": "Security", "developing": "Develop",
 }  # fmt: skip
 WIDGET = "application/vnd.jupyter.widget-view+json"
 FRAMES = ("runs", "spans", "messages", "tool_calls", "problems")
@@ -99,13 +99,15 @@ def html(text: str) -> str:
     return str(markdown(text, extras=["fenced-code-blocks", "tables", "header-ids", "cuddled-lists"]))
 
 
-def readme() -> tuple[str, str]:
-    """README without its part about security, and that part."""
+def readme() -> str:
+    """README with its links to examples and pages as links between the built pages."""
     text = (ROOT / "README.md").read_text()
-    text = re.sub(r"\(examples/([\w-]+)\.ipynb\)", r"(\1.html)", text).replace("(examples/", "(")
-    begin = text.index("\n## Security") + 1
-    end = text.index("\n## ", begin) + 1
-    return text[:begin] + text[end:], "# Security\n" + text[begin:end].split("\n", 1)[1]
+    text = re.sub(r"\(examples/([\w-]+)\.ipynb\)", r"(\1.html)", text)
+    text = re.sub(r"\(examples/docs/([\w-]+)\.md(#[\w-]+)?\)", r"(\1.html\2)", text).replace(
+        "(examples/docs)", "(guide.html)"
+    )
+    text = re.sub(r"\[([^\]]+)\]\((?:\.github/)?[A-Z]+\.md\)", r"\1", text)
+    return text.replace("(examples/", "(")
 
 
 def columns_page() -> str:
@@ -338,10 +340,8 @@ def main(folder: Path) -> None:
     style = STYLE + colours()
     for picture in (ROOT / "examples").glob("*.png"):
         (folder / picture.name).write_bytes(picture.read_bytes())
-    guide, security = readme()
     bodies = {
-        "index": html(guide),
-        "security": html(security),
+        "index": html(readme()),
         "columns": columns_page(),
         "commands": commands_page(),
         "anton_notebook": api(),

@@ -33,6 +33,10 @@ for number, code in enumerate(json.load(open(sys.argv[1]))):
 """
 
 
+def test_readme_fits_one_look() -> None:
+    assert len(README.splitlines()) <= 130
+
+
 def test_every_python_block_runs(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
