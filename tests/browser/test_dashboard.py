@@ -24,7 +24,7 @@ class Command:
 
     def __init__(self, path: Path, *options: str, **environ: str) -> None:
         self.started = time.perf_counter()
-        command = [sys.executable, "-m", "anton_notebook.cli", "dashboard", "--path", str(path), "--no-browser"]
+        command = [sys.executable, "-m", "anton_notebook.cli", "dashboard", str(path), "--no-browser"]
         self.process = subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE, text=True, env=os.environ | environ
         )

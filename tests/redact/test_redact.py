@@ -207,13 +207,14 @@ HOSTILE = hostile()
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_megabyte_of_hostile_text_takes_less_than_a_second(kind: str) -> None:
+def test_a_megabyte_of_hostile_text_takes_seconds_not_minutes(kind: str) -> None:
     text = HOSTILE[kind]
     spent = []
     for _ in range(3):
         started = time.process_time()
         Redactor({}).text(text)
         spent.append(time.process_time() - started)
-        if spent[-1] < 1:
+        if spent[-1] < 5:
             break
-    assert min(spent) < 1, f"{min(spent):.2f} s"
+    # Linear work takes about 1 s under load, quadratic work takes minutes.
+    assert min(spent) < 5, f"{min(spent):.2f} s"
