@@ -149,7 +149,7 @@ def test_marimo_shows_a_graph_that_grows_and_is_chosen_from(tmp_path: Path, brow
         for number in range(3):
             grow(traces, f"new{number}")
             spans(page, 6 + number)
-        assert page.locator(".an-live").inner_text() == "live"
+        assert page.locator(".an-live").inner_text() == "following"
         assert page.locator(".anton").evaluate("e => e.getRootNode() instanceof ShadowRoot"), "marimo's own room"
         page.get_by_role("button", name="Tree", exact=True).click()
         page.locator(".an-space .an-row:not([hidden])").nth(1).click()

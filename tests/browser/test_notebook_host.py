@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import string
 from pathlib import Path
 
@@ -95,3 +96,33 @@ def test_facts_of_the_details_stand_in_two_columns(notebook: Opener, traces: Pat
     assert len({round(left) for left, *_ in pairs}) == 1
     assert all(right <= value_left for _, _, right, value_left, _ in pairs)
     assert all(abs(top - value_top) < 6 for _, top, _, _, value_top in pairs)
+
+
+def test_a_path_with_a_typo_is_explained_until_a_run_begins(notebook: Opener, traces: Path) -> None:
+    (traces / "nightly").mkdir()
+    show = f"import anton_notebook as anb\ngraph = anb.TraceGraph({str(traces / 'nigthly')!r})\ngraph"
+    book = notebook([show])
+    book.run_cell(0)
+    page = book.page
+    panel = page.locator(".an-waiting")
+    panel.wait_for()
+    words = panel.inner_text()
+    assert str(traces / "nigthly") in words
+    assert str(traces / "nightly") in words
+    assert "does not exist" in words
+    assert "anton-notebook record" in words
+    assert page.locator(".an-empty").first.inner_text() == "Waiting for the first span …"
+    shoot(book, "waiting")
+    (traces / "nigthly").mkdir()
+    (traces / "nigthly" / "run.jsonl").write_bytes(line("one", name="agent"))
+    book.painted(1)
+    panel.wait_for(state="hidden")
+    assert page.locator(".an-state").inner_text() == "done"
+    assert page.locator(".an-live").inner_text() == "following"
+    shoot(book, "done")
+
+
+def shoot(book: Notebook, name: str) -> None:
+    folder = os.environ.get("ANTON_NOTEBOOK_SHOTS")
+    if folder:
+        book.page.screenshot(path=f"{folder}/host-{name}.png")

@@ -145,7 +145,7 @@ def test_a_dashboard_has_the_whole_editor_under_its_strict_policy(
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.goto(dashboard.url)
-        page.wait_for_selector(".an-live-live, .an-live-run")
+        page.wait_for_selector(".an-live-live")
         page.locator(".an-stage").focus()
         for _ in range(5):
             page.keyboard.press("ArrowDown")

@@ -43,10 +43,12 @@ describe("the toolbar", () => {
 
   it("tells whether it is live, and whether the run runs", async () => {
     const bar = await toolbar();
-    expect(bar.element.querySelector(".an-live")?.textContent).toBe("live");
+    expect(bar.element.querySelector(".an-state")?.textContent).toBe("done");
+    expect(bar.element.querySelector(".an-live")?.textContent).toBe("following");
     await add(held.kernel, [spanOf("tool", { status: 0, duration: Number.NaN })]);
     bar.update();
-    expect(bar.element.querySelector(".an-live")?.textContent).toBe("running");
+    expect(bar.element.querySelector(".an-state")?.textContent).toBe("running");
+    expect(bar.element.querySelector(".an-live")?.textContent).toBe("following");
     held.connection.setConnected(false);
     bar.update();
     expect(bar.element.querySelector(".an-live")?.textContent).toBe("not connected");

@@ -22,6 +22,8 @@ export class Toolbar {
   readonly tools = new Tools();
   private readonly picker = h("select.an-picker", { "aria-label": "Run", title: "Run" }) as HTMLSelectElement;
   private readonly live = h("span.an-live", { role: "status" });
+  /** Whether the run has ended; `live` says whether the files are still followed. */
+  private readonly runState = h("span.an-state", { role: "status" });
   private readonly progress = h("span.an-progress", { role: "status" });
   private readonly totals = h("div.an-totals");
   private readonly modes: Segment<"time" | "order">;
@@ -52,7 +54,7 @@ export class Toolbar {
         .request("show", { trace_id: value === "" ? null : this.order[Number(value)] })
         .catch(wishes.failed);
     });
-    const head = h("div.an-head", {}, this.picker, this.live, this.progress, this.totals);
+    const head = h("div.an-head", {}, this.picker, this.runState, this.live, this.progress, this.totals);
     append(this.element, head, this.tools.element);
   }
 
@@ -94,6 +96,11 @@ export class Toolbar {
   private state(run: Run | undefined): void {
     const { link, status_ } = this.model;
     const running = run?.status === "running";
+    const state = run === undefined ? "" : running ? "running" : "done";
+    if (this.runState.textContent !== state) {
+      this.runState.textContent = state;
+      this.runState.className = `an-state an-state-${state || "none"}`;
+    }
     const far = running ? run.progress : "";
     if (this.progress.textContent !== far) {
       replaceChildren(this.progress, far);
@@ -109,7 +116,7 @@ export class Toolbar {
             : link === "waiting"
               ? ["kernel busy", "wait"]
               : status_.live
-                ? [running ? "running" : "live", running ? "run" : "live"]
+                ? ["following", "live"]
                 : ["read once", "off"];
     if (word === this.said) return;
     this.said = word;

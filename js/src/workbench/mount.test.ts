@@ -125,6 +125,56 @@ describe("the view", () => {
     expect(one(".an-empty").textContent).toBe("");
   });
 
+  it("says where it looks and what was found instead, as text, until a span comes", async () => {
+    held = await modelOf([]);
+    unmount = mountView(document.body, held.model, held.connection, new AbortController().signal);
+    held.connection.set("waiting", {
+      path: "/runs/<b>nigthly</b>",
+      looked_for: ["*.jsonl"],
+      found: [],
+      similar: ["/runs/nightly"],
+      hints: ["Record a program: anton-notebook record -- python program.py"],
+    });
+    await frames();
+    const panel = one(".an-waiting");
+    expect(panel.hidden).toBe(false);
+    const labels = [...panel.querySelectorAll("dt")].map((label) => label.textContent);
+    expect(labels).toEqual(["Path", "Looked for", "Similar names"]);
+    expect(panel.querySelector("dd")?.textContent).toBe("/runs/<b>nigthly</b>");
+    expect(panel.querySelector("li")?.textContent).toContain("Record a program");
+    await add(held.kernel, smallRun());
+    expect(panel.hidden).toBe(true);
+  });
+
+  it.each(["timeline", "graph"])("keeps a highlight that was set while the %s was hidden", async (view) => {
+    await mount();
+    const other = view === "graph" ? "timeline" : "graph";
+    const seen = async (): Promise<string> => {
+      await frames(2_000);
+      page.context.forget();
+      one(".an-stage:not([hidden])").dispatchEvent(new KeyboardEvent("keydown", { key: "f", bubbles: true }));
+      await frames(1_500);
+      const { marks } = page.context;
+      return JSON.stringify(marks.map(({ op, color, alpha, x0, y0 }) => [op, color, alpha, x0, y0]).sort());
+    };
+    for (const name of [view, other, view]) {
+      held.connection.set("view", name);
+      await frames();
+    }
+    const third = new DataView(new Int32Array([1, 3]).buffer);
+    const plain = await seen();
+    held.connection.set("_bright_rows", third);
+    const lit = await seen();
+    expect(lit).not.toBe(plain);
+    held.connection.set("_bright_rows", null);
+    await seen();
+    held.connection.set("view", other);
+    await frames();
+    held.connection.set("_bright_rows", third);
+    held.connection.set("view", view);
+    expect(await seen()).toBe(lit);
+  });
+
   it("draws what comes, and tells the page when it is painted", async () => {
     const painted: number[] = [];
     document.addEventListener("anton:painted", (event) => painted.push((event as CustomEvent).detail.spans), true);

@@ -18,6 +18,7 @@ import { addTools, type Finding } from "./default-tools";
 import { keepKeys } from "./host-keys";
 import { Panels } from "./panels";
 import { type Bench, EVERYTHING_NEW, VIEWS, type View, type ViewName } from "./types";
+import { WaitingPanel } from "./waiting";
 
 export class Workbench implements Bench {
   readonly state: ViewState;
@@ -30,6 +31,7 @@ export class Workbench implements Bench {
   private readonly banners = new Banners();
   private readonly voice = new LiveRegion();
   private readonly keyList = keysPanel();
+  private readonly waiting = new WaitingPanel();
   private readonly finding: Finding;
   private readonly views = new Map<ViewName, View>();
   private readonly undo: (() => void)[] = [];
@@ -63,6 +65,7 @@ export class Workbench implements Bench {
         (rows) => (rows === null ? this.takeRows() : this.state.highlight(rows)),
       ),
     );
+    this.seat.append(this.waiting.element);
     this.root.append(this.toolbar.element, this.banners.element, main, this.foot, this.voice.element);
     el.append(this.root);
     this.finding = addTools(this, this.toolbar.tools);
@@ -146,6 +149,7 @@ export class Workbench implements Bench {
     undo.push(connection.onTrait("_only_rows", () => this.takeRows()));
     undo.push(connection.onTrait("_bright_rows", () => this.takeRows()));
     undo.push(connection.onTrait("trace_id", () => this.toolbar.update()));
+    undo.push(connection.onTrait("waiting", () => this.takeWaiting()));
     undo.push(connection.onTrait("_error", () => this.kernelError()));
     undo.push(connection.onTrait("_shoot", () => this.shoot()));
     undo.push(connection.onSlow((waits) => this.banners.set("slow", waits ? BUSY : null, "wait")));
@@ -228,6 +232,7 @@ export class Workbench implements Bench {
     this.toolbar.view(name);
     this.guard(name, () => {
       if (this.model.size > 0 || known !== undefined) view.onModelChange(EVERYTHING_NEW);
+      if (known !== undefined) view.changed("light"); // a hidden view is not told of a filter
       view.show();
     });
     if (held) view.focus.focus();
@@ -241,6 +246,7 @@ export class Workbench implements Bench {
     if (view) this.guard("picture", () => this.shown?.onModelChange(delta));
     this.guard("toolbar", () => this.toolbar.update());
     this.guard("search", () => this.finding.onModelChange(delta));
+    this.takeWaiting();
     this.say();
   }
   private changed(part: Part): void {
@@ -259,6 +265,10 @@ export class Workbench implements Bench {
     this.toolbar.mode(this.mode());
   }
 
+  private takeWaiting(): void {
+    const shown = this.model.size === 0 && (this.model.link === "live" || this.model.link === "waiting");
+    this.waiting.update(shown ? this.connection.get("waiting") : null);
+  }
   private takeSelection(): void {
     const row = Number(this.connection.get("_selected_row") ?? -1);
     const slot = row < 0 ? -1 : this.model.slotOf(row);

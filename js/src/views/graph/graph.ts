@@ -62,6 +62,7 @@ export class GraphView implements View {
         this.sight.moved();
       },
       (event) => !event.shiftKey && this.free(event),
+      { content: () => this.layout.bounds },
     );
     this.sight = new Sight(connection, this.layout, this.camera);
     this.drawing = new GraphRenderer(model, this.layout, this.camera, bench.still);

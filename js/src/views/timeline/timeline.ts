@@ -68,6 +68,7 @@ export class TimelineView implements View {
       this.element,
       () => this.moved(),
       (event) => !event.shiftKey && event.clientY - this.element.getBoundingClientRect().top > this.head,
+      { content: () => this.layout.bounds },
     );
     this.pointer = new TimelinePointer(this.element, bench, this.layout, this.camera, this.lines, {
       head: () => this.head,
