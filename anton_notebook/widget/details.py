@@ -59,6 +59,8 @@ def details(traces: Traces, row: int, *, raw: bool = True) -> dict[str, Any]:
         "output_tokens": span.output_tokens,
         "cached_tokens": span.cached_tokens,
         "tokens_estimated": span.tokens_estimated,
+        "tokens_lower_bound": row in traces.store.own and traces.store.own[row].lower_bound,
+        "usage": traces.store.usage(row).details(),
         "cost_usd": _finite(span.cost_usd),
         "recorded_cost_usd": _finite(span.recorded_cost_usd),
         "cost_source": _cost_source(span),

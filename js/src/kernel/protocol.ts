@@ -125,6 +125,10 @@ export interface Details {
   output_tokens: number | null;
   cached_tokens: number | null;
   tokens_estimated: boolean;
+  /** The final count of output tokens never came. */
+  tokens_lower_bound: boolean;
+  /** Parts of input and output, and what changes their rate, by the names of the frames' columns; only what is reported. */
+  usage: Record<string, number | string>;
   cost_usd: number | null;
   recorded_cost_usd: number | null;
   cost_source: string | null;

@@ -69,6 +69,7 @@ async function mount(spans = smallRun()): Promise<void> {
     output_tokens: null,
     cost_usd: null,
     recorded_cost_usd: null,
+    usage: {},
     finish_reason: null,
     span_id: `s${row}`,
     trace_id: "t",

@@ -17,6 +17,7 @@ from anton_notebook.model.usage import Usage
 from anton_notebook.pricing import usage_cost
 from anton_notebook.sources.reader import Reader
 from anton_notebook.store import Store
+from anton_notebook.widget.details import details
 from tests.support.transcripts import claude_answer, claude_line, claude_session, lines, text
 
 COLUMNS = [
@@ -69,6 +70,13 @@ def test_usage_of_an_answer_counts_once_with_its_last_output(tmp_path: Path) -> 
     by_hand = (10 * 3 + 1000 * 0.3 + 150 * 3.75 + 50 * 6 + 60 * 15) / 1e6
     assert frame.loc["m1", "cost_usd"] == pytest.approx(expected)
     assert expected == pytest.approx(by_hand)
+
+
+def test_details_of_a_page_hold_every_billed_part(tmp_path: Path) -> None:
+    traces = anb.read_traces(write(tmp_path, claude_session()))
+    shown = {span_id: details(traces, traces.store.row_of(span_id)) for span_id in ("m1", "s2")}
+    assert shown["m1"]["usage"] == {"cache_write_tokens": 200, "cache_write_1h_tokens": 50}
+    assert [one["tokens_lower_bound"] for one in shown.values()] == [False, True]
 
 
 def test_texts_are_read_back_from_disk(tmp_path: Path) -> None:

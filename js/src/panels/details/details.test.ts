@@ -25,6 +25,8 @@ const DETAILS: Details = {
   output_tokens: 611,
   cached_tokens: 4_096,
   tokens_estimated: true,
+  tokens_lower_bound: false,
+  usage: {},
   cost_usd: 0.0123,
   recorded_cost_usd: 0.012,
   cost_source: "genai-prices",
@@ -137,6 +139,16 @@ describe("the details", () => {
       Source: "traces/a.jsonl, line 14",
     });
     expect(found).not.toHaveProperty("Finish reason");
+  });
+
+  it("name every billed part of the tokens, and what changes their rate", async () => {
+    const usage = { cache_write_tokens: 1_024, reasoning_tokens: 500, web_searches: 2, service_tier: "<b>flex</b>" };
+    const found = facts(await show({ usage, tokens_estimated: false, tokens_lower_bound: true }));
+    expect(found).toMatchObject({
+      Tokens: "5,120 in, ≥ 611 out, 4,096 cached, 1,024 cache write, 500 reasoning",
+      "Web searches": "2",
+      "Service tier": "<b>flex</b>",
+    });
   });
 
   it("say that a price is not known, never that it cost nothing", async () => {

@@ -114,6 +114,8 @@ export class DetailsPanel {
       ["Started", moment(d.start)],
       ["Duration", span(d.duration_ms)],
       ["Tokens", d.input_tokens === null && d.output_tokens === null ? null : this.tokens(d)],
+      ["Web searches", typeof d.usage.web_searches === "number" ? count(d.usage.web_searches) : null],
+      ["Service tier", typeof d.usage.service_tier === "string" ? d.usage.service_tier : null],
       ["Cost", this.cost(d)],
       ["Finish reason", d.finish_reason],
       ["Span", d.span_id],
@@ -129,8 +131,13 @@ export class DetailsPanel {
   }
 
   private tokens(d: Details): string {
-    const cached = d.cached_tokens ? `, ${count(d.cached_tokens)} cached` : "";
-    return `${count(d.input_tokens)} in, ${count(d.output_tokens)} out${cached}${d.tokens_estimated ? " (estimated)" : ""}`;
+    const out = `${d.tokens_lower_bound ? "≥ " : ""}${count(d.output_tokens)} out`;
+    const parts = [`${count(d.input_tokens)} in`, out];
+    if (d.cached_tokens) parts.push(`${count(d.cached_tokens)} cached`);
+    for (const [name, value] of Object.entries(d.usage))
+      if (typeof value === "number" && name.endsWith("_tokens"))
+        parts.push(`${count(value)} ${name.slice(0, -"_tokens".length).replaceAll("_", " ")}`);
+    return `${parts.join(", ")}${d.tokens_estimated ? " (estimated)" : ""}`;
   }
 
   private cost(d: Details): string | null {
