@@ -13,7 +13,7 @@
 #
 # Each does all it needs: a virtual environment, the dependencies, the bundle. PYTHON=python3.12 picks another Python.
 PYTHON ?= python3
-BIN := .venv/bin
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
 ARGS ?=
 
 # Versions for what is installed and for what builds it; a relative path, so that folders with spaces work.

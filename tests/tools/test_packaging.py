@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -45,8 +45,7 @@ def unpacked(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The source archive, unpacked."""
     (archive,) = built.glob("*.tar.gz")
     place = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(archive) as tar:
-        tar.extractall(place, filter="data")
+    shutil.unpack_archive(archive, place)  # extractall's `filter` is missing in early releases of Python 3.11
     (inside,) = place.iterdir()
     return inside
 
